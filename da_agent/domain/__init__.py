@@ -1,0 +1,1 @@
+"""Values and functions of values: no clock, disk, network or thread."""

@@ -1,0 +1,70 @@
+"""What a node must remember across its own death."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Between the switch to `release` and the proof that it serves; `before` is where to go back to.
+
+    `attempt` counts from 1: a trial may be interrupted by something that is not the release's fault, but not twice.
+    """
+
+    release: int
+    before: int | None
+    until: datetime
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A release that this node tried and gave up, and why."""
+
+    release: int
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """`live` is the newest release that was proven to serve here; `failed` are those that are not tried again.
+
+    `interrupted` is the release whose last trial was cut off by the death of the agent.
+    """
+
+    live: int | None = None
+    trial: Trial | None = None
+    failed: tuple[Failure, ...] = ()
+    interrupted: int | None = None
+    format: Literal[1] = 1
+
+    def begin(self, release: int, *, until: datetime) -> "Journal":
+        attempt = 2 if self.interrupted == release else 1
+        return replace(self, trial=Trial(release, self.live, until, attempt))
+
+    def interrupt(self) -> "Journal":
+        """The trial was cut off: the release before it is served again, and this one may be tried once more."""
+        assert self.trial is not None
+        return replace(self, trial=None, interrupted=self.trial.release)
+
+    def settle(self) -> "Journal":
+        """The trial ended well: its release is the live one."""
+        assert self.trial is not None
+        return replace(self, live=self.trial.release, trial=None, interrupted=None)
+
+    def revert(self) -> "Journal":
+        """The trial ended: the release before it is served again."""
+        return replace(self, trial=None)
+
+    def give_up(self, release: int, reason: str, *, at: datetime) -> "Journal":
+        others = tuple(failure for failure in self.failed if failure.release != release)
+        return replace(self, failed=(*others, Failure(release, reason, at))[-KEPT_FAILURES:])
+
+    def failure(self, release: int) -> Failure | None:
+        return next((failure for failure in self.failed if failure.release == release), None)
+
+
+KEPT_FAILURES = 20
+"""Old failures are of no use once newer releases have come; the journal stays one small file."""

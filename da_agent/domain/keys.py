@@ -1,0 +1,32 @@
+"""The names of things in the store: design.md, section 3."""
+
+from da_agent.domain.blobs import Blob
+
+CONFIG = "config.yml"
+CERTIFICATES = "certs/"
+PACKAGES = "packages/"
+REQUIREMENTS = "packages/requirements.txt"
+OURS = ".agent/"
+RELEASES = ".agent/releases/"
+NODES = ".agent/nodes/"
+VERDICT = ".agent/inbox.json"
+ADOPTING = ".agent/adopting.json"
+PASSPORT = ".agent/passport/"
+
+
+def release_key(number: int) -> str:
+    return f"{RELEASES}{number:010d}.json"
+
+
+def release_number(key: str) -> int | None:
+    """The number in a ledger key; None for anything else that lies in the folder."""
+    name = key.removeprefix(RELEASES).removesuffix(".json")
+    return int(name) if len(name) == 10 and name.isascii() and name.isdigit() else None
+
+
+def node_key(node: str) -> str:
+    return f"{NODES}{node}.json"
+
+
+def blob_key(blob: Blob) -> str:
+    return f".agent/blobs/sha256/{blob.sha256[:2]}/{blob.sha256}"

@@ -1,0 +1,128 @@
+"""Where everything lies on a node: design.md, section 4. Every path follows from the root."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from da_agent.domain.blobs import Blob
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The node's own tree below `root` (absolute)."""
+
+    root: Path
+
+    @property
+    def current(self) -> Path:
+        """The one switch: a symbolic link to the live release's directory."""
+        return self.root / "current"
+
+    @property
+    def releases(self) -> Path:
+        return self.root / "releases"
+
+    def release(self, number: int) -> Path:
+        return self.releases / f"{number:010d}"
+
+    @property
+    def wsgi(self) -> Path:
+        """The loader. Touching it reloads the node."""
+        return self.root / "webapp" / "docassemble.wsgi"
+
+    @property
+    def local_certificates(self) -> Path:
+        """Where the seed looks for certificates when there is no S3."""
+        return self.root / "certs"
+
+    @property
+    def served_certificates(self) -> Path:
+        """Where other programs find the live certificates: a link that follows the switch."""
+        return Path("/etc/ssl/docassemble") if self.root == Path("/usr/share/docassemble") else self.root / "ssl"
+
+    @property
+    def files(self) -> Path:
+        return self.root / "files"
+
+    @property
+    def agent(self) -> Path:
+        return self.root / "agent"
+
+    @property
+    def journal(self) -> Path:
+        return self.agent / "journal.json"
+
+    @property
+    def identity(self) -> Path:
+        return self.agent / "node"
+
+    @property
+    def lock(self) -> Path:
+        return self.agent / "lock"
+
+    @property
+    def draining(self) -> Path:
+        """While this file exists the loader's URL answers 503."""
+        return self.agent / "draining"
+
+    @property
+    def scratch(self) -> Path:
+        """Everything unfinished; emptied at start."""
+        return self.agent / "scratch"
+
+    @property
+    def blobs(self) -> Path:
+        return self.agent / "blobs"
+
+    def blob(self, blob: Blob) -> Path:
+        return self.blobs / blob.sha256[:2] / blob.sha256
+
+    @property
+    def wheel_cache(self) -> Path:
+        """uv's cache, from which environments are hard-linked."""
+        return self.agent / "uv"
+
+    @property
+    def passports(self) -> Path:
+        return self.agent / "passports"
+
+    @property
+    def base(self) -> Path:
+        """A virtual environment without packages: the home of the web server's Python."""
+        return self.agent / "base"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and pid files."""
+        return self.agent / "run"
+
+    @property
+    def logs(self) -> Path:
+        return self.agent / "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The inside of one release's directory."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """Written last: a release without it is litter."""
+        return self.root / "release.json"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yml"
+
+    @property
+    def certificates(self) -> Path:
+        return self.root / "certs"
+
+    @property
+    def environment(self) -> Path:
+        return self.root / "local"
+
+    @property
+    def web_server(self) -> Path:
+        return self.root / "apache2.conf"

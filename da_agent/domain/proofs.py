@@ -1,0 +1,66 @@
+"""When a node may say that it serves a release: every worker process has answered with its number."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Worker:
+    """A process of the web server that runs the application. A pid alone may have been given to another process."""
+
+    pid: int
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the loader's URL answered: by which process, from which release, or why the application did not load."""
+
+    pid: int
+    release: int | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """`missing` workers have not answered yet; `wrong` answers came from another release or a broken application."""
+
+    release: int
+    workers: frozenset[Worker]
+    missing: frozenset[int]
+    wrong: tuple[Answer, ...]
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.workers) and not self.missing and not self.wrong
+
+    @property
+    def broken(self) -> str | None:
+        """Why the application cannot be loaded from the release, when a worker said so itself."""
+        return next((answer.error for answer in self.wrong if answer.error and answer.release == self.release), None)
+
+    def __str__(self) -> str:
+        if not self.workers:
+            return "the web server runs no worker process"
+        if self.broken:
+            return f"the application cannot be loaded: {self.broken}"
+        if self.wrong:
+            return "worker processes still answer from another release: " + ", ".join(
+                f"{answer.pid} from {answer.release}" for answer in self.wrong
+            )
+        if self.missing:
+            return "worker processes that have not answered: " + ", ".join(map(str, sorted(self.missing)))
+        return f"{len(self.workers)} worker processes answered from release {self.release}"
+
+
+def prove(release: int, workers: Iterable[Worker], answers: Iterable[Answer]) -> Proof:
+    """Judge the newest answer of each worker that is alive; answers of processes that have ended do not count."""
+    alive = frozenset(workers)
+    newest = {answer.pid: answer for answer in answers}
+    pids = {worker.pid for worker in alive}
+    wrong = tuple(
+        answer
+        for pid, answer in sorted(newest.items())
+        if pid in pids and (answer.release != release or answer.error is not None)
+    )
+    return Proof(release, alive, frozenset(pids - set(newest)), wrong)

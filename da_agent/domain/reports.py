@@ -1,0 +1,54 @@
+"""How a node is, in its own words."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Literal
+
+from da_agent.domain.journals import Failure
+
+
+class Phase(Enum):
+    """What the node is doing."""
+
+    STARTING = "starting"
+    STAGING = "staging"
+    REHEARSING = "rehearsing"
+    SWITCHING = "switching"
+    PROVING = "proving"
+    SERVING = "serving"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Written by one node alone; the store's modification time of the record is the heartbeat.
+
+    `release` is what the web server was last proven to serve, `target` what the node is on its way to.
+    `problem` is a sentence, None when all is well. `failed` are the releases that were given up here last.
+    """
+
+    node: str
+    host: str
+    address: str
+    release: int | None
+    target: int | None
+    phase: Phase
+    problem: str | None
+    agent: str
+    python: str
+    started_at: datetime
+    failed: tuple[Failure, ...] = ()
+    format: Literal[1] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A report and when the store received it."""
+
+    report: Report
+    at: datetime
+
+    def silent(self, now: datetime, patience: timedelta) -> bool:
+        """An old "well" is worth nothing."""
+        return now - self.at > patience

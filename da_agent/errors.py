@@ -1,0 +1,118 @@
+"""Everything that can go wrong, sorted by what happens next.
+
+The message of each error is one sentence for an operator: it begins with "cannot" or names the thing at fault,
+says where it is, and, where there is one, the remedy. `exit_code` is what a command ends with.
+"""
+
+from collections.abc import Iterable
+
+
+class AgentError(Exception):
+    """The root: catch this to turn any expected failure into a sentence."""
+
+    exit_code = 1
+
+
+# ---- ask a person ---------------------------------------------------------------------------------------------
+
+
+class Refused(AgentError):
+    """What somebody wrote is wrong; nothing was changed. `mistakes` has one sentence for each thing to mend."""
+
+    exit_code = 3
+
+    def __init__(self, mistakes: Iterable[str] | str) -> None:
+        self.mistakes = (mistakes,) if isinstance(mistakes, str) else tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class Forbidden(AgentError):
+    """The store knows us and says no (403), or the credentials are wrong or missing."""
+
+    exit_code = 4
+
+
+class StoreUnfit(AgentError):
+    """The store does not keep the promises that a cluster needs; using it could corrupt the cluster silently."""
+
+    exit_code = 5
+
+
+# ---- wait, then do the same again -----------------------------------------------------------------------------
+
+
+class Unreachable(AgentError):
+    """The store or the index did not answer, or answered that it cannot now. Says nothing about what is in it."""
+
+    exit_code = 6
+
+
+class Doubtful(Unreachable):
+    """A conditional write got no clear answer: it may or may not have happened. Read back and compare."""
+
+
+class Busy(AgentError):
+    """Another agent process holds this node's lock."""
+
+    exit_code = 7
+
+
+# ---- read again, then decide anew -----------------------------------------------------------------------------
+
+
+class Absent(AgentError):
+    """The store answered that there is no such object."""
+
+    exit_code = 8
+
+
+class Lost(AgentError):
+    """The condition of a write did not hold: somebody else was first. Nothing was written."""
+
+    exit_code = 8
+
+
+# ---- leave it to another node ---------------------------------------------------------------------------------
+
+
+class NotHere(AgentError):
+    """This machine lacks what the task needs (an index, a matching Python or platform); another node may have it."""
+
+    exit_code = 9
+
+
+# ---- give this release up -------------------------------------------------------------------------------------
+
+
+class ReleaseBroken(AgentError):
+    """The release cannot be staged, rehearsed or served. The node keeps the one it has."""
+
+    exit_code = 10
+
+
+class Tampered(ReleaseBroken):
+    """Bytes are not what their name or hash promises."""
+
+
+# ---- this node needs help -------------------------------------------------------------------------------------
+
+
+class NodeBroken(AgentError):
+    """The node, not the release, is at fault: a full disk, a missing program, a web server that does not start."""
+
+    exit_code = 11
+
+
+class TimedOut(AgentError):
+    """What was waited for did not come in time. What was begun goes on without us."""
+
+    exit_code = 12
+
+
+class Stopped(BaseException):
+    """Somebody asked this process to end (SIGTERM, Ctrl-C). Not an error: nobody who mends errors may swallow it.
+
+    Whatever was begun is finished or taken back by the next start.
+    """
+
+    exit_code = 143

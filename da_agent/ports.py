@@ -1,0 +1,288 @@
+"""What is asked of the outside world: protocols over domain values, one page.
+
+Errors named here are those of `da_agent.errors`. Unless a method says otherwise it may be repeated without harm,
+and after an error nothing of what it promises to change has changed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from da_agent.domain.blobs import Blob
+from da_agent.domain.inboxes import Entry
+from da_agent.domain.journals import Journal
+from da_agent.domain.packages import Locked, Sources
+from da_agent.domain.proofs import Answer, Worker
+from da_agent.domain.releases import Release, Target, Wheel
+from da_agent.domain.settings import Settings
+
+# ---- the store ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as it was read: bytes, tag and modification time belong together."""
+
+    data: bytes
+    tag: str
+    modified_at: datetime
+
+
+class Always:
+    """Write whatever is there."""
+
+
+class IfAbsent:
+    """Write only where nothing is yet: one winner, however many try."""
+
+
+@dataclass(frozen=True, slots=True)
+class IfTag:
+    """Write only over the object that carried this tag."""
+
+    tag: str
+
+
+Condition = Always | IfAbsent | IfTag
+
+
+class Store(Protocol):
+    """The bucket or directory that all nodes share. Keys are relative to its prefix.
+
+    Every method raises Unreachable (no answer, a time-out, 5xx), Forbidden (403, bad credentials) or StoreUnfit
+    (the store says that it does not know the operation). Absent is only ever the store's own clear answer:
+    a directory store whose root is missing, not mounted or not a directory is Unreachable, not empty.
+    """
+
+    @property
+    def name(self) -> str:
+        """How people call it: its URL without credentials."""
+
+    @property
+    def identity(self) -> str:
+        """Endpoint and bucket, or file system and path: what a passport is valid for."""
+
+    def clock(self) -> datetime:
+        """The store's own time (UTC), which alone is compared with modification times."""
+
+    def read(self, key: str) -> Stored:
+        """The whole small object; Absent when there is none."""
+
+    def fetch(self, key: str, sink: Callable[[bytes], object]) -> None:
+        """Stream the object into `sink` in bounded chunks; Absent when there is none.
+
+        After an error `sink` may have had any part of it: only a checked hash says that it is whole.
+        """
+
+    def write(self, key: str, body: bytes | Path, when: Condition) -> str:
+        """Write atomically and durably under `when`; returns the new tag.
+
+        Lost: the condition did not hold and nothing was written. Absent: IfTag, and the object is gone.
+        Doubtful: conditional, and nobody knows whether it happened (never retried inside).
+        Unconditional writes are retried inside.
+        """
+
+    def scan(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        """Every object whose key begins with `prefix` and sorts behind `after`, in order of keys (by code point)."""
+
+    def delete(self, key: str) -> None:
+        """Afterwards there is no such object; there need not have been one."""
+
+
+# ---- blobs on the node ----------------------------------------------------------------------------------------
+
+
+class Blobs(Protocol):
+    """The node's own copies of blobs. What is in here has the right bytes: it was hashed while it was written."""
+
+    def has(self, blob: Blob) -> bool: ...
+
+    def path(self, blob: Blob) -> Path:
+        """Where it lies (read-only); valid when `has`."""
+
+    def receive(self, blob: Blob, fill: Callable[[Callable[[bytes], object]], object]) -> None:
+        """Take the bytes that `fill` hands to the sink it is given. Commit point: one rename, when the hash is right.
+
+        Raises Tampered when the bytes are not the blob's, NodeBroken when the disk is full, and whatever `fill` raises.
+        """
+
+    def sweep(self, keep: frozenset[Blob]) -> None:
+        """Remove every other blob and every unfinished one."""
+
+
+class Progress(Protocol):
+    """Tells a person how long work goes on. Never fails, never decides."""
+
+    def work(self, title: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+        """`total` of `unit` ("bytes", "packages", …) are to be done; call the value with each part that is."""
+
+    def say(self, sentence: str) -> None: ...
+
+
+class Transfers(Protocol):
+    """Many blobs at once between store and node, in parallel."""
+
+    def fetch(self, blobs: Iterable[Blob]) -> None:
+        """Afterwards the node has them all; those it already had are not asked for.
+
+        ReleaseBroken when the store has no such blob, Tampered when its bytes are wrong.
+        """
+
+    def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:
+        """Afterwards the store has them all, whole. What it already has is not sent again."""
+
+
+class Snapshot(Protocol):
+    """The objects of one inbox as they were when it was listed, or as they are about to be written."""
+
+    def read(self, key: str) -> bytes:
+        """A small object. Lost when it is no longer the one that was listed."""
+
+    def fetch(self, keys: Iterable[str]) -> Mapping[str, tuple[Blob, Path]]:
+        """Any objects, copied to files that keep their base names, in parallel. Lost as in `read`."""
+
+
+class Snapshots(Protocol):
+    """Takes copies of the inbox."""
+
+    def take(self, entries: Iterable[Entry], overlay: Mapping[str, bytes | Path]) -> AbstractContextManager[Snapshot]:
+        """The copy of `entries`, with `overlay` instead of what the store has under those keys; gone afterwards."""
+
+
+# ---- the node -------------------------------------------------------------------------------------------------
+
+
+class Installation(Protocol):
+    """The releases on this node's disk, and the switch."""
+
+    def current(self) -> int | None:
+        """Where the switch points; None before the first release, or when it points at nothing."""
+
+    def staged(self) -> frozenset[int]:
+        """Complete releases: those whose commit point was reached."""
+
+    def load(self, number: int) -> Release:
+        """The manifest of a staged release; Absent when it is not staged, Tampered when it is damaged."""
+
+    def verify(self, number: int) -> None:
+        """Tampered, naming the file, unless a staged release still has the bytes that it was staged with."""
+
+    def stage(self, release: Release, settings: Settings) -> None:
+        """Build the release beside the live one from blobs that the node has, offline; its manifest comes last.
+
+        ReleaseBroken when it cannot be built from its contents, NodeBroken when the node is at fault.
+        """
+
+    def switch(self, number: int) -> None:
+        """Make a staged release live in one step: before it the old one is, after it the new, also after a crash."""
+
+    def sweep(self, keep: frozenset[int]) -> None:
+        """Remove unfinished releases and complete ones that are neither live, nor in `keep`, nor used by a process."""
+
+
+class Environments(Protocol):
+    """Makes a release's own Python environment."""
+
+    def build(self, wheels: Sequence[Wheel], into: Path) -> None:
+        """A whole environment at `into`, from wheels whose blobs the node has: offline, every hash checked.
+
+        ReleaseBroken when wheels do not fit this Python or do not install; NodeBroken when the node is at fault.
+        An unfinished one may be left at `into` after an error.
+        """
+
+
+class Journals(Protocol):
+    """The node's memory."""
+
+    def load(self) -> Journal | None:
+        """None when there is none, or when it is damaged: then it is rebuilt from what is on disk."""
+
+    def save(self, journal: Journal) -> None:
+        """Replace it atomically and durably."""
+
+
+class Lock(Protocol):
+    """One at a time on a node: sync, update, initialize and install_certs exclude each other."""
+
+    def hold(self, patience: timedelta) -> AbstractContextManager[None]:
+        """Busy, naming the holder, when it is not free within `patience`. A dead holder holds nothing."""
+
+
+class Supervisor(Protocol):
+    """The supervisord of this node. Every method raises NodeBroken when it cannot be reached."""
+
+    def pid(self, program: str) -> int | None:
+        """The process of a running program; None when it does not run."""
+
+    def start(self, program: str) -> None:
+        """Afterwards the program runs (or, for a one-shot, has been begun); nothing happens when it runs already.
+
+        NodeBroken, with the end of the program's log, when supervisor says that it does not stay up.
+        """
+
+
+class WebServer(Protocol):
+    """Apache with the application's worker processes, on this node."""
+
+    def prepare(self) -> None:
+        """The WSGI file and what every release shares exist and are up to date; an equal file is not touched."""
+
+    def render(self, release: Release, settings: Settings, into: Path) -> None:
+        """Write the web server's configuration for a release that lies at `into` (a release's directory)."""
+
+    def rehearse(self, number: int) -> None:
+        """Check the staged release in throw-away processes, as the web user, with its own bytes: `pip check`, import
+        of the application, the web server's own check of its configuration. ReleaseBroken with the reason."""
+
+    def running(self) -> bool: ...
+
+    def workers(self) -> frozenset[Worker]:
+        """Worker processes that are alive now, found among the web server's own processes, not assumed."""
+
+    def ask(self, at_least: int) -> tuple[Answer, ...]:
+        """Ask the loader's URL over several connections at once; at most one answer per process, the newest.
+
+        No answers when the web server does not answer at all.
+        """
+
+    def start(self) -> None:
+        """Start it under supervisor unless it runs. NodeBroken, with the end of its log, when it does not stay up."""
+
+    def reload(self) -> None:
+        """Touch the WSGI file: every worker process is replaced before its next request."""
+
+    def restart(self) -> None:
+        """Graceful: certificates and configuration are read again, running requests are finished."""
+
+    def needs_restart(self, before: int | None, after: int) -> bool:
+        """Whether the web server itself must read new configuration or certificates between two staged releases."""
+
+
+class Resolver(Protocol):
+    """Turns requirements into the exact wheels that every node installs."""
+
+    @property
+    def target(self) -> Target:
+        """What this machine's Python and platform can resolve and build for."""
+
+    def resolve(self, sources: Sources, previous: Sequence[Wheel]) -> AbstractContextManager[tuple[Locked, ...]]:
+        """Every distribution of the result, sorted by name; paths are valid inside the context.
+
+        Versions of `previous` are preferred, and its wheels are used again rather than made again.
+        Refused, with uv's reason shortened, when the requirements cannot be met or a source cannot be built (naming
+        the missing header). NotHere when this machine has no index or no builder. Unreachable: an index that
+        does not answer.
+        """
+
+
+class Clock(Protocol):
+    """This machine's time, and waiting."""
+
+    def now(self) -> datetime:
+        """UTC."""
+
+    def wait(self, period: timedelta) -> bool:
+        """Return after `period`, or at once when something woke us (True). A stop raises Stopped."""

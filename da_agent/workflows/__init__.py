@@ -1,0 +1,1 @@
+"""What the agent does, step by step, in terms of ports alone."""

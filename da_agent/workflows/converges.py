@@ -1,0 +1,279 @@
+"""From wherever this node is to the release it should serve: observe, decide, act."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from da_agent import ports
+from da_agent.domain import decisions
+from da_agent.domain.decisions import Action, Observation
+from da_agent.domain.journals import Journal
+from da_agent.domain.proofs import Answer, Proof, Worker, prove
+from da_agent.domain.releases import Release
+from da_agent.domain.reports import Phase
+from da_agent.domain.settings import Settings
+from da_agent.errors import Absent, NodeBroken, ReleaseBroken, Tampered
+
+ASK_AGAIN = timedelta(milliseconds=100)
+"""How long to wait for worker processes that are still starting before they are asked again."""
+
+QUESTIONS = 100
+"""How often the worker processes of the live release are asked before the node says that something is wrong."""
+
+
+class Node:
+    """One node on its way: what it has found out since this process began, and how to do each action.
+
+    What must outlive the process is in the journal and on the disk; everything here may be forgotten at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        installation: ports.Installation,
+        journals: ports.Journals,
+        transfers: ports.Transfers,
+        web: ports.WebServer,
+        clock: ports.Clock,
+        progress: ports.Progress,
+        settings: Callable[[Release], Settings],
+    ) -> None:
+        self._installation = installation
+        self._journals = journals
+        self._transfers = transfers
+        self._web = web
+        self._clock = clock
+        self._progress = progress
+        self._settings = settings
+        self._releases: dict[int, Release] = {}
+        self._damaged: set[int] = set()
+        self._rehearsed: set[int] = set()
+        self._conducting = False
+        self._answers: dict[int, Answer] = {}
+        self._proof: Proof | None = None
+        self._proven: frozenset[Worker] = frozenset()
+        self._questions = 0
+        self.phase = Phase.STARTING
+
+    # ---- observe
+
+    def offer(self, *releases: Release) -> None:
+        """The releases of the ledger that may be taken, as the store has just given them."""
+        self._releases = {release.number: release for release in releases}
+
+    def journal(self) -> Journal:
+        """The node's memory; without one, what is on disk counts as proven, for it is all there is."""
+        found = self._journals.load()
+        if found is None:
+            found = Journal(live=self._installation.current())
+            self._journals.save(found)
+        return found
+
+    def inspect(self) -> str | None:
+        """Check the live release on disk, once at start: a damaged one is staged again. Says what is wrong with it."""
+        current = self._installation.current()
+        if current is None:
+            return None
+        try:
+            self._installation.verify(current)
+        except (Tampered, Absent) as damage:
+            self._damaged.add(current)
+            return str(damage)
+        return None
+
+    def forgive(self) -> None:
+        """Forget what was given up here: somebody wants it tried again."""
+        self._journals.save(replace(self.journal(), failed=(), interrupted=None))
+
+    def observe(self) -> Observation:
+        running = self._web.running()
+        return Observation(
+            now=self._clock.now(),
+            offered=tuple(sorted(self._releases, reverse=True)),
+            current=self._installation.current(),
+            journal=self.journal(),
+            staged=self._installation.staged() - self._damaged,
+            rehearsed=frozenset(self._rehearsed),
+            conducting=self._conducting,
+            running=running,
+            workers=self._web.workers() if running else frozenset(),
+            proven=self._proven,
+            proof=self._proof,
+        )
+
+    # ---- act
+
+    def converge(self, told: Callable[[], None] = lambda: None) -> None:
+        """Act until there is nothing left to do; `told` is called whenever the phase has changed.
+
+        A release that is at fault is given up and the next best is taken; what is not its fault is raised:
+        NodeBroken, Unreachable, Forbidden.
+        """
+        self._web.prepare()
+        while True:
+            seen = self.observe()
+            action = decisions.decide(seen)
+            if isinstance(action, decisions.Rest):
+                self._sweep(seen)
+                self.phase = Phase.SERVING if seen.running else Phase.STOPPED
+                told()
+                return
+            phase = _PHASES.get(type(action), self.phase)
+            if phase is not self.phase:
+                self.phase = phase
+                told()
+            self._act(action, seen)
+
+    def _act(self, action: Action, seen: Observation) -> None:
+        match action:
+            case decisions.Stage(number):
+                self._blame(number, self._stage)
+            case decisions.Rehearse(number):
+                self._blame(number, self._rehearse)
+            case decisions.Switch(number):
+                self._switch(number, seen)
+            case decisions.Start():
+                self._web.start()
+            case decisions.Prove(number):
+                self._prove(number, seen)
+            case decisions.Settle():
+                self._settle(seen)
+            case decisions.Revert(reason):
+                self._revert(seen, reason)
+            case decisions.Recover():
+                self._recover(seen)
+            case decisions.Rest():
+                pass
+
+    def _blame(self, number: int, work: Callable[[Release], None]) -> None:
+        """Do something that can show that the release is bad; then it is given up here, and the live one stays."""
+        release = self._release(number)
+        try:
+            work(release)
+        except ReleaseBroken as broken:
+            self._progress.say(f"Release {number} is given up: {broken}")
+            self._journals.save(self.journal().give_up(number, str(broken), at=self._clock.now()))
+
+    def _stage(self, release: Release) -> None:
+        self._progress.say(f"Staging release {release.number}")
+        self._transfers.fetch(release.contents.blobs())
+        self._installation.stage(release, self._settings(release))
+        self._damaged.discard(release.number)
+
+    def _rehearse(self, release: Release) -> None:
+        self._progress.say(f"Rehearsing release {release.number}")
+        self._web.rehearse(release.number)
+        self._rehearsed.add(release.number)
+
+    def _switch(self, number: int, seen: Observation) -> None:
+        until = seen.now + self._settings(self._installation.load(number)).start_timeout
+        self._progress.say(f"Switching from release {seen.current or 'none'} to release {number}")
+        # The journal comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
+        self._journals.save(seen.journal.begin(number, until=until))
+        self._conducting = True
+        self._installation.switch(number)
+        self._refresh(seen.current, number)
+
+    def _refresh(self, before: int | None, after: int) -> None:
+        """Make the web server serve what the switch points to now, with the least disturbance."""
+        self._forget_answers()
+        if not self._web.running():
+            self._web.start()
+        elif self._web.needs_restart(before, after):
+            self._web.restart()
+        else:
+            self._web.reload()
+
+    def _prove(self, number: int, seen: Observation) -> None:
+        for answer in self._web.ask(max(2, 2 * len(seen.workers))):
+            self._answers[answer.pid] = answer
+        workers = self._web.workers()
+        proof = self._proof = prove(number, workers, self._answers.values())
+        if proof.holds:
+            self._proven = workers
+            self._questions = 0
+        elif seen.journal.trial is None:
+            self._doubt(proof)
+        else:
+            self._clock.wait(ASK_AGAIN)
+
+    def _doubt(self, proof: Proof) -> None:
+        """The live release is not served as it should be, although it was once: the node is at fault.
+
+        The application may have been loaded while its database was away, a reload may have got lost: a reload mends
+        both. Whoever calls `converge` again later tries again.
+        """
+        self._questions += 1
+        if proof.missing and not proof.wrong and self._questions < QUESTIONS:
+            self._clock.wait(ASK_AGAIN)
+            return
+        self._questions = 0
+        self._web.reload()
+        self._forget_answers()
+        raise NodeBroken(f"release {proof.release} is not served as it should be: {proof}")
+
+    def _settle(self, seen: Observation) -> None:
+        trial = seen.journal.trial
+        assert trial is not None
+        self._journals.save(seen.journal.settle())
+        self._conducting = False
+        self._progress.say(f"Serving release {trial.release}: {self._proof}")
+
+    def _revert(self, seen: Observation, reason: str) -> None:
+        trial = seen.journal.trial
+        assert trial is not None
+        self._progress.say(f"Taking release {trial.release} back: {reason}")
+        self._back(trial.release, trial.before)
+        journal = seen.journal.give_up(trial.release, reason, at=self._clock.now())
+        self._journals.save(journal.revert())
+        self._conducting = False
+        if trial.before is None or trial.before == trial.release:
+            raise NodeBroken(f"release {trial.release} does not serve, and there is none to go back to: {reason}")
+
+    def _recover(self, seen: Observation) -> None:
+        trial = seen.journal.trial
+        assert trial is not None
+        self._progress.say(f"The trial of release {trial.release} was interrupted")
+        self._back(trial.release, trial.before)
+        journal = seen.journal
+        if trial.attempt > 1 and trial.before is not None:
+            reason = "its trial was interrupted twice"
+            journal = journal.give_up(trial.release, reason, at=self._clock.now())
+        self._journals.save(journal.interrupt())
+        self._forget_answers()
+
+    def _back(self, release: int, before: int | None) -> None:
+        """Switch first, journal after: whoever dies in between finds the trial again and does the same once more."""
+        if before is None or before == release or before not in self._installation.staged():
+            return
+        self._installation.switch(before)
+        if self._web.running():
+            self._refresh(release, before)
+
+    def _forget_answers(self) -> None:
+        self._answers.clear()
+        self._proof = None
+        self._proven = frozenset()
+
+    def _release(self, number: int) -> Release:
+        return self._releases.get(number) or self._installation.load(number)
+
+    def _sweep(self, seen: Observation) -> None:
+        keep = {number for number in (seen.current, seen.journal.live) if number is not None}
+        older = sorted(seen.staged - keep, reverse=True)[:KEPT_RELEASES]
+        if seen.staged - keep - set(older):
+            self._installation.sweep(frozenset(keep | set(older)))
+
+
+KEPT_RELEASES = 2
+"""Releases kept on disk beside the live one: to go back at once, without the store."""
+
+_PHASES: dict[type, Phase] = {
+    decisions.Stage: Phase.STAGING,
+    decisions.Rehearse: Phase.REHEARSING,
+    decisions.Switch: Phase.SWITCHING,
+    decisions.Prove: Phase.PROVING,
+    decisions.Start: Phase.STARTING,
+    decisions.Revert: Phase.SWITCHING,
+    decisions.Recover: Phase.SWITCHING,
+}

@@ -1,0 +1,79 @@
+"""The append-only sequence of releases."""
+
+from collections.abc import Iterator
+
+from da_agent import ports
+from da_agent.domain import keys, records
+from da_agent.domain.releases import Release
+from da_agent.errors import Absent, Doubtful, Lost, Tampered
+
+APPEND_ATTEMPTS = 5
+
+
+class Ledger:
+    """Reads and appends; nothing in it is ever changed."""
+
+    def __init__(self, store: ports.Store) -> None:
+        self._store = store
+
+    def read(self, number: int) -> Release:
+        """Absent when there is no such release, Tampered when what is there is not one."""
+        key = keys.release_key(number)
+        release = records.decode(Release, self._store.read(key).data, key)
+        if release.number != number:
+            raise Tampered(f"{key} says that it is release {release.number}")
+        return release
+
+    def numbers(self) -> tuple[int, ...]:
+        """Every release that the store has, oldest first: one listing."""
+        found = (keys.release_number(entry.key) for entry in self._store.scan(keys.RELEASES))
+        return tuple(number for number in found if number is not None)
+
+    def head(self, known: int | None = None) -> int | None:
+        """The newest number; None only when the store has clearly answered that there is none.
+
+        `known` is a release that was once there: then one GET of each newer number is all that is asked.
+        """
+        if known is None:
+            numbers = self.numbers()
+            if not numbers:
+                return None
+            known = numbers[-1]
+        while self._exists(known + 1):
+            known += 1
+        return known
+
+    def newest_first(self, head: int) -> Iterator[Release]:
+        for number in range(head, 0, -1):
+            try:
+                yield self.read(number)
+            except Absent:
+                return
+
+    def append(self, release: Release) -> None:
+        """Afterwards the ledger has this release. Lost when another one has its number.
+
+        The nonce tells whose release is there after a write without an answer; the same bytes may be sent again.
+        """
+        key, body = keys.release_key(release.number), records.encode(release)
+        for _ in range(APPEND_ATTEMPTS):
+            try:
+                self._store.write(key, body, ports.IfAbsent())
+            except (Lost, Doubtful) as doubt:
+                try:
+                    there = self._store.read(key).data
+                except Absent:
+                    continue
+                if there == body:
+                    return
+                raise Lost(f"release {release.number} was published by somebody else at the same time") from doubt
+            else:
+                return
+        raise Doubtful(f"cannot tell whether release {release.number} was written to {self._store.name}: try again")
+
+    def _exists(self, number: int) -> bool:
+        try:
+            self._store.read(keys.release_key(number))
+        except Absent:
+            return False
+        return True

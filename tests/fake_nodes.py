@@ -1,0 +1,226 @@
+"""A node in memory: its releases, its web server, and a hand that can cut the power before any effect."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from da_agent import ports
+from da_agent.domain.blobs import Blob, blob_of
+from da_agent.domain.inboxes import Entry
+from da_agent.domain.journals import Journal
+from da_agent.domain.packages import Locked, Sources
+from da_agent.domain.proofs import Answer, Worker
+from da_agent.domain.releases import Contents, Release, Target, Wheel
+from da_agent.domain.settings import Settings
+from da_agent.errors import Absent, Lost, ReleaseBroken, Tampered
+
+TARGET = Target("3.11", "linux_x86_64")
+
+
+class Killed(BaseException):
+    """The power was cut."""
+
+
+@dataclass
+class Power:
+    """Counts effects, and cuts the power before number `cut` (from 0)."""
+
+    cut: int | None = None
+    effects: list[str] = field(default_factory=list)
+
+    def effect(self, name: str) -> None:
+        if self.cut == len(self.effects):
+            self.cut = None
+            raise Killed(name)
+        self.effects.append(name)
+
+
+@dataclass
+class FakeInstallation:
+    """Implements ports.Installation; `bad` are releases that cannot be staged."""
+
+    power: Power = field(default_factory=Power)
+    live: int | None = None
+    disk: dict[int, Release] = field(default_factory=dict)
+    bad: set[int] = field(default_factory=set)
+    damaged: set[int] = field(default_factory=set)
+
+    def current(self) -> int | None:
+        return self.live
+
+    def staged(self) -> frozenset[int]:
+        return frozenset(self.disk)
+
+    def load(self, number: int) -> Release:
+        if number not in self.disk:
+            raise Absent(f"release {number} is not staged")
+        return self.disk[number]
+
+    def verify(self, number: int) -> None:
+        if number in self.damaged:
+            raise Tampered("a file was changed")
+
+    def stage(self, release: Release, settings: Settings) -> None:
+        self.power.effect("begin to stage")
+        self.disk.pop(release.number, None)
+        self.power.effect("stage")
+        if release.number in self.bad:
+            raise ReleaseBroken("a wheel does not fit")
+        self.damaged.discard(release.number)
+        self.disk[release.number] = release
+
+    def switch(self, number: int) -> None:
+        self.power.effect("switch")
+        assert number in self.disk
+        self.live = number
+
+    def sweep(self, keep: frozenset[int]) -> None:
+        self.power.effect("sweep")
+        self.disk = {number: release for number, release in self.disk.items() if number in keep | {self.live}}
+
+
+@dataclass
+class FakeWeb:
+    """Implements ports.WebServer; workers pin the release that was live when they started, as the loader does."""
+
+    installation: FakeInstallation
+    power: Power = field(default_factory=Power)
+    up: bool = False
+    fails: set[int] = field(default_factory=set)
+    hangs: set[int] = field(default_factory=set)
+    unfit: set[int] = field(default_factory=set)
+    workers_: dict[int, int | None] = field(default_factory=dict)
+    next_pid: int = 100
+    reloads: int = 0
+
+    def prepare(self) -> None:
+        pass
+
+    def render(self, release: Release, settings: Settings, into: Path) -> None:
+        pass
+
+    def rehearse(self, number: int) -> None:
+        self.power.effect("rehearse")
+        if number in self.unfit:
+            raise ReleaseBroken("the application cannot be imported")
+
+    def running(self) -> bool:
+        return self.up
+
+    def workers(self) -> frozenset[Worker]:
+        return frozenset(Worker(pid, float(pid)) for pid in self.workers_)
+
+    def ask(self, at_least: int) -> tuple[Answer, ...]:
+        return tuple(
+            Answer(pid, release, "it does not start" if release in self.fails else None)
+            for pid, release in self.workers_.items()
+            if release not in self.hangs
+        )
+
+    def start(self) -> None:
+        self.power.effect("start")
+        if not self.up:
+            self.up = True
+            self._fresh()
+
+    def reload(self) -> None:
+        self.power.effect("reload")
+        self.reloads += 1
+        self._fresh()
+
+    def restart(self) -> None:
+        self.power.effect("restart")
+        self._fresh()
+
+    def needs_restart(self, before: int | None, after: int) -> bool:
+        if before is None or before not in self.installation.disk:
+            return True
+        disk = self.installation.disk
+        return disk[before].contents.certificates != disk[after].contents.certificates
+
+    def _fresh(self) -> None:
+        self.workers_ = {self.next_pid + n: self.installation.live for n in range(2)}
+        self.next_pid += 2
+
+
+@dataclass
+class CutJournals:
+    """Implements ports.Journals; cut before each save."""
+
+    power: Power
+    journal: Journal | None = None
+
+    def load(self) -> Journal | None:
+        return self.journal
+
+    def save(self, journal: Journal) -> None:
+        self.power.effect("journal")
+        self.journal = journal
+
+
+class FakeSnapshots:
+    """Implements ports.Snapshots over a store; paths are made up, and `contents` tells what lies behind them."""
+
+    def __init__(self, store: ports.Store) -> None:
+        self.store = store
+        self.fetched: list[str] = []
+
+    @contextmanager
+    def take(self, entries: Iterable[Entry], overlay: Mapping[str, bytes | Path]) -> Iterator[ports.Snapshot]:
+        yield _FakeSnapshot(self, {entry.key: entry for entry in entries}, overlay)
+
+
+@dataclass
+class _FakeSnapshot:
+    owner: FakeSnapshots
+    entries: Mapping[str, Entry]
+    overlay: Mapping[str, bytes | Path]
+
+    def read(self, key: str) -> bytes:
+        body = self.overlay.get(key)
+        if isinstance(body, bytes):
+            return body
+        stored = self.owner.store.read(key)
+        if stored.tag != self.entries[key].tag:
+            raise Lost(f"{key} changed")
+        return stored.data
+
+    def fetch(self, keys: Iterable[str]) -> Mapping[str, tuple[Blob, Path]]:
+        wanted = list(keys)
+        self.owner.fetched += wanted
+        return {key: (blob_of(self.read(key)), Path("/snapshot") / key) for key in wanted}
+
+
+@dataclass
+class FakeResolver:
+    """Implements ports.Resolver: every requirement and distribution is a wheel of its own name; `error` is raised."""
+
+    error: BaseException | None = None
+    resolved: list[Sources] = field(default_factory=list)
+
+    @property
+    def target(self) -> Target:
+        return TARGET
+
+    @contextmanager
+    def resolve(self, sources: Sources, previous: Sequence[Wheel]) -> Iterator[tuple[Locked, ...]]:
+        self.resolved.append(sources)
+        if self.error is not None:
+            raise self.error
+        names = sorted((*sources.requirements, *sources.distributions))
+        yield tuple(Locked(wheel(name), None) for name in names)
+
+
+def wheel(name: str, version: str = "1") -> Wheel:
+    return Wheel(name, version, f"{name}-{version}-py3-none-any.whl", blob_of(f"{name} {version}".encode()))
+
+
+def contents(config: bytes = b"a: 1\n", wheels: tuple[Wheel, ...] = ()) -> Contents:
+    return Contents(blob_of(config), (), (), TARGET, wheels)
+
+
+def release(number: int, what: Contents | None = None) -> Release:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return Release(number, f"nonce{number}", at, "somebody", "a test", what or contents(f"a: {number}\n".encode()))

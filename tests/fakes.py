@@ -1,0 +1,235 @@
+"""In-memory implementations of the ports, which pass the same contract tests as the real ones."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from da_agent.domain import keys
+from da_agent.domain.blobs import Blob, blob_of
+from da_agent.domain.inboxes import Entry
+from da_agent.domain.journals import Journal
+from da_agent.errors import Absent, AgentError, Busy, Lost, ReleaseBroken, Stopped, Tampered
+from da_agent.ports import Condition, IfAbsent, IfTag, Store, Stored
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+CHUNK = 1024 * 1024
+
+
+class MemoryStore:
+    """A store whose clock stands still unless it is set, and which fails when it is told to.
+
+    failing   raised by every method while it is set
+    before_write   called with the key before each write: raise in it, or be somebody else who is faster
+    after_write    called with the key after each write: raise Doubtful in it for an answer that got lost
+    """
+
+    def __init__(self, now: datetime = NOON) -> None:
+        self.now = now
+        self.failing: AgentError | None = None
+        self.before_write: Callable[[str], object] = lambda key: None
+        self.after_write: Callable[[str], object] = lambda key: None
+        self._objects: dict[str, Stored] = {}
+        self._writes = 0
+        self._lock = threading.RLock()
+
+    @property
+    def name(self) -> str:
+        return "memory://store"
+
+    @property
+    def identity(self) -> str:
+        return f"memory {id(self)}"
+
+    def clock(self) -> datetime:
+        self._answer()
+        return self.now
+
+    def read(self, key: str) -> Stored:
+        self._answer()
+        with self._lock:
+            if key not in self._objects:
+                raise Absent(f"there is no {key} in {self.name}")
+            return self._objects[key]
+
+    def fetch(self, key: str, sink: Callable[[bytes], object]) -> None:
+        data = self.read(key).data
+        for start in range(0, len(data), CHUNK):
+            sink(data[start : start + CHUNK])
+
+    def write(self, key: str, body: bytes | Path, when: Condition) -> str:
+        self._answer()
+        self.before_write(key)
+        data = body if isinstance(body, bytes) else body.read_bytes()
+        with self._lock:
+            self._judge(key, when)
+            self._writes += 1
+            stored = Stored(data, f"tag-{self._writes}", self.now)
+            self._objects[key] = stored
+        self.after_write(key)
+        return stored.tag
+
+    def scan(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        self._answer()
+        with self._lock:
+            objects = sorted(self._objects.items())
+        for key, stored in objects:
+            if key.startswith(prefix) and key > after:
+                yield Entry(key, len(stored.data), stored.tag, stored.modified_at)
+
+    def delete(self, key: str) -> None:
+        self._answer()
+        with self._lock:
+            self._objects.pop(key, None)
+
+    def _answer(self) -> None:
+        if self.failing:
+            raise self.failing
+
+    def _judge(self, key: str, when: Condition) -> None:
+        stored = self._objects.get(key)
+        if isinstance(when, IfAbsent) and stored:
+            raise Lost(f"{key} is already in {self.name}")
+        if isinstance(when, IfTag):
+            if not stored:
+                raise Absent(f"there is no {key} in {self.name}")
+            if stored.tag != when.tag:
+                raise Lost(f"{key} in {self.name} has been changed by somebody else")
+
+
+class MemoryBlobs:
+    """Blobs in memory: `bodies`."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[Blob, bytes] = {}
+
+    def has(self, blob: Blob) -> bool:
+        return blob in self.bodies
+
+    def path(self, blob: Blob) -> Path:
+        return Path("/memory/blobs") / blob.sha256
+
+    def receive(self, blob: Blob, fill: Callable[[Callable[[bytes], object]], object]) -> None:
+        body = bytearray()
+        fill(body.extend)
+        if blob_of(bytes(body)) != blob:
+            raise Tampered(f"what was received is not blob {blob.sha256}")
+        self.bodies[blob] = bytes(body)
+
+    def sweep(self, keep: frozenset[Blob]) -> None:
+        self.bodies = {blob: body for blob, body in self.bodies.items() if blob in keep}
+
+
+class MemoryTransfers:
+    """One after the other, between any store and any blobs."""
+
+    def __init__(self, store: Store, blobs: MemoryBlobs) -> None:
+        self._store = store
+        self._blobs = blobs
+
+    def fetch(self, blobs: Iterable[Blob]) -> None:
+        for blob in blobs:
+            if not self._blobs.has(blob):
+                self._fetch(blob)
+
+    def _fetch(self, blob: Blob) -> None:
+        key = keys.blob_key(blob)
+        try:
+            self._blobs.receive(blob, lambda sink: self._store.fetch(key, sink))
+        except Absent as error:
+            raise ReleaseBroken(f"cannot fetch {key}: the store does not have it") from error
+
+    def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:
+        for blob, body in bodies.items():
+            try:
+                self._store.write(keys.blob_key(blob), body, IfAbsent())
+            except Lost:
+                continue
+
+
+class MemoryJournals:
+    """A journal that remembers what was saved, in order: `saved`."""
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self.saved: list[Journal] = [journal] if journal else []
+
+    def load(self) -> Journal | None:
+        return self.saved[-1] if self.saved else None
+
+    def save(self, journal: Journal) -> None:
+        self.saved.append(journal)
+
+
+class FakeClock:
+    """Time that passes only while somebody waits.
+
+    on_wait   called with the number of the wait, from 1, before time passes: the place to change the world
+    """
+
+    def __init__(self, now: datetime = NOON) -> None:
+        self.time = now
+        self.on_wait: Callable[[int], object] = lambda number: None
+        self.waits: list[timedelta] = []
+        self._woken = False
+        self._stopped = False
+
+    def now(self) -> datetime:
+        return self.time
+
+    def wake(self) -> None:
+        """The next wait returns at once, True, and no time passes."""
+        self._woken = True
+
+    def stop(self) -> None:
+        """Every wait from now on raises Stopped."""
+        self._stopped = True
+
+    def wait(self, period: timedelta) -> bool:
+        self.waits.append(period)
+        self.on_wait(len(self.waits))
+        if self._stopped:
+            raise Stopped("somebody asked this process to end")
+        if self._woken:
+            self._woken = False
+            return True
+        self.time += period
+        return False
+
+
+@dataclass
+class SilentProgress:
+    """Shows nothing; remembers what was said."""
+
+    said: list[str] = field(default_factory=list)
+    done: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def work(self, title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        self.done.setdefault(title, 0)
+
+        def advance(part: int) -> None:
+            self.done[title] += part
+
+        yield advance
+
+    def say(self, sentence: str) -> None:
+        self.said.append(sentence)
+
+
+class FakeLock:
+    """Free, until `holder` is set or somebody holds it."""
+
+    def __init__(self) -> None:
+        self.holder: str | None = None
+
+    @contextmanager
+    def hold(self, patience: timedelta) -> Iterator[None]:
+        if self.holder:
+            raise Busy(f"cannot begin: {self.holder} is at work on this node")
+        self.holder = "this test"
+        try:
+            yield
+        finally:
+            self.holder = None

@@ -1,0 +1,211 @@
+"""A node on its way to a release, with the power cut before each effect."""
+
+import copy
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from da_agent.domain.journals import Journal
+from da_agent.domain.releases import Release
+from da_agent.domain.settings import Settings
+from da_agent.errors import NodeBroken
+from da_agent.workflows.converges import Node
+from tests.fake_nodes import CutJournals, FakeInstallation, FakeWeb, Killed, Power, release
+from tests.fakes import FakeClock, SilentProgress
+
+SETTINGS = Settings(start_timeout=timedelta(seconds=5))
+
+
+class Transfers:
+    """Blobs are no matter here."""
+
+    def fetch(self, blobs: object) -> None:
+        pass
+
+    def upload(self, bodies: object) -> None:
+        pass
+
+
+@dataclass
+class Machine:
+    """What outlives an agent: the disk, the web server, the journal."""
+
+    power: Power = field(default_factory=Power)
+    installation: FakeInstallation = field(init=False)
+    web: FakeWeb = field(init=False)
+    journals: CutJournals = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.installation = FakeInstallation(self.power)
+        self.web = FakeWeb(self.installation, self.power)
+        self.journals = CutJournals(self.power)
+
+    def agent(self, *offered: Release) -> Node:
+        node = Node(
+            installation=self.installation,
+            journals=self.journals,
+            transfers=Transfers(),
+            web=self.web,
+            clock=FakeClock(),
+            progress=SilentProgress(),
+            settings=lambda _: SETTINGS,
+        )
+        node.offer(*offered)
+        return node
+
+    @property
+    def served(self) -> set[int | None]:
+        return set(self.web.workers_.values())
+
+
+def serving(number: int) -> Machine:
+    machine = Machine()
+    machine.agent(release(number)).converge()
+    assert machine.served == {number}
+    machine.power.effects.clear()
+    return machine
+
+
+def test_an_empty_node_becomes_ready() -> None:
+    machine = serving(1)
+    assert machine.journals.journal == Journal(live=1)
+
+
+def test_converging_twice_changes_nothing_the_second_time() -> None:
+    machine = serving(1)
+    machine.agent(release(1)).converge()
+    assert machine.power.effects == []
+
+
+def test_a_node_that_is_behind_moves() -> None:
+    machine = serving(1)
+    machine.agent(release(2), release(1)).converge()
+    assert machine.served == {2}
+    assert machine.journals.journal == Journal(live=2)
+
+
+def effects_of_a_converge() -> int:
+    machine = serving(1)
+    machine.agent(release(2)).converge()
+    return len(machine.power.effects)
+
+
+@pytest.mark.parametrize("cut", range(effects_of_a_converge()))
+def test_killed_before_any_effect_a_node_serves_one_whole_release_and_gets_there_later(cut: int) -> None:
+    machine = serving(1)
+    machine.power.cut = cut
+    with pytest.raises(Killed):
+        machine.agent(release(2), release(1)).converge()
+    assert machine.served in ({1}, {2})
+    assert machine.installation.live in machine.installation.disk
+    machine.agent(release(2), release(1)).converge()
+    assert machine.served == {2}
+    assert machine.journals.journal == Journal(live=2)
+
+
+def test_the_enumeration_of_effects_is_not_empty() -> None:
+    assert effects_of_a_converge() >= 6
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_killed_before_any_effect_an_empty_node_gets_there_later(cut: int) -> None:
+    machine = Machine()
+    machine.power.cut = cut
+    try:
+        machine.agent(release(1)).converge()
+    except Killed:
+        machine.agent(release(1)).converge()
+    assert machine.served == {1}
+
+
+def test_a_trial_that_is_interrupted_twice_is_given_up() -> None:
+    machine = serving(1)
+    for _ in range(2):
+        machine.power.cut = _last(machine, "switch")
+        machine.power.effects.clear()
+        with pytest.raises(Killed):
+            machine.agent(release(2), release(1)).converge()
+    machine.agent(release(2), release(1)).converge()
+    assert machine.served == {1}
+    assert machine.journals.journal is not None
+    failure = machine.journals.journal.failure(2)
+    assert failure is not None
+    assert "twice" in failure.reason
+
+
+def _last(machine: Machine, name: str) -> int:
+    """The number of the last effect `name` of a converge from here to release 2, by trying it on a copy."""
+    trial = copy.deepcopy(machine)
+    trial.power.effects.clear()
+    trial.agent(release(2), release(1)).converge()
+    return len(trial.power.effects) - 1 - trial.power.effects[::-1].index(name)
+
+
+@pytest.mark.parametrize("fault", ["bad", "unfit", "fails", "hangs"])
+def test_a_bad_release_leaves_the_old_one_served_and_is_not_tried_again(fault: str) -> None:
+    machine = serving(1)
+    getattr(machine.installation if fault == "bad" else machine.web, fault).add(2)
+    machine.agent(release(2), release(1)).converge()
+    assert machine.served == {1}
+    assert machine.installation.live == 1
+    assert machine.journals.journal is not None
+    assert machine.journals.journal.failure(2) is not None
+    machine.power.effects.clear()
+    machine.agent(release(2), release(1)).converge()
+    assert machine.power.effects == []
+
+
+def test_a_release_that_cannot_be_rehearsed_never_disturbs_a_worker() -> None:
+    machine = serving(1)
+    before = machine.web.workers()
+    machine.web.unfit.add(2)
+    machine.agent(release(2), release(1)).converge()
+    assert machine.web.workers() == before
+
+
+def test_a_node_whose_only_release_does_not_start_says_so_and_does_not_spin() -> None:
+    machine = Machine()
+    machine.web.fails.add(1)
+    agent = machine.agent(release(1))
+    for _ in range(3):
+        with pytest.raises(NodeBroken, match="does not"):
+            agent.converge()
+    machine.web.fails.clear()
+    agent.converge()
+    assert machine.served == {1}
+
+
+def test_a_damaged_release_is_staged_again_from_the_store() -> None:
+    machine = serving(1)
+    machine.installation.damaged.add(1)
+    agent = machine.agent(release(1))
+    assert agent.inspect() is not None
+    agent.converge()
+    assert "stage" in machine.power.effects
+    assert machine.installation.damaged == set()
+
+
+def test_without_an_answer_from_the_store_the_last_proven_release_is_started() -> None:
+    machine = serving(1)
+    machine.web.up, machine.web.workers_ = False, {}
+    machine.agent().converge()
+    assert machine.served == {1}
+
+
+def test_a_lost_journal_is_rebuilt_from_the_disk() -> None:
+    machine = serving(1)
+    machine.journals.journal = None
+    machine.agent(release(1)).converge()
+    assert machine.journals.journal == Journal(live=1)
+    assert machine.served == {1}
+
+
+def test_workers_of_an_old_release_outside_a_trial_are_replaced() -> None:
+    machine = serving(1)
+    machine.web.workers_ = {7: 0, 8: 1}
+    agent = machine.agent(release(1))
+    with pytest.raises(NodeBroken):
+        agent.converge()
+    agent.converge()
+    assert machine.served == {1}

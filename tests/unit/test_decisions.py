@@ -1,0 +1,122 @@
+"""What a node does next."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from da_agent.domain import decisions
+from da_agent.domain.decisions import Observation, Prove, Recover, Rehearse, Rest, Revert, Settle, Stage, Start, Switch
+from da_agent.domain.journals import Journal
+from da_agent.domain.proofs import Answer, Worker, prove
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+WORKERS = frozenset({Worker(10, 1.0), Worker(11, 1.0)})
+SERVING = Observation(
+    now=NOW,
+    offered=(5,),
+    current=5,
+    journal=Journal(live=5),
+    staged=frozenset({4, 5}),
+    running=True,
+    workers=WORKERS,
+    proven=WORKERS,
+)
+BEHIND = replace(SERVING, offered=(6,))
+STAGED = replace(BEHIND, staged=frozenset({5, 6}))
+TRIAL = replace(
+    STAGED,
+    current=6,
+    journal=Journal(live=5).begin(6, until=NOW + timedelta(seconds=60)),
+    conducting=True,
+    rehearsed=frozenset({6}),
+)
+GOOD = prove(6, WORKERS, [Answer(10, 6), Answer(11, 6)])
+PARTIAL = prove(6, WORKERS, [Answer(10, 6)])
+BROKEN = prove(6, WORKERS, [Answer(10, 6, "ImportError: no module named x")])
+OLD = prove(6, WORKERS, [Answer(10, 5), Answer(11, 6)])
+LATE = NOW + timedelta(seconds=61)
+
+
+@pytest.mark.parametrize(
+    ("seen", "action"),
+    [
+        pytest.param(SERVING, Rest(), id="serving the wanted release"),
+        pytest.param(replace(SERVING, offered=()), Rest(), id="the store does not answer"),
+        pytest.param(BEHIND, Stage(6), id="behind"),
+        pytest.param(STAGED, Rehearse(6), id="staged"),
+        pytest.param(replace(STAGED, rehearsed=frozenset({6})), Switch(6), id="rehearsed"),
+        pytest.param(TRIAL, Prove(6), id="switched"),
+        pytest.param(replace(TRIAL, running=False), Start(), id="the web server does not run in a trial"),
+        pytest.param(replace(TRIAL, proof=PARTIAL), Prove(6), id="not every worker has answered"),
+        pytest.param(replace(TRIAL, proof=OLD), Prove(6), id="a worker still serves the old release"),
+        pytest.param(replace(TRIAL, proof=GOOD), Settle(), id="every worker has answered"),
+        pytest.param(replace(TRIAL, proof=GOOD, now=LATE), Settle(), id="proven in the last moment"),
+        pytest.param(replace(TRIAL, conducting=False), Recover(), id="a trial that another process began"),
+        pytest.param(replace(SERVING, running=False), Start(), id="the web server has ended"),
+        pytest.param(replace(SERVING, proven=frozenset()), Prove(5), id="after a restart of the agent"),
+        pytest.param(
+            replace(SERVING, workers=WORKERS | {Worker(12, 2.0)}), Prove(5), id="a worker process that is new"
+        ),
+        pytest.param(replace(SERVING, workers=frozenset({Worker(10, 9.0)})), Prove(5), id="a pid that was given again"),
+        pytest.param(
+            replace(SERVING, staged=frozenset({4})), Stage(5), id="the live release is damaged and can be had again"
+        ),
+        pytest.param(
+            replace(SERVING, staged=frozenset({4}), offered=()), Rest(), id="damaged, and the store does not answer"
+        ),
+        pytest.param(Observation(NOW, (), None, Journal()), Rest(), id="an empty node that knows of no release"),
+        pytest.param(Observation(NOW, (1,), None, Journal()), Stage(1), id="an empty node"),
+        pytest.param(
+            replace(SERVING, journal=Journal(live=None), rehearsed=frozenset({5})),
+            Switch(5),
+            id="a live release that was never proven",
+        ),
+    ],
+)
+def test_the_next_action(seen: Observation, action: decisions.Action) -> None:
+    assert decisions.decide(seen) == action
+
+
+def test_a_release_that_failed_here_is_not_tried_again() -> None:
+    failed = BEHIND.journal.give_up(6, "bad", at=NOW)
+    assert decisions.decide(replace(BEHIND, journal=failed)) == Rest()
+
+
+def test_a_fresh_node_takes_the_newest_release_that_has_not_failed() -> None:
+    seen = Observation(NOW, (6, 5), None, Journal().give_up(6, "bad", at=NOW))
+    assert decisions.decide(seen) == Stage(5)
+
+
+def test_a_broken_application_is_taken_back_at_once_and_a_slow_one_when_its_time_is_over() -> None:
+    broken = decisions.decide(replace(TRIAL, proof=BROKEN))
+    assert isinstance(broken, Revert)
+    assert "no module named x" in broken.reason
+    slow = decisions.decide(replace(TRIAL, proof=PARTIAL, now=LATE))
+    assert isinstance(slow, Revert)
+    assert "11" in slow.reason
+
+
+def test_the_only_release_of_a_node_is_served_although_it_failed() -> None:
+    seen = replace(SERVING, journal=Journal().give_up(5, "slow", at=NOW), running=False)
+    assert decisions.decide(seen) == Start()
+
+
+def test_an_interrupted_trial_is_tried_once_more_and_then_counted() -> None:
+    once = TRIAL.journal.interrupt()
+    assert once.trial is None
+    again = once.begin(6, until=LATE)
+    assert again.trial is not None
+    assert again.trial.attempt == 2
+    other = once.begin(7, until=LATE)
+    assert other.trial is not None
+    assert other.trial.attempt == 1
+
+
+def test_a_settled_trial_is_the_live_release() -> None:
+    assert TRIAL.journal.settle() == Journal(live=6)
+
+
+def test_no_workers_prove_nothing() -> None:
+    assert not prove(6, [], []).holds
+    assert not prove(6, WORKERS, [Answer(99, 6)]).holds

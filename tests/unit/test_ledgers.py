@@ -1,0 +1,119 @@
+"""The ledger: appended to, never changed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from da_agent import ports
+from da_agent.domain import keys, records
+from da_agent.errors import Absent, Doubtful, Lost, Tampered, Unreachable
+from da_agent.workflows.leases import Leases
+from da_agent.workflows.ledgers import Ledger
+from tests.fake_nodes import release
+from tests.fakes import MemoryStore
+
+
+class Unanswered(MemoryStore):
+    """A store whose next create-only writes get no answer; `arrives` tells whether they happen all the same."""
+
+    def __init__(self, arrives: bool, times: int = 1) -> None:
+        super().__init__()
+        self.arrives = arrives
+        self.times = times
+
+    def write(self, key: str, body: bytes | Path, when: ports.Condition) -> str:
+        if isinstance(when, ports.IfAbsent) and self.times:
+            self.times -= 1
+            if self.arrives:
+                super().write(key, body, when)
+            raise Doubtful("no answer")
+        return super().write(key, body, when)
+
+
+def test_what_was_appended_is_read_and_is_the_head() -> None:
+    ledger = Ledger(MemoryStore())
+    assert ledger.head() is None
+    ledger.append(release(1))
+    ledger.append(release(2))
+    assert ledger.head() == 2
+    assert ledger.head(1) == 2
+    assert ledger.read(2) == release(2)
+
+
+def test_a_number_is_given_once() -> None:
+    ledger = Ledger(MemoryStore())
+    ledger.append(release(1))
+    other = records.decode(type(release(1)), records.encode(release(1)).replace(b"nonce1", b"nonceX"), "test")
+    with pytest.raises(Lost):
+        ledger.append(other)
+    assert ledger.read(1) == release(1)
+
+
+def test_appending_the_same_release_again_is_no_loss() -> None:
+    ledger = Ledger(MemoryStore())
+    ledger.append(release(1))
+    ledger.append(release(1))
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_write_without_an_answer_is_looked_up(arrives: bool) -> None:
+    ledger = Ledger(Unanswered(arrives))
+    ledger.append(release(1))
+    assert ledger.read(1) == release(1)
+
+
+def test_a_store_that_never_answers_leaves_a_doubt_that_is_said() -> None:
+    with pytest.raises(Doubtful, match="try again"):
+        Ledger(Unanswered(arrives=False, times=99)).append(release(1))
+
+
+def test_an_unreachable_store_has_no_empty_ledger() -> None:
+    store = MemoryStore()
+    store.failing = Unreachable("no answer")
+    asked: list[Callable[[], object]] = [Ledger(store).head, lambda: Ledger(store).head(1)]
+    for ask in asked:
+        with pytest.raises(Unreachable):
+            ask()
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", records.encode(release(2))])
+def test_a_damaged_record_is_named(body: bytes) -> None:
+    store = MemoryStore()
+    store.write(keys.release_key(1), body, ports.Always())
+    with pytest.raises(Tampered, match=r"0000000001\.json"):
+        Ledger(store).read(1)
+
+
+def test_foreign_objects_among_the_releases_are_passed_over() -> None:
+    store = MemoryStore()
+    for name in ("readme.txt", "12.json", "00000000x1.json"):
+        store.write(keys.RELEASES + name, b"", ports.Always())
+    assert Ledger(store).head() is None
+
+
+def test_a_release_that_is_not_there_is_absent() -> None:
+    with pytest.raises(Absent):
+        Ledger(MemoryStore()).read(7)
+
+
+def test_one_holder_has_the_lease_until_it_ends_or_is_given_back() -> None:
+    store = MemoryStore()
+    first = Leases(store, holder="a", nonce="1")
+    second = Leases(store, holder="b", nonce="2")
+    assert first.claim()
+    assert first.claim()
+    assert not second.claim()
+    second.release()
+    assert not second.claim()
+    first.release()
+    assert second.claim()
+
+
+def test_the_lease_of_a_dead_holder_ends() -> None:
+    from da_agent.workflows.leases import PERIOD
+
+    store = MemoryStore()
+    assert Leases(store, holder="a", nonce="1").claim()
+    store.now += PERIOD
+    assert Leases(store, holder="b", nonce="2").claim()
