@@ -9,15 +9,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from da_agent.domain.blobs import Blob
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.journals import Journal
 from da_agent.domain.packages import Locked, Sources
+from da_agent.domain.passports import Passport
 from da_agent.domain.proofs import Answer, Worker
 from da_agent.domain.releases import Release, Target, Wheel
 from da_agent.domain.settings import Settings
+from da_agent.errors import AgentError
+
+T = TypeVar("T")
 
 # ---- the store ------------------------------------------------------------------------------------------------
 
@@ -90,6 +94,23 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Afterwards there is no such object; there need not have been one."""
+
+
+class Race(Protocol):
+    """Lets several do something to the store at the same instant."""
+
+    def run(self, jobs: Sequence[Callable[[], T]]) -> list[T | AgentError]:
+        """Begin all jobs at once and wait for all: what each returned or raised, in the order of `jobs`."""
+
+
+class Passports(Protocol):
+    """What was found out about stores, kept by their identity."""
+
+    def load(self, identity: str) -> Passport | None:
+        """None when the store was not examined yet, or when its passport is damaged or of an older kind."""
+
+    def save(self, passport: Passport) -> None:
+        """Replace what was known about the same store, atomically."""
 
 
 # ---- blobs on the node ----------------------------------------------------------------------------------------
@@ -243,7 +264,7 @@ class WebServer(Protocol):
         """Worker processes that are alive now, found among the web server's own processes, not assumed."""
 
     def ask(self, at_least: int) -> tuple[Answer, ...]:
-        """Ask the loader's URL over several connections at once; at most one answer per process, the newest.
+        """Ask the loader's URL until `at_least` processes have answered, or for a few seconds; one answer for each.
 
         No answers when the web server does not answer at all.
         """
@@ -286,3 +307,9 @@ class Clock(Protocol):
 
     def wait(self, period: timedelta) -> bool:
         """Return after `period`, or at once when something woke us (True). A stop raises Stopped."""
+
+    def wake(self) -> None:
+        """Make the wait that goes on, or else the next one, return at once. From any thread."""
+
+    def stop(self) -> None:
+        """Make the wait that goes on, and each one after it, raise Stopped. From any thread."""

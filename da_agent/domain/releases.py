@@ -23,8 +23,8 @@ class Target:
 class Wheel:
     """An installed distribution: normalised name, version, the wheel's file name, and its bytes.
 
-    `source` is the sha256 of the sdist or zip in the inbox that the wheel was built from, None for one from an index
-    or put into the inbox as a wheel: it lets the next adoption use the same wheel instead of building again.
+    `source` is the sha256 of the sdist or zip, of the inbox or of an index, that the wheel was built from; None for
+    one that was a wheel already: it lets the next adoption use the same wheel instead of building again.
     """
 
     name: str

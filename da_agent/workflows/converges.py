@@ -185,7 +185,7 @@ class Node:
             self._web.reload()
 
     def _prove(self, number: int, seen: Observation) -> None:
-        for answer in self._web.ask(max(2, 2 * len(seen.workers))):
+        for answer in self._web.ask(max(1, len(seen.workers))):
             self._answers[answer.pid] = answer
         workers = self._web.workers()
         proof = self._proof = prove(number, workers, self._answers.values())

@@ -1,0 +1,139 @@
+"""Checks of a staged release before it is served, in processes that cannot hurt the live one."""
+
+import json
+import pwd
+import ssl
+import sysconfig
+
+import uv
+
+from da_agent.adapters.apache import configurations, throwaways
+from da_agent.domain import serving_pairs
+from da_agent.domain.nodes import Node
+from da_agent.domain.paths import Paths, Staged
+from da_agent.errors import NodeBroken, ReleaseBroken
+from da_agent.files import on_this_node
+
+TOOL_SECONDS = 60.0
+GRACE = 5.0
+"""Seconds that the loader has to end itself, with a traceback, before it is ended."""
+
+
+def rehearse(node: Node, paths: Paths, number: int) -> None:
+    """Raise ReleaseBroken with the first reason why the release cannot be served; return when none is found."""
+    user = configurations.account(node.web_user) if node.web_user else None
+    rehearsal = _Rehearsal(node, paths, number, user)
+    rehearsal.check_access()
+    rehearsal.check_packages()
+    rehearsal.load_application()
+    rehearsal.check_certificates()
+    rehearsal.check_web_server()
+
+
+class _Rehearsal:
+    def __init__(self, node: Node, paths: Paths, number: int, user: pwd.struct_passwd | None) -> None:
+        self._node = node
+        self._paths = paths
+        self._number = number
+        self._folder = paths.release(number)
+        self._staged = Staged(self._folder)
+        self._user = user
+        self._variables = throwaways.variables(node.variables, user)
+
+    def check_access(self) -> None:
+        """What the web user cannot read is the node's fault: it would be so for every release."""
+        code = "import sys\nfor name in sys.argv[1:]: open(name, 'rb').close()"
+        names = (self._paths.wsgi, self._folder / configurations.WEBAPP, self._staged.config)
+        ended = self._run((self._base_python(), "-I", "-c", code, *map(str, names)), TOOL_SECONDS)
+        if ended.code != 0:
+            raise NodeBroken(f"cannot rehearse release {self._number} as the web user: {_last(ended)}")
+
+    def check_packages(self) -> None:
+        """As the web user, because asking an environment about itself may already run code of its packages."""
+        python = self._staged.environment / "bin" / "python"
+        options = ("--no-config", "--no-cache", "--offline", "--python", str(python))
+        ended = self._run((_uv(), "pip", "check", *options), TOOL_SECONDS)
+        if ended.code != 0:
+            conflicts = [line for line in ended.lines if line.startswith("The package")]
+            raise self._broken("its packages do not fit together", "; ".join(conflicts) or _last(ended))
+
+    def load_application(self) -> None:
+        limit = self._start_timeout()
+        ended = self._run((self._base_python(), str(self._paths.wsgi), "--check", str(self._folder)), limit + GRACE)
+        verdict = _verdict(ended)
+        if ended.code == 0 and verdict is not None and verdict["error"] is None:
+            return
+        task = "its application cannot be loaded"
+        if verdict is not None and verdict["error"]:
+            raise self._broken(task, verdict["error"])
+        if ended.code is None or any(line.startswith("Timeout (") for line in ended.lines):
+            raise self._broken(task, f"it did not end within {limit:g} seconds{_place(ended)}")
+        how = f"signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
+        raise self._broken(task, f"it ended the process ({how}): {_last(ended)}")
+
+    def check_certificates(self) -> None:
+        """With the library that the web server uses: what it refuses here would end Apache at the next restart."""
+        folder = self._staged.certificates
+        pair = serving_pairs.pair(path.name for path in folder.iterdir()) if folder.is_dir() else None
+        if pair is None:
+            return
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            # Without an answer to give, OpenSSL would ask at the terminal for the password of an encrypted key.
+            context.load_cert_chain(folder / pair.certificate, folder / pair.key, password=lambda: "")
+        except (ssl.SSLError, ValueError) as error:
+            reason = getattr(error, "reason", None) or str(error)
+            raise self._broken(f"{pair.certificate} with {pair.key} cannot be served", reason) from error
+        except OSError as error:
+            raise self._broken("its certificate cannot be read", str(error)) from error
+
+    def check_web_server(self) -> None:
+        """As the agent's own user: Apache starts as that one, and keys may be readable to no other."""
+        arguments = (*configurations.command(self._paths, self._folder), "-t")
+        environment = throwaways.variables(self._node.variables, None)
+        ended = throwaways.run(arguments, seconds=TOOL_SECONDS, environment=environment)
+        if ended.code != 0:
+            complaints = [line for line in ended.lines if "AH00112" not in line]
+            raise self._broken("Apache does not accept its configuration", " ".join(complaints[-2:]))
+
+    def _base_python(self) -> str:
+        return str(self._paths.base / "bin" / "python")
+
+    def _run(self, arguments: tuple[str, ...], seconds: float) -> throwaways.Ended:
+        return throwaways.run(arguments, seconds=seconds, environment=self._variables, user=self._user)
+
+    def _broken(self, what: str, reason: str) -> ReleaseBroken:
+        return ReleaseBroken(f"cannot serve release {self._number}: {what}: {reason}")
+
+    def _start_timeout(self) -> float:
+        with on_this_node(f"rehearse release {self._number}"):
+            facts = json.loads((self._folder / configurations.WEBAPP).read_bytes())
+        return float(facts["start_timeout"])
+
+
+def _uv() -> str:
+    try:
+        return uv.find_uv_bin()
+    except FileNotFoundError as error:
+        raise NodeBroken("cannot find uv, which belongs to the agent: install da_agent again") from error
+
+
+def _verdict(ended: throwaways.Ended) -> dict[str, str | None] | None:
+    """What the loader said last; None when it did not come to it, whatever the application printed."""
+    try:
+        said = json.loads(ended.lines[-1])
+    except (ValueError, IndexError):
+        return None
+    return said if isinstance(said, dict) and set(said) == {"error"} else None
+
+
+def _last(ended: throwaways.Ended) -> str:
+    return ended.lines[-1] if ended.lines else "it said nothing"
+
+
+def _place(ended: throwaways.Ended) -> str:
+    """Where a hanging import was, from the traceback that the loader's own alarm has printed, innermost first."""
+    library = f'File "{sysconfig.get_path("stdlib")}'
+    frames = [line for line in ended.lines if line.startswith("File ")]
+    at = next((line for line in frames if not line.startswith((library, 'File "<frozen'))), None)
+    return f"; it was at {at.removeprefix('File ')}" if at else ""

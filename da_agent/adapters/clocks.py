@@ -1,0 +1,60 @@
+"""This machine's clock, and waiting that can be cut short."""
+
+import os
+import select
+import signal
+import time
+import weakref
+from datetime import UTC, datetime, timedelta
+
+from da_agent.errors import Stopped
+
+_LONGEST_POLL = 3600.0
+"""Seconds. What the kernel can be asked to wait for at once is limited."""
+
+
+class SystemClock:
+    """Waits on a counter in the kernel, which threads and signal handlers can raise without taking any lock."""
+
+    def __init__(self) -> None:
+        self._counter = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._stopped = False
+        weakref.finalize(self, os.close, self._counter)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def wait(self, period: timedelta) -> bool:
+        poll = select.poll()
+        poll.register(self._counter, select.POLLIN)
+        end = time.monotonic() + period.total_seconds()
+        while True:
+            self._check()
+            left = end - time.monotonic()
+            if poll.poll(min(max(left, 0.0), _LONGEST_POLL) * 1000):
+                os.eventfd_read(self._counter)
+                self._check()
+                return True
+            if left <= 0:
+                return False
+
+    def wake(self) -> None:
+        """Make the wait that goes on, or else the next one, return at once. For any thread or signal handler."""
+        os.eventfd_write(self._counter, 1)
+
+    def stop(self) -> None:
+        """Make the wait that goes on, and each one after it, raise Stopped. For any thread or signal handler."""
+        self._stopped = True
+        self.wake()
+
+    def install_signal_handlers(self) -> None:
+        """From now on SIGTERM and SIGINT stop this clock. Only the main thread may ask for this."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        self.stop()
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise Stopped("somebody asked this process to end")

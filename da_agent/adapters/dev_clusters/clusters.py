@@ -1,0 +1,152 @@
+"""Several nodes below one folder, remembered in its cluster.json so that another terminal can ask and stop them."""
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from da_agent import files
+from da_agent.adapters.dev_clusters.nodes import DevNode, Seat
+from da_agent.errors import Absent, NodeBroken, Refused
+
+PASSED_ON = ("PATH", "LANG", "TZ", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy")
+"""Variables of the caller that every node gets, besides those that name the store, its keys and the package index."""
+
+PREFIXES = ("AWS_", "S3", "DB", "UV_", "PIP_", "SSL_")
+
+
+class _Record(msgspec.Struct):
+    store: str
+    application: str | None
+    application_path: str | None
+    seats: list[Seat]
+
+
+class DevCluster:
+    """A cluster whose nodes may be running or not."""
+
+    def __init__(self, directory: Path, record: _Record, environment: Mapping[str, str]) -> None:
+        self.directory = directory
+        self.store = record.store
+        self._record = record
+        self.nodes = tuple(DevNode(seat, _variables(environment, record)) for seat in record.seats)
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path,
+        *,
+        nodes: int,
+        store: str | None = None,
+        application: str | None = None,
+        application_path: Path | None = None,
+        environment: Mapping[str, str],
+    ) -> "DevCluster":
+        """The cluster of `directory`, made where there is none; one that was there keeps its ports and nodes' roots.
+
+        Without `store` the nodes share the directory `store` in it. Refused when the web user could not get in, or
+        when the cluster is running already.
+        """
+        directory = directory.absolute()
+        with files.on_this_node(f"make the cluster's folder {directory}"):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+            if store is None:
+                (directory / "store").mkdir(exist_ok=True, mode=0o700)
+        _check_access(directory)
+        record = _load(directory) or _Record("", None, None, [])
+        if any(seat.supervisord and seat.supervisord.find() for seat in record.seats):
+            raise Refused(f"the cluster below {directory} is running already: da-agent dev stop --root {directory}")
+        record.store = store or f"file://{directory / 'store'}"
+        record.application = application
+        record.application_path = None if application_path is None else str(application_path)
+        record.seats = (record.seats + _seats(directory, len(record.seats), nodes - len(record.seats)))[:nodes]
+        cluster = cls(directory, record, environment)
+        cluster._save()
+        return cluster
+
+    @classmethod
+    def open(cls, directory: Path, environment: Mapping[str, str]) -> "DevCluster":
+        """The cluster of `directory` as it was left or is running; Absent when there never was one."""
+        record = _load(directory.absolute())
+        if record is None:
+            raise Absent(f"there is no cluster below {directory}: begin one with da-agent dev --root {directory}")
+        return cls(directory.absolute(), record, environment)
+
+    def start(self) -> None:
+        """Start every node that does not run."""
+        for node in self.nodes:
+            node.start()
+        self._save()
+
+    def stop(self) -> list[str]:
+        """Stop every node, all at the same time; returns what had to be killed."""
+        for node in self.nodes:
+            node.begin_to_stop()
+        left = [f"{node.name}: {orphan}" for node in self.nodes for orphan in node.stop()]
+        self._save()
+        return left
+
+    def wait(self, release: int = 1, patience: float = 180.0) -> None:
+        """Return once every node serves `release` or a newer one."""
+        for node in self.nodes:
+            node.wait(release, patience)
+
+    def _save(self) -> None:
+        with files.on_this_node(f"write {self.directory / 'cluster.json'}"):
+            files.replace(self.directory / "cluster.json", msgspec.json.format(msgspec.json.encode(self._record)))
+
+
+def _load(directory: Path) -> _Record | None:
+    path = directory / "cluster.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Record)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise Refused(f"{path} is damaged ({error}): remove {directory} and begin again") from error
+    except OSError as error:
+        raise NodeBroken(f"cannot read {path}: {files.complaint(error)}") from error
+
+
+def _seats(directory: Path, first: int, count: int) -> list[Seat]:
+    ports = _free_ports(2 * max(count, 0))
+    return [
+        Seat(f"node{n + 1}", str(directory / "nodes" / str(n + 1)), ports[2 * i], ports[2 * i + 1])
+        for i, n in enumerate(range(first, first + count))
+    ]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now. All are held until the last is known, so that they differ."""
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in held:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in held]
+
+
+def _variables(environment: Mapping[str, str], record: _Record) -> dict[str, str]:
+    chosen = {name: value for name, value in environment.items() if name in PASSED_ON or name.startswith(PREFIXES)}
+    chosen |= {"DA_AGENT_STORE": record.store, "HOME": environment.get("HOME", "/")}
+    if record.application is not None:
+        chosen["DA_AGENT_APPLICATION"] = record.application
+    if record.application_path is not None:
+        chosen["DA_AGENT_APPLICATION_PATH"] = record.application_path
+    return chosen
+
+
+def _check_access(directory: Path) -> None:
+    """Nobody else may own it; and as root, Apache's children are another user, who must be able to get in."""
+    if directory.stat().st_uid != os.geteuid():
+        raise Refused(f"{directory} belongs to another user: choose another --root")
+    if os.geteuid() != 0:
+        return
+    for folder in (directory, *directory.parents):
+        if not folder.stat().st_mode & 0o001:
+            raise Refused(
+                f"{directory} is of no use as the cluster's folder: {folder} lets nobody but its owner in, and the web"
+                f" server's processes are another user; choose another --root, or chmod o+x {folder}"
+            )

@@ -1,0 +1,5 @@
+"""The store as a directory that every node has: a local disk or a network mount."""
+
+from da_agent.adapters.directory_store.stores import DirectoryStore
+
+__all__ = ["DirectoryStore"]

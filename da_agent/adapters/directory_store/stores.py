@@ -1,0 +1,284 @@
+"""Reading and writing a directory store: whole files only, and one winner of every condition.
+
+Create-only is a hard link of a finished file, which one of many wins. Replacing and deleting happen under a lock,
+which network file systems carry from node to node. People who use plain tools take no lock: what they change is
+noticed by the hash of the bytes, which is the tag.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from da_agent import files
+from da_agent.adapters.directory_store.roots import DENIED, LOCK, MISSING, OURS, UNFINISHED, Root
+from da_agent.adapters.directory_store.tags import Tags, changed_at
+from da_agent.domain.inboxes import Entry
+from da_agent.errors import Absent, Doubtful, Lost, Refused, StoreUnfit, Unreachable
+from da_agent.ports import Always, Condition, IfAbsent, IfTag, Stored
+
+_CHUNK = 1024 * 1024
+_DAY = 24 * 3600
+_LOCK_PATIENCE = 30.0
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+
+
+class DirectoryStore:
+    """A store in the directory `path`, which must exist."""
+
+    def __init__(self, path: Path) -> None:
+        self._root = Root(path)
+        self._path = self._root.path
+        self._tags = Tags(self._now)
+        self._sweep_at = 0.0
+
+    @classmethod
+    def create(cls, path: Path) -> "DirectoryStore":
+        """The same, made where it is missing. Only for a person who asks for a new store."""
+        with files.on_this_node(f"create a store at {path}"):
+            path.mkdir(parents=True, exist_ok=True)
+        return cls(path)
+
+    @property
+    def name(self) -> str:
+        return self._path.as_uri()
+
+    @property
+    def identity(self) -> str:
+        self._root.check()
+        with self._root.reading("look at", "the file system"):
+            return f"{self._path.resolve()} on file system {os.statvfs(self._path).f_fsid:x}"
+
+    def clock(self) -> datetime:
+        """The time that the file system gives to a file of this moment: the server's on a network mount."""
+        self._root.check()
+        with self._root.writing("ask", "the clock"):
+            return _moment(self._now())
+
+    # ---- reading ----------------------------------------------------------------------------------------------
+
+    def read(self, key: str) -> Stored:
+        self._root.check()
+        with self._root.reading("read", key), self._root.open(key) as descriptor:
+            data = b"".join(iter(lambda: os.read(descriptor, _CHUNK), b""))
+            # Looked at after reading: a file that somebody wrote to meanwhile must not seem older than its bytes.
+            return Stored(data, hashlib.sha256(data).hexdigest(), _modified_at(os.fstat(descriptor)))
+
+    def fetch(self, key: str, sink: Callable[[bytes], object]) -> None:
+        with closing(self._stream(key)) as chunks:
+            for chunk in chunks:
+                sink(chunk)
+
+    def _stream(self, key: str) -> Generator[bytes, None, None]:
+        """What goes wrong between two chunks, in a sink, is no fault of the store and is not translated here."""
+        self._root.check()
+        with self._root.reading("read", key), self._root.open(key) as descriptor:
+            while chunk := os.read(descriptor, _CHUNK):
+                yield chunk
+
+    def scan(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        self._root.check()
+        with self._root.reading("list", prefix or "everything"):
+            for key in self._root.keys(prefix, after):
+                # What vanishes while we list is no longer there to be listed.
+                with suppress(Absent):
+                    yield self._entry(key)
+
+    def _entry(self, key: str) -> Entry:
+        with self._root.reading("read", key):
+            status = self._root.place(key).stat()
+            tag = self._tags.known(key, status)
+            if tag is None:
+                with self._root.open(key) as descriptor:
+                    tag, status = self._tags.compute(key, descriptor)
+            return Entry(key, status.st_size, tag, _modified_at(status))
+
+    # ---- writing ----------------------------------------------------------------------------------------------
+
+    def write(self, key: str, body: bytes | Path, when: Condition) -> str:
+        path = self._root.place(key)
+        self._root.check()
+        with self._root.writing("write", key):
+            if path.is_dir():
+                raise Refused(f"cannot write {key} in the store {self._path}: it is a folder")
+            if isinstance(when, IfAbsent) and os.path.lexists(path):
+                raise self._taken(key)
+            self._sweep()
+            digest = hashlib.sha256()
+            unfinished = self._unfinished()
+            try:
+                files.write(unfinished, _chunks(body, digest.update))
+                self._give_to_owner(unfinished)
+                self._make_folder(path.parent)
+                self._commit(key, unfinished, path, when)
+            finally:
+                with suppress(OSError):
+                    unfinished.unlink()
+        return digest.hexdigest()
+
+    def delete(self, key: str) -> None:
+        path = self._root.place(key)
+        self._root.check()
+        with self._root.writing("delete", key):
+            self._root.check_inside(key, path.parent)
+            if path.is_symlink() or path.is_file():
+                with self._locked(), suppress(FileNotFoundError):
+                    path.unlink()
+                    files.sync_directory(path.parent)
+
+    def _commit(self, key: str, unfinished: Path, path: Path, when: Condition) -> None:
+        """The commit point is the link or the rename: before it there is nothing, after it the whole file."""
+        if isinstance(when, IfAbsent):
+            with self._doubted(key):
+                self._link(key, unfinished, path)
+                files.sync_directory(path.parent)
+        elif isinstance(when, IfTag):
+            with self._locked():
+                if self.read(key).tag != when.tag:
+                    raise Lost(f"{key} in the store {self._path} has been changed by somebody else")
+                with self._doubted(key):
+                    _rename(unfinished, path)
+        else:
+            assert isinstance(when, Always)
+            with self._locked():  # or else it could fall between the look and the rename of somebody's swap
+                _rename(unfinished, path)
+
+    def _link(self, key: str, unfinished: Path, path: Path) -> None:
+        try:
+            os.link(unfinished, path)
+        except FileExistsError:
+            # A network mount that lost the answer asks again, and then our own link is what is in the way.
+            if not os.path.samestat(path.lstat(), unfinished.lstat()):
+                raise self._taken(key) from None
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                raise StoreUnfit(f"cannot use the store {self._path}: its file system has no hard links") from error
+            raise
+
+    def _taken(self, key: str) -> Lost:
+        return Lost(f"{key} is already in the store {self._path}")
+
+    @contextmanager
+    def _doubted(self, key: str) -> Iterator[None]:
+        """Where a network mount that fails leaves open whether it has happened."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in DENIED | MISSING | files.FULL:
+                raise
+            raise Doubtful(
+                f"cannot tell whether {key} was written to the store {self._path}: {files.complaint(error)}"
+            ) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One at a time on all nodes together. A flock is carried to the server by NFS, and dies with its holder."""
+        self._make_folder(self._path / OURS)
+        descriptor = os.open(self._path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._give_to_owner(self._path / LOCK)
+            self._await_lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _await_lock(self, descriptor: int) -> None:
+        give_up_at, pause = time.monotonic() + _LOCK_PATIENCE, 0.001
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > give_up_at:
+                    raise Unreachable(f"cannot change the store {self._path}: {LOCK} is locked all the time") from None
+                time.sleep(pause)
+                pause = min(2 * pause, 0.05)
+            else:
+                return
+
+    def _unfinished(self) -> Path:
+        folder = self._path / UNFINISHED
+        self._make_folder(folder)
+        return folder / secrets.token_hex(16)
+
+    def _sweep(self) -> None:
+        """Once a day, remove what writers that died have left: no living one takes a day."""
+        if time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + _DAY
+        with suppress(OSError):
+            now = self._now()
+            for path in (self._path / UNFINISHED).iterdir():
+                with suppress(OSError):
+                    if now - path.lstat().st_mtime_ns > _DAY * 10**9:
+                        path.unlink()
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make `folder` and those above it, safe on the disk; people's as open as the root, ours to nobody else."""
+        if folder.is_dir():
+            self._root.check_inside(str(folder), folder)
+            return
+        # Never the root itself: without its mount, everything would be written below the mount point.
+        if folder == self._path:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        self._make_folder(folder.parent)
+        with suppress(FileExistsError):
+            ours = folder.is_relative_to(self._path / OURS)
+            folder.mkdir(0o700 if ours else self._path.stat().st_mode & 0o777)
+            self._give_to_owner(folder)
+            files.sync_directory(folder.parent)
+
+    def _give_to_owner(self, path: Path) -> None:
+        """What root writes belongs to whom the store belongs to: the nodes that run as that user must read it."""
+        if os.geteuid() == 0:
+            owner = self._path.stat()
+            with suppress(OSError):
+                if path.stat().st_uid != owner.st_uid:
+                    os.chown(path, owner.st_uid, owner.st_gid)
+
+    def _now(self) -> int:
+        path = self._unfinished()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.utime(descriptor)
+            return os.fstat(descriptor).st_mtime_ns
+        finally:
+            os.close(descriptor)
+            with suppress(OSError):
+                path.unlink()
+
+
+def _rename(unfinished: Path, path: Path) -> None:
+    unfinished.replace(path)
+    files.sync_directory(path.parent)
+
+
+def _chunks(body: bytes | Path, update: Callable[[bytes], object]) -> Iterator[bytes]:
+    """The body in parts, each also given to `update`. A file that cannot be read is this node's fault."""
+    if isinstance(body, bytes):
+        update(body)
+        yield body
+        return
+    with files.on_this_node(f"read {body}"):
+        file = body.open("rb")
+    with file:
+        while True:
+            with files.on_this_node(f"read {body}"):
+                chunk = file.read(_CHUNK)
+            if not chunk:
+                return
+            update(chunk)
+            yield chunk
+
+
+def _modified_at(status: os.stat_result) -> datetime:
+    return _moment(changed_at(status))
+
+
+def _moment(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 10**9, UTC)

@@ -1,0 +1,161 @@
+"""Local distributions, each as a wheel: what is a source is built once."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import InvalidSdistFilename, parse_sdist_filename
+from packaging.version import Version
+
+from da_agent import ports
+from da_agent.adapters.packaging import wheels
+from da_agent.adapters.packaging.wheels import Fits, Title
+from da_agent.adapters.packaging.workshops import Workshop
+from da_agent.domain.releases import Wheel
+from da_agent.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A distribution that comes from no index. `lent` is its wheel where the builder can read it; `source` the sha256
+    of what it was built from; `before` the wheel of the previous release that was built from the same bytes."""
+
+    title: Title
+    lent: Path
+    source: str | None = None
+    before: Wheel | None = None
+
+
+class Locals:
+    """Makes one wheel of each distribution's newest version.
+
+    `build` makes a wheel of a source in a new folder and returns it; what it made is kept in `kept`, by the sha256 of
+    the source, until the source is no longer asked for.
+    """
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        fits: Fits,
+        build: Callable[[str, Path], Path],
+        *,
+        kept: Path,
+        previous: Sequence[Wheel],
+        blobs: ports.Blobs | None,
+        progress: ports.Progress,
+    ) -> None:
+        self._workshop = workshop
+        self._fits = fits
+        self._build = build
+        self._kept = kept
+        self._previous = previous
+        self._blobs = blobs
+        self._progress = progress
+
+    def gather(self, distributions: Mapping[str, Path]) -> dict[str, Local]:
+        """By name: the highest version wins, and of equal ones the wheel. Refused with every file that is wrong."""
+        sources, best = self._checked(distributions)
+        wanted = set()
+        with self._progress.work("building packages", len(sources), "packages") as advance:
+            for filename, path in sources:
+                stated = _stated(filename)
+                if stated is None or stated[0] not in best or best[stated[0]].title.version < stated[1]:
+                    local = self._made(filename, path)
+                    wanted.add(local.source)
+                    self._prefer(local, best)
+                advance(1)
+        self._sweep({source for source in wanted if source})
+        return best
+
+    def _checked(self, distributions: Mapping[str, Path]) -> tuple[list[tuple[str, Path]], dict[str, Local]]:
+        """Sources, the newest first, and the best wheels."""
+        sources: list[tuple[str, Path]] = []
+        best: dict[str, Local] = {}
+        mistakes: list[str] = []
+        for filename, path in sorted(distributions.items()):
+            try:
+                if filename.endswith(".whl"):
+                    self._fits.require(filename)
+                    wheels.check_wheel(filename, path)
+                    self._prefer(Local(wheels.title(filename), self._workshop.lend(path, filename)), best)
+                else:
+                    wheels.check_source(filename, path)
+                    sources.append((filename, path))
+            except Refused as refused:
+                mistakes += refused.mistakes
+        if mistakes:
+            raise Refused(mistakes)
+        sources.sort(key=lambda source: (_stated(source[0]) or ("", Version("0")))[1], reverse=True)
+        return sources, best
+
+    def _prefer(self, local: Local, best: dict[str, Local]) -> None:
+        rival = best.get(local.title.name)
+        if rival is None or self._worth(local) > self._worth(rival):
+            best[local.title.name] = local
+
+    def _worth(self, local: Local) -> tuple[Version, bool, int, tuple[int | str, ...]]:
+        return (
+            local.title.version,
+            local.source is None,
+            -self._fits.require(local.lent.name),
+            local.title.build,
+        )
+
+    def _made(self, filename: str, path: Path) -> Local:
+        source = wheels.blob(path).sha256
+        before = next(
+            (
+                wheel
+                for wheel in self._previous
+                if wheel.source == source and self._fits.rank(wheel.filename) is not None
+            ),
+            None,
+        )
+        lent = self._lent_again(source, before)
+        if lent is None:
+            lent = self._build_and_keep(filename, path, source)
+        return Local(wheels.title(lent.name), lent, source, before)
+
+    def _lent_again(self, source: str, before: Wheel | None) -> Path | None:
+        if before is not None and self._blobs is not None and self._blobs.has(before.blob):
+            return self._workshop.lend(self._blobs.path(before.blob), before.filename)
+        for made in (self._kept / source).glob("*.whl"):
+            return self._workshop.lend(made, made.name)
+        return None
+
+    def _build_and_keep(self, filename: str, path: Path, source: str) -> Path:
+        self._progress.say(f"building {filename}")
+        made = self._build(filename, self._workshop.lend(path, filename))
+        lent = self._workshop.take(made, self._workshop.given)
+        wheels.check_wheel(lent.name, lent)
+        self._fits.require(lent.name)
+        # Renamed as a whole: a half-written wheel would be used for ever.
+        unfinished = self._kept / f"new-{secrets.token_hex(6)}"
+        unfinished.mkdir(parents=True)
+        shutil.copyfile(lent, unfinished / lent.name)
+        try:
+            unfinished.rename(self._kept / source)
+        except OSError:
+            # Somebody built it meanwhile.
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return lent
+
+    def _sweep(self, wanted: set[str]) -> None:
+        for folder in self._folders():
+            if folder.name not in wanted:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self) -> Iterator[Path]:
+        if self._kept.is_dir():
+            yield from (Path(entry.path) for entry in os.scandir(self._kept))
+
+
+def _stated(filename: str) -> tuple[str, Version] | None:
+    """Name and version of an sdist, by its file name; None for an archive of a branch, which only a build can tell."""
+    try:
+        return parse_sdist_filename(filename)
+    except InvalidSdistFilename:
+        return None

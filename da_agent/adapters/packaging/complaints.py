@@ -1,0 +1,123 @@
+"""What uv, pip and compilers say when they fail, as our errors in a person's words."""
+
+import re
+
+from da_agent.errors import AgentError, NodeBroken, NotHere, Refused, Unreachable
+
+LONGEST = 700
+
+_HEADING = re.compile(r"^\s*(?:\u00d7|╰─▶|├─▶|error:|cause:|Caused by:|hint:|warning:|ERROR:)\s*")
+_NETWORK = re.compile(
+    r"Request failed after \d+ retries|error sending request for url|operation timed out"
+    r"|HTTP status server error|429 Too Many Requests"
+    r"|Retrying \(Retry\(total=0|Max retries exceeded|ReadTimeoutError|Read timed out|IncompleteRead"
+)
+_LOCKED_OUT = re.compile(
+    r"lack of valid authentication|returned a 403 Forbidden|HTTP status client error \((?:401|403|407)"
+)
+_URL = re.compile(r"https?://[^\s`'\")]+")
+_HEADER = re.compile(r"fatal error: '?([\w./+-]+\.h(?:pp|xx|h)?)'?(?:: No such file or directory| file not found)")
+_NO_COMPILER = re.compile(
+    r"(?:command|unable to execute) '?([\w.+-]*(?:gcc|g\+\+|cc|clang|cargo|rustc)[\w.+-]*)'?(?: failed)?: No such file"
+)
+_VERDICT = re.compile(r"Failed to build `([^`]+)`|Failed building wheel for (\S+)")
+_COLLECTED = re.compile(r"^Collecting ([\w.-]+)", re.MULTILINE)
+_FAILED_BUILD = re.compile(
+    r"Failed to build|Failed building wheel|build backend returned an error|metadata-generation-failed"
+)
+_LOCAL_URL = re.compile(r" ?@ file://[^\s`]+")
+_PASSWORD = re.compile(r"//[^/@\s]*@")
+
+
+def explain(output: str, code: int, task: str, *, scratch: str, configured: bool) -> AgentError:
+    """The error for a failed resolution, download or build. `task` completes "cannot …".
+
+    `scratch` is where files are written; `configured`: the indexes are those of config.yml, so a refusal of their
+    credentials is for its author to mend, elsewhere for whoever set this machine up.
+    """
+    if disk_full(output):
+        return NodeBroken(f"cannot {task}: the disk of {scratch} is full; make room there")
+    if _LOCKED_OUT.search(output):
+        sentence = f"cannot {task}: the package index {_index(output)} wants other credentials than we have"
+        return Refused(sentence) if configured else NotHere(sentence)
+    if _NETWORK.search(output):
+        return Unreachable(f"cannot reach the package index at {_index(output)}: {_last_cause(output)}")
+    if _HEADER.search(output) or _NO_COMPILER.search(output) or _FAILED_BUILD.search(output):
+        return failed_build(output, task)
+    # Both uv and pip end with 2 when they themselves are in trouble: that says nothing about the requirements.
+    blame = NotHere if code == 2 else Refused
+    return blame(f"cannot {task}: {reason(output)}")
+
+
+def disk_full(output: str) -> bool:
+    return "No space left on device" in output or "Disk quota exceeded" in output
+
+
+def failed_build(output: str, task: str) -> AgentError:
+    """A build's failure: every missing header by name, or the last lines that mean something."""
+    headers = {(_culprit(output, found.end(), task), found[1]) for found in _HEADER.finditer(output)}
+    if headers:
+        return Refused(
+            f"cannot {task}: the C header {header} is missing on this machine; install the system package that has "
+            f"it, or put a wheel into packages/"
+            for task, header in sorted(headers)
+        )
+    task = _culprit(output, 0, task)
+    compiler = _NO_COMPILER.search(output)
+    if compiler:
+        return NotHere(f"cannot {task}: this machine has no {compiler[1]}")
+    return Refused(f"cannot {task}: {_shortened(' / '.join(_meaningful(output)[-4:]))}")
+
+
+def _culprit(output: str, position: int, task: str) -> str:
+    """What was being built: the first verdict behind `position`, or what pip was collecting when it gave up."""
+    if task.startswith("build "):
+        return task
+    verdict = _VERDICT.search(output, position)
+    collected = _COLLECTED.findall(output)
+    if verdict:
+        name = (verdict[1] or verdict[2]).replace("==", " ")
+        return f"build {_LOCAL_URL.sub('', name).rsplit('/', 1)[-1]}"
+    return f"build {collected[-1]}" if collected else task
+
+
+def reason(output: str) -> str:
+    """uv's own reason in one paragraph, without what it says about files of ours."""
+    parts = [_HEADING.sub("", line).strip() for line in output.splitlines() if not line.lstrip().startswith("warning:")]
+    text = " ".join(part for part in parts if part and not part.startswith("No solution found"))
+    text = _LOCAL_URL.sub("", text)
+    return _shortened(text[:1].lower() + text[1:] if text.startswith("Because") else text)
+
+
+def _meaningful(output: str) -> list[str]:
+    """Lines of a build's log without the frames around them: the error itself comes before the tools' own verdicts."""
+    lines = [line.strip(" │╰─>|") for line in output.splitlines()]
+    kept = [line for line in lines if line and not _NOISE.match(line)]
+    return kept or ["it gave no reason"]
+
+
+_NOISE = re.compile(
+    r"error: (?:Failed to build|subprocess-exited)|ERROR: Fail|cause: |hint: |note: |\[end of output\]"
+    r"|\[std(?:out|err)\]|exit code: |See above|\[notice\]|\u00d7|Building wheel|Traceback|running |copying |creating "
+    r"|writing |reading |adding |Collecting |Downloading |Saved |Successfully|Preparing |Installing |Getting "
+    r"|File \"|\^+$"
+)
+
+
+def _index(output: str) -> str:
+    found = _URL.search(output)
+    if found is None:
+        return "its address"
+    return _PASSWORD.sub("//", found[0].rstrip(".,/"))
+
+
+def _last_cause(output: str) -> str:
+    lines = [line for line in output.splitlines() if re.match(r"\s*(?:cause:|Caused by:|ERROR:)", line)]
+    text = _HEADING.sub("", lines[-1]).strip() if lines else "no answer"
+    return _shortened(text)
+
+
+def _shortened(text: str) -> str:
+    text = _PASSWORD.sub("//", " ".join(text.split()))
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"

@@ -1,0 +1,146 @@
+"""One resolution, from its sources to its wheels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from da_agent import ports
+from da_agent.adapters.packaging import locks, wheels
+from da_agent.adapters.packaging.builds import Local, Locals
+from da_agent.adapters.packaging.locks import Artifact, Pick
+from da_agent.adapters.packaging.tools import Tools
+from da_agent.adapters.packaging.wheels import Fits
+from da_agent.adapters.packaging.workshops import Workshop
+from da_agent.domain.packages import Locked, Sources
+from da_agent.domain.releases import Wheel
+from da_agent.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A distribution that must be had from an index. `source` is the sha256 of the sdist that is to be built."""
+
+    name: str
+    artifact: Artifact
+    source: str | None
+
+
+class Resolution:
+    """Local distributions first, then the lock, then what nobody has yet."""
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        tools: Tools,
+        locals_: Locals,
+        fits: Fits,
+        *,
+        previous: Sequence[Wheel],
+        progress: ports.Progress,
+    ) -> None:
+        self._workshop = workshop
+        self._tools = tools
+        self._locals = locals_
+        self._fits = fits
+        self._previous = [wheel for wheel in previous if fits.rank(wheel.filename) is not None]
+        self._progress = progress
+
+    def wheels(self, sources: Sources) -> tuple[Locked, ...]:
+        """Sorted by name; paths lie in the workshop."""
+        check_requirements(sources.requirements)
+        local = self._locals.gather(sources.distributions)
+        picks = self._lock(sources.requirements, local)
+        found: dict[str, Locked] = {}
+        wanted: list[Wanted] = []
+        for pick in picks:
+            reused = self._reused(pick)
+            if pick.name in local:
+                found[pick.name] = self._locked_local(local[pick.name])
+            elif reused is not None:
+                found[pick.name] = Locked(reused, None)
+            else:
+                wanted.append(self._choose(pick))
+        if wanted:
+            found |= self._fetch(wanted)
+        return tuple(found[name] for name in sorted(found))
+
+    def _lock(self, requirements: Sequence[str], local: Mapping[str, Local]) -> tuple[Pick, ...]:
+        """What uv makes of it. By its URL a local distribution cannot be replaced by one of an index."""
+        lines = [*requirements, *(f"{name} @ {each.lent.as_uri()}" for name, each in sorted(local.items()))]
+        listed = self._workshop.given / "requirements.in"
+        listed.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        lock = self._workshop.outbox("lock", {"pylock.toml": locks.preferences(self._previous)}) / "pylock.toml"
+        self._progress.say("resolving packages")
+        self._tools.lock(listed, lock)
+        # uv may have replaced the file: only a plain one is read.
+        return locks.parse(self._workshop.take(lock, self._workshop.given), local)
+
+    def _locked_local(self, local: Local) -> Locked:
+        if local.before is not None:
+            return Locked(local.before, None)
+        title, path = local.title, local.lent
+        wheel = Wheel(title.name, str(title.version), path.name, wheels.blob(path), local.source)
+        known = any(wheel.blob == each.blob for each in self._previous)
+        return Locked(wheel, None if known else path)
+
+    def _reused(self, pick: Pick) -> Wheel | None:
+        """The previous release's wheel, when the lock still allows it or the sdist that it was built from."""
+        hashes = {artifact.sha256 for artifact in pick.wheels}
+        for wheel in self._previous:
+            if wheel.name == pick.name:
+                if wheel.blob.sha256 in hashes:
+                    return wheel
+                if pick.sdist is not None and wheel.source == pick.sdist.sha256 and self._best(pick) is None:
+                    return wheel
+        return None
+
+    def _best(self, pick: Pick) -> Artifact | None:
+        ranks = [(self._fits.rank(artifact.filename), artifact) for artifact in pick.wheels]
+        fitting = [(rank, artifact) for rank, artifact in ranks if rank is not None]
+        return min(fitting, key=lambda pair: (pair[0], pair[1].filename))[1] if fitting else None
+
+    def _choose(self, pick: Pick) -> Wanted:
+        best = self._best(pick)
+        if best is not None:
+            return Wanted(pick.name, best, None)
+        if pick.sdist is None:
+            raise Refused(f"cannot install {pick.name}: its index has neither its source nor a wheel for this Python")
+        return Wanted(pick.name, pick.sdist, pick.sdist.sha256)
+
+    def _fetch(self, wanted: Sequence[Wanted]) -> dict[str, Locked]:
+        links = self._workshop.given / "links.txt"
+        lines = [f"{each.name} @ {each.artifact.url} --hash=sha256:{each.artifact.sha256}\n" for each in wanted]
+        links.write_text("".join(lines), encoding="utf-8")
+        into = self._workshop.outbox("fetched")
+        with self._progress.work("fetching packages", len(wanted), "packages") as advance:
+            self._tools.fetch(links, into, advance)
+        made = {wheels.title(path.name).name: path for path in sorted(into.glob("*.whl"))}
+        return {each.name: self._locked(each, made.get(each.name)) for each in wanted}
+
+    def _locked(self, wanted: Wanted, made: Path | None) -> Locked:
+        if made is None:
+            raise Refused(f"cannot install {wanted.name}: {wanted.artifact.filename} has something else in it")
+        path = self._workshop.take(made, self._workshop.given)
+        self._fits.require(path.name)
+        blob = wheels.blob(path)
+        if wanted.source is None and blob.sha256 != wanted.artifact.sha256:
+            raise Refused(f"cannot install {wanted.name}: {path.name} was changed while it was fetched")
+        title = wheels.title(path.name)
+        return Locked(Wheel(title.name, str(title.version), path.name, blob, wanted.source), path)
+
+
+def check_requirements(lines: Sequence[str]) -> None:
+    """Refused, with every line that is no requirement or means something else on each machine."""
+    mistakes = []
+    for line in lines:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement as error:
+            mistakes.append(f"{line!r} is not a requirement: {' '.join(str(error).split())}")
+            continue
+        if requirement.url is not None and not requirement.url.startswith(("https://", "http://")):
+            mistakes.append(f"{line!r}: cannot lock what lies there; put an archive of it into packages/")
+    if mistakes:
+        raise Refused(mistakes)

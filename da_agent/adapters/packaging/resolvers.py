@@ -1,0 +1,113 @@
+"""From requirements to the exact wheels that every node installs."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from da_agent import files, ports
+from da_agent.adapters.packaging import indexes, processes, tools
+from da_agent.adapters.packaging.builds import Locals
+from da_agent.adapters.packaging.resolutions import Resolution
+from da_agent.adapters.packaging.tools import Tools
+from da_agent.adapters.packaging.wheels import Fits
+from da_agent.adapters.packaging.workshops import Workshop, builder
+from da_agent.domain.packages import Indexes, Locked, Sources
+from da_agent.domain.releases import Target, Wheel
+from da_agent.errors import NotHere
+
+PATIENCE = 30 * 60.0
+"""Seconds that one build, one download of everything, or one resolution may take."""
+
+_DESCRIBE = (
+    "import platform, sys, sysconfig; print(platform.python_implementation(), "
+    "'%d.%d' % sys.version_info[:2], sysconfig.get_platform().replace('-', '_').replace('.', '_'))"
+)
+
+
+class UvResolver:
+    """ports.Resolver with uv for resolving and building, and pip for fetching.
+
+    `cache` is kept between resolutions, also of other processes; `build_user` is who runs foreign code when we are
+    root. `blobs` saves building again what another node has built, where this one has its wheel. `environ` is where
+    the machine's own indexes stand.
+    """
+
+    def __init__(
+        self,
+        python: Path,
+        scratch: Path,
+        cache: Path,
+        build_user: str | None,
+        progress: ports.Progress,
+        *,
+        blobs: ports.Blobs | None = None,
+        patience: float = PATIENCE,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._python = python
+        self._scratch = scratch
+        self._cache = cache
+        self._build_user = build_user
+        self._progress = progress
+        self._blobs = blobs
+        self._patience = patience
+        self._environ = dict(os.environ if environ is None else environ)
+
+    @cached_property
+    def target(self) -> Target:
+        """NotHere when there is no such Python, or one of another kind."""
+        try:
+            outcome = processes.run([self._python, "-I", "-c", _DESCRIBE], self._environ, folder=Path("/"), patience=60)
+        except OSError as error:
+            raise NotHere(f"cannot resolve packages here: cannot run {self._python} ({error.strerror})") from error
+        words = outcome.output.split()
+        if not outcome.well or len(words) != 3 or words[0] != "CPython":
+            raise NotHere(f"cannot resolve packages here: {self._python} is not a CPython that works")
+        return Target(python=words[1], platform=words[2])
+
+    @contextmanager
+    def resolve(self, sources: Sources, previous: Sequence[Wheel]) -> Iterator[tuple[Locked, ...]]:
+        if not sources.requirements and not sources.distributions:
+            yield ()
+            return
+        root = None
+        try:
+            with files.on_this_node(f"resolve packages in {self._scratch}"):
+                self._scratch.mkdir(parents=True, exist_ok=True)
+                root = Path(tempfile.mkdtemp(prefix="resolve-", dir=self._scratch))
+                locked = self._resolution(root, sources.indexes, previous).wheels(sources)
+            yield locked
+        finally:
+            if root is not None:
+                shutil.rmtree(root, ignore_errors=True)
+
+    def _resolution(self, root: Path, wanted: Indexes, previous: Sequence[Wheel]) -> Resolution:
+        target = self.target
+        fits = Fits(target)
+        workshop = Workshop(root, self._cache, builder(self._build_user), self._environ)
+        kept = self._cache / "built" / f"{target.python}-{target.platform}"
+        where = indexes.places(wanted, indexes.of_machine(self._environ, self._pip))
+        bench = Tools(
+            self._python,
+            workshop,
+            where,
+            indexes.transport(self._pip),
+            configured=wanted != Indexes(),
+            patience=self._patience,
+        )
+
+        def build(filename: str, source: Path) -> Path:
+            return bench.build(filename, source, workshop.outbox(f"built-{filename}"))
+
+        locals_ = Locals(
+            workshop, fits, build, kept=kept, previous=previous, blobs=self._blobs, progress=self._progress
+        )
+        return Resolution(workshop, bench, locals_, fits, previous=previous, progress=self._progress)
+
+    @cached_property
+    def _pip(self) -> str:
+        return tools.pip_configuration(self._python, self._environ, Path("/"))

@@ -1,0 +1,123 @@
+"""A scratch folder where a user without rights resolves, downloads and builds."""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from da_agent.adapters.packaging import indexes, processes
+from da_agent.adapters.packaging.processes import Account, Outcome
+from da_agent.errors import NodeBroken, NotHere
+
+# So that a build's wheel has the same bytes whenever it is made: the first second that every zip tool can write.
+_LONG_AGO = "315619200"
+
+
+def builder(name: str | None) -> Account | None:
+    """Whom builds run as: None for ourselves. Foreign code never runs as root, so root must name somebody else."""
+    if os.geteuid() != 0:
+        return None
+    if name is None:
+        raise NotHere("cannot build packages as root: name a user for it")
+    try:
+        account = Account.of(name)
+    except KeyError as error:
+        raise NotHere(f"cannot build packages here: this machine has no user {name}") from error
+    if account.uid == 0:
+        raise NotHere("cannot build packages as root: name another user for it")
+    return account
+
+
+class Workshop:
+    """The folder `root` is ours, so that what is in it cannot be exchanged; only `outbox`es and home are the builder's.
+
+    `cache` is where uv and pip of the builder keep what they know.
+    """
+
+    def __init__(self, root: Path, cache: Path, account: Account | None, environ: Mapping[str, str]) -> None:
+        self.root = root
+        self._account = account
+        root.chmod(0o755)
+        self.given = root / "given"
+        self.given.mkdir(mode=0o755)
+        self._home = self.outbox("home")
+        temporary, own_cache = self._home / "tmp", cache / f"of-{os.geteuid() if account is None else account.uid}"
+        for folder in (temporary, own_cache):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._give(folder)
+        self._require_entrance(own_cache)
+        self._environment = {
+            **{name: value for name, value in environ.items() if indexes.PASSED_ON.fullmatch(name)},
+            "HOME": str(self._home),
+            "TMPDIR": str(temporary),
+            "LC_ALL": "C.UTF-8",
+            "SOURCE_DATE_EPOCH": _LONG_AGO,
+            "UV_CACHE_DIR": str(own_cache / "uv"),
+            "PIP_CACHE_DIR": str(own_cache / "pip"),
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        }
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        variables: Mapping[str, str],
+        patience: float,
+        watch: Callable[[str], object] = processes.ignore,
+    ) -> Outcome:
+        return processes.run(
+            command,
+            self._environment | dict(variables),
+            folder=self._home,
+            patience=patience,
+            account=self._account,
+            watch=watch,
+        )
+
+    def outbox(self, name: str, files: Mapping[str, str] | None = None) -> Path:
+        """A new folder with `files` in it that the builder may write to."""
+        folder = self.root / name
+        folder.mkdir(mode=0o755)
+        for filename, text in (files or {}).items():
+            (folder / filename).write_text(text, encoding="utf-8")
+            self._give(folder / filename)
+        self._give(folder)
+        return folder
+
+    def lend(self, path: Path, filename: str) -> Path:
+        """A copy of `path` that the builder can read, under the name that people gave it."""
+        copy = self.given / filename
+        if copy.name != filename:
+            raise NodeBroken(f"cannot use {filename}: it is not a plain file name")
+        shutil.copyfile(path, copy)
+        copy.chmod(0o644)
+        return copy
+
+    def take(self, made: Path, into: Path) -> Path:
+        """Our own copy of a file that the builder made: nobody changes it once it has been hashed."""
+        # The builder could have left a link to a file that only we may read.
+        with os.fdopen(os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as source:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                raise NodeBroken(f"cannot take {made.name} from the build: it is not a file")
+            with (into / made.name).open("wb") as copy:
+                shutil.copyfileobj(source, copy)
+        (into / made.name).chmod(0o644)
+        return into / made.name
+
+    def _give(self, path: Path) -> None:
+        if self._account is not None:
+            os.chown(path, self._account.uid, self._account.gid)
+
+    def _require_entrance(self, cache: Path) -> None:
+        """Say it in one sentence, where uv and pip would stumble in a hundred."""
+        if self._account is None:
+            return
+        for folder in {*self._home.parents, *cache.parents}:
+            found = folder.stat()
+            owns = found.st_uid == self._account.uid and found.st_mode & stat.S_IXUSR
+            shares = found.st_gid == self._account.gid and found.st_mode & stat.S_IXGRP
+            if not (owns or shares or found.st_mode & stat.S_IXOTH):
+                raise NodeBroken(
+                    f"cannot build packages as {self._account.name} in {self.root}: that user may not enter {folder}"
+                )

@@ -1,0 +1,203 @@
+"""The releases on this node's disk, and the switch between them."""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from da_agent import files, ports
+from da_agent.domain import records
+from da_agent.domain.paths import Paths, Staged
+from da_agent.domain.releases import Release
+from da_agent.domain.settings import Settings
+from da_agent.errors import Absent, NodeBroken, Tampered
+
+Render = Callable[[Release, Settings, Path], None]
+
+
+class _Entry(msgspec.Struct, array_like=True, frozen=True):
+    """What a staged file was like: relative path, size in bytes, modification time in ns."""
+
+    path: str
+    size: int
+    modified: int
+
+
+class ReleaseFolders:
+    """Implements ports.Installation below one root."""
+
+    def __init__(
+        self, paths: Paths, blobs: ports.Blobs, environments: ports.Environments, render: Render, group: int | None
+    ) -> None:
+        """`render` writes the web server's part; `group` is the web user's, None when all runs as one user."""
+        self._paths = paths
+        self._blobs = blobs
+        self._environments = environments
+        self._render = render
+        self._group = group
+
+    def current(self) -> int | None:
+        try:
+            name = self._paths.current.readlink().name
+        except OSError:
+            return None
+        if not name.isdigit() or not (self._paths.releases / name).is_dir():
+            return None
+        return int(name)
+
+    def staged(self) -> frozenset[int]:
+        try:
+            names = [entry.name for entry in os.scandir(self._paths.releases) if entry.name.isdigit()]
+        except FileNotFoundError:
+            return frozenset()
+        return frozenset(int(name) for name in names if Staged(self._paths.release(int(name))).manifest.is_file())
+
+    def load(self, number: int) -> Release:
+        manifest = Staged(self._paths.release(number)).manifest
+        try:
+            data = manifest.read_bytes()
+        except FileNotFoundError:
+            raise Absent(f"release {number} is not staged on this node") from None
+        except OSError as error:
+            raise NodeBroken(f"cannot read {manifest}: {error.strerror}") from error
+        return records.decode(Release, data, str(manifest))
+
+    def verify(self, number: int) -> None:
+        self.load(number)
+        root = self._paths.release(number)
+        inventory = root / "inventory.json"
+        try:
+            entries = msgspec.json.decode(inventory.read_bytes(), type=list[_Entry])
+        except (OSError, msgspec.DecodeError) as error:
+            raise Tampered(f"cannot read {inventory}: {error}") from error
+        for entry in entries:
+            path = root / entry.path
+            try:
+                status = path.lstat()
+            except OSError as error:
+                raise Tampered(f"{path} is gone: {error.strerror}") from error
+            if (status.st_size, status.st_mtime_ns) != (entry.size, entry.modified):
+                raise Tampered(f"{path} was changed after release {number} was staged")
+
+    def stage(self, release: Release, settings: Settings) -> None:
+        folder = self._paths.release(release.number)
+        try:
+            self._discard(folder)
+            folder.mkdir(parents=True, mode=0o755)
+            self._fill(release, settings, Staged(folder))
+        except OSError as error:
+            raise NodeBroken(f"cannot stage release {release.number} in {folder}: {error.strerror}") from error
+
+    def switch(self, number: int) -> None:
+        current = self._paths.current
+        new = self._paths.root / ".current.new"
+        try:
+            self._links()
+            new.unlink(missing_ok=True)
+            new.symlink_to(f"releases/{number:010d}")
+            new.replace(current)
+            files.sync_directory(self._paths.root)
+        except OSError as error:
+            raise NodeBroken(f"cannot switch {current} to release {number}: {error.strerror}") from error
+
+    def sweep(self, keep: frozenset[int]) -> None:
+        current = self.current()
+        used = _used(self._paths.releases)
+        for folder in self._folders():
+            number = int(folder.name)
+            if number != current and number not in keep and folder.name not in used:
+                self._discard(folder)
+
+    def _fill(self, release: Release, settings: Settings, staged: Staged) -> None:
+        contents = release.contents
+        self._copy(self._blobs.path(contents.config), staged.config, 0o440 if self._group is not None else 0o400)
+        staged.certificates.mkdir(mode=0o700)
+        for file in contents.certificates:
+            target = staged.certificates / file.name
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.copyfile(self._blobs.path(file.blob), target)
+            target.chmod(0o400)
+        self._environments.build(contents.wheels, staged.environment)
+        self._render(release, settings, staged.root)
+        _protect(staged.root, keep=(staged.certificates, staged.config))
+        inventory = staged.root / "inventory.json"
+        inventory.write_bytes(msgspec.json.encode(list(_inventory(staged.root))))
+        # Everything reaches the disk before the manifest does: a release that has one is whole, also after a power cut.
+        os.sync()
+        files.replace(staged.manifest, records.encode(release), 0o444)
+
+    def _copy(self, source: Path, target: Path, mode: int) -> None:
+        shutil.copyfile(source, target)
+        if self._group is not None:
+            os.chown(target, -1, self._group)
+        target.chmod(mode)
+
+    def _links(self) -> None:
+        """The names by which people and docassemble's settings know what the switch points to."""
+        current = Staged(self._paths.current)
+        for path, target in (
+            (self._paths.root / "config.yml", Path("current/config.yml")),
+            (self._paths.root / "local", Path("current/local")),
+            (self._paths.served_certificates, current.certificates),
+        ):
+            # What is there already and is no link was put there by somebody: it is left alone.
+            if path.is_symlink() and path.readlink() != target:
+                path.unlink()
+            if not path.is_symlink() and not path.exists():
+                path.symlink_to(target)
+
+    def _folders(self) -> list[Path]:
+        try:
+            return [Path(entry.path) for entry in os.scandir(self._paths.releases) if entry.name.isdigit()]
+        except FileNotFoundError:
+            return []
+
+    def _discard(self, folder: Path) -> None:
+        """The manifest goes first: a release that is half removed is litter, not a release."""
+        if not folder.exists():
+            return
+        for current, _, _ in os.walk(folder):
+            Path(current).chmod(0o700)
+        Staged(folder).manifest.unlink(missing_ok=True)
+        shutil.rmtree(folder)
+
+
+def _inventory(root: Path) -> Iterator[_Entry]:
+    for current, _, names in os.walk(root):
+        for name in sorted(names):
+            path = Path(current, name)
+            status = path.lstat()
+            yield _Entry(str(path.relative_to(root)), status.st_size, status.st_mtime_ns)
+
+
+def _protect(root: Path, keep: tuple[Path, ...]) -> None:
+    """Nobody writes to a file of a release any more; `keep` have their own modes already.
+
+    Folders stay writable for their owner: removing the release later must not need tricks as another user.
+    """
+    for current, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if Path(current, name) not in keep]
+        for name in names:
+            path = Path(current, name)
+            if path not in keep and not path.is_symlink():
+                mode = stat.S_IMODE(path.lstat().st_mode)
+                # A file may be linked into other releases and the cache: an equal mode is not written again.
+                if mode & 0o222 or mode & 0o444 != 0o444:
+                    path.chmod((mode | 0o444) & ~0o222)
+
+
+def _used(releases: Path) -> set[str]:
+    """Names of releases that a running process uses: the loader keeps the manifest of its release open."""
+    used: set[str] = set()
+    prefix = f"{releases}/"
+    for process in psutil.process_iter():
+        try:
+            opened = process.open_files()
+        except (psutil.Error, OSError):
+            continue
+        used |= {each.path.removeprefix(prefix).split("/", 1)[0] for each in opened if each.path.startswith(prefix)}
+    return used

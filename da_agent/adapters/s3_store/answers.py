@@ -1,0 +1,99 @@
+"""What S3 and the network answer, in our own errors.
+
+Statuses and codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+)
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+from da_agent.errors import Absent, AgentError, Doubtful, Forbidden, Lost, Refused, StoreUnfit, Unreachable
+
+_WITHOUT_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
+_NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError)
+_BAD_CREDENTIALS = frozenset(
+    {"AuthorizationHeaderMalformed", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "TokenRefreshRequired"}
+)
+
+
+class Conflict(Exception):
+    """409: the store was busy with another write to the same object, and perhaps did ours, perhaps not."""
+
+
+_REMEDIES: dict[object, str] = {
+    "NoSuchBucket": "; create it, or correct the name of the store",
+    "RequestTimeTooSkewed": "; set this machine's clock",
+    Lost: ": somebody else was first",
+    StoreUnfit: "; use a store with conditional writes",
+    Forbidden: "; check the credentials and their rights (s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket)",
+}
+
+
+@contextmanager
+def translated(act: str, store: str, *, conditional: bool = False) -> Iterator[None]:
+    """Turn whatever boto3 raises into our own errors; `act` is such as "read config.yml", `store` its URL.
+
+    `conditional`: what gets no clear answer is Doubtful, and 409 is Conflict.
+    """
+    task = f"cannot {act} in the store {store}"
+    unclear = Doubtful if conditional else Unreachable
+    try:
+        yield
+    except ClientError as error:
+        raise _judged(error, act, task, store, conditional=conditional) from error
+    except _WITHOUT_CREDENTIALS as error:
+        raise Forbidden(f"{task}: {_sentence(error)}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
+    except ParamValidationError as error:
+        raise Refused(f"{task}: {_sentence(error)}") from error
+    except _NEVER_SENT as error:
+        raise Unreachable(f"{task}: {_sentence(error)}") from error
+    except (BotoCoreError, HTTPError, ResponseParserError, OSError) as error:
+        raise unclear(f"{task}: {_sentence(error)}") from error
+
+
+def _judged(error: ClientError, act: str, task: str, store: str, *, conditional: bool) -> AgentError | Conflict:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    said = error.response.get("Error", {})
+    code, message = said.get("Code", ""), said.get("Message", "")
+    if status == 404 and code == "NoSuchKey":
+        return Absent(f"cannot {act}: there is no such object in the store {store}")
+    answer = f"{task}: it answers {status} {code}".rstrip() + (f" ({message.rstrip('.')})" if message else "")
+    kind = _kind(status, code, conditional=conditional)
+    return kind(answer + _REMEDIES.get(code, _REMEDIES.get(kind, "")))
+
+
+def _kind(status: int, code: str, *, conditional: bool) -> type[AgentError] | type[Conflict]:
+    """By status first: look-alikes have codes of their own. Only "no such key" itself is an absent object."""
+    kind: type[AgentError] | type[Conflict] = Unreachable
+    if status == 412:
+        kind = Lost
+    elif status == 409 and conditional:
+        kind = Conflict
+    elif status == 501 or code == "NotImplemented":
+        kind = StoreUnfit
+    elif status in (401, 403) or code in _BAD_CREDENTIALS:
+        kind = Forbidden
+    elif code == "KeyTooLongError":
+        kind = Refused
+    elif conditional and not 300 <= status < 500:
+        # Below 500 the store at least says that it did nothing.
+        kind = Doubtful
+    return kind
+
+
+def _sentence(error: Exception) -> str:
+    """One line, beginning in lower case: what botocore says may have a list of parameters under it."""
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,64 @@
+"""Connections to S3."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from da_agent.domain.locations import S3Location
+from da_agent.errors import Refused
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_CONNECT_TIMEOUT = 5
+_READ_TIMEOUT = 20
+_ATTEMPTS = 3
+_CONNECTIONS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """`patient` asks again by itself; `once` never does: a repeated conditional write would lose to its own success."""
+
+    patient: "S3Client"
+    once: "S3Client"
+
+
+def connect(location: S3Location, credentials: tuple[str, str] | None) -> Clients:
+    """Clients for a store; without `credentials` boto3 looks for them (environment, files, the machine's role).
+
+    Nothing is asked yet. Refused when they cannot be made from what the location says.
+    """
+    key, secret = credentials or (None, None)
+    try:
+        session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=location.region)
+        region = session.region_name or "us-east-1"
+
+        def client(attempts: int) -> "S3Client":
+            return session.client(
+                "s3", endpoint_url=location.endpoint_url, region_name=region, config=_config(location, attempts)
+            )
+
+        return Clients(patient=client(_ATTEMPTS), once=client(1))
+    except (BotoCoreError, ValueError) as error:
+        raise Refused(f"cannot use the store {location}: {error}") from error
+
+
+def _config(location: S3Location, attempts: int) -> Config:
+    # Amazon's own host names cannot hold every bucket's name; "auto" knows which.
+    style: Literal["path", "virtual", "auto"] = (
+        "path" if location.path_style else "virtual" if location.endpoint_url else "auto"
+    )
+    return Config(
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_READ_TIMEOUT,
+        max_pool_connections=_CONNECTIONS,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        s3={"addressing_style": style},
+        # Some stores keep the check sums that newer clients append as part of the object.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )

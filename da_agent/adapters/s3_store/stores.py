@@ -1,0 +1,248 @@
+"""Reading and writing a bucket: one request each, whole objects only, and conditions judged by the store alone."""
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from botocore.response import StreamingBody
+
+from da_agent import files
+from da_agent.adapters.s3_store.answers import Conflict, translated
+from da_agent.adapters.s3_store.clients import connect
+from da_agent.adapters.s3_store.clocks import StoreClock
+from da_agent.domain.inboxes import Entry
+from da_agent.domain.locations import S3Location
+from da_agent.errors import Absent, AgentError, Doubtful, Lost, Refused, StoreUnfit, Unreachable
+from da_agent.ports import Always, Condition, IfAbsent, IfTag, Stored
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ListObjectsV2OutputTypeDef
+
+_CHUNK = 1024 * 1024
+_PART = 16 * _CHUNK
+_IN_PARTS = 64 * _CHUNK
+_CONFLICTS = 5
+_CLOCK_PATIENCE = 60.0
+
+
+class S3Store:
+    """The bucket at `location`, or what lies below its prefix. May be used by many threads at once."""
+
+    def __init__(self, location: S3Location, credentials: tuple[str, str] | None = None) -> None:
+        """`credentials` are access key and secret; without them boto3 looks for some. Nothing is asked yet."""
+        self._location = location
+        self._folder = f"{location.prefix}/" if location.prefix else ""
+        self._clients = connect(location, credentials)
+        self._clock = StoreClock()
+        for client in (self._clients.patient, self._clients.once):
+            client.meta.events.register("after-call.s3", self._hear)
+        encryption = {"ServerSideEncryption": location.server_side_encryption, "SSEKMSKeyId": location.kms_key_id}
+        self._encryption: dict[str, Any] = {name: value for name, value in encryption.items() if value}
+
+    @property
+    def name(self) -> str:
+        return self._location.url
+
+    @property
+    def identity(self) -> str:
+        return f"{self._clients.patient.meta.endpoint_url.rstrip('/')}/{self._location.bucket}"
+
+    def clock(self) -> datetime:
+        now = self._clock.now(_CLOCK_PATIENCE)
+        if now is None:
+            # Listing, not HEAD: its answer says why when there is no such bucket, or no right to see it.
+            self._list("ask for the time", "", "", 1)
+            now = self._clock.now(_CLOCK_PATIENCE)
+        if now is None:
+            raise Unreachable(f"cannot ask for the time in the store {self.name}: its answer has no date")
+        return now
+
+    def _hear(self, http_response: Any, **_: object) -> None:
+        self._clock.hear(http_response.headers.get("Date"))
+
+    # ---- reading ----------------------------------------------------------------------------------------------
+
+    def read(self, key: str) -> Stored:
+        with self._opened(key) as (answer, chunks):
+            return Stored(b"".join(chunks), answer["ETag"], answer["LastModified"].astimezone(UTC))
+
+    def fetch(self, key: str, sink: Callable[[bytes], object]) -> None:
+        with self._opened(key) as (_, chunks):
+            for chunk in chunks:
+                sink(chunk)
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[tuple[Any, Iterator[bytes]]]:
+        name, act = self._key(key), f"read {key}"
+        with translated(act, self.name):
+            answer = self._clients.patient.get_object(Bucket=self._location.bucket, Key=name)
+        with ExitStack() as stack:
+            body = stack.enter_context(closing(answer["Body"]))
+            yield answer, stack.enter_context(closing(self._chunks(act, body, answer.get("ContentLength"))))
+
+    def _chunks(self, act: str, body: StreamingBody, length: int | None) -> Generator[bytes, None, None]:
+        """What goes wrong between two chunks, in a sink, is no fault of the store and is not translated here."""
+        received = 0
+        while True:
+            with translated(act, self.name):
+                chunk = body.read(_CHUNK)
+            if not chunk:
+                break
+            received += len(chunk)
+            yield chunk
+        if length is not None and received != length:
+            raise Unreachable(f"cannot {act} in the store {self.name}: it sent {received} of {length} bytes")
+
+    def scan(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        last = self._folder + after if after else ""
+        while True:
+            page = self._list(f"list {prefix or 'everything'}", prefix, last, 1000)
+            for each in page.get("Contents", []):
+                if each["Key"] <= last:
+                    raise StoreUnfit(f"cannot use the store {self.name}: it does not list objects in order")
+                last = each["Key"]
+                key = last.removeprefix(self._folder)
+                # What consoles leave as a mark of a folder has no name that could be read.
+                if _is_name(key):
+                    yield Entry(key, each["Size"], each["ETag"], each["LastModified"].astimezone(UTC))
+            if not page.get("IsTruncated"):
+                return
+            if not page.get("Contents"):
+                raise Unreachable(f"cannot list {prefix} in the store {self.name}: its answer breaks off")
+
+    def _list(self, act: str, prefix: str, after: str, limit: int) -> "ListObjectsV2OutputTypeDef":
+        start: Any = {"StartAfter": after} if after else {}
+        with translated(act, self.name):
+            return self._clients.patient.list_objects_v2(
+                Bucket=self._location.bucket, Prefix=self._folder + prefix, MaxKeys=limit, **start
+            )
+
+    # ---- writing ----------------------------------------------------------------------------------------------
+
+    def write(self, key: str, body: bytes | Path, when: Condition) -> str:
+        name = self._key(key)
+        if not isinstance(when, Always):
+            return self._write_if(key, body, when)
+        if isinstance(body, Path):
+            with files.on_this_node(f"read {body}"):
+                big = body.stat().st_size > _IN_PARTS
+            if big:
+                return self._write_in_parts(key, body)
+        with _content(body) as content, translated(f"write {key}", self.name):
+            return self._put(self._clients.patient, name, content)
+
+    def _write_if(self, key: str, body: bytes | Path, when: Condition) -> str:
+        condition = {"IfMatch": when.tag} if isinstance(when, IfTag) else {"IfNoneMatch": "*"}
+        doubt: Conflict | None = None
+        for attempt in range(_CONFLICTS):
+            if doubt:
+                time.sleep(random.uniform(0.02, 0.1) * 2**attempt)  # noqa: S311
+                self._look_after_conflict(key, body, when)
+            try:
+                with _content(body) as content, translated(f"write {key}", self.name, conditional=True):
+                    return self._put(self._clients.once, self._key(key), content, **condition)
+            except Conflict as conflict:
+                doubt = conflict
+            except Lost:
+                # After a conflict, what was in the way may be our own earlier write.
+                if doubt:
+                    self._look_after_conflict(key, body, when)
+                raise
+        raise Doubtful(f"{doubt}, {_CONFLICTS} times") from doubt
+
+    def _look_after_conflict(self, key: str, body: bytes | Path, when: Condition) -> None:
+        """Return when the condition still holds. Doubtful when what is there is equal to what we wanted to write."""
+        try:
+            stored = self.read(key)
+        except Absent:
+            if isinstance(when, IfAbsent):
+                return
+            raise
+        except Unreachable as error:
+            raise Doubtful(f"cannot tell whether {key} was written to the store {self.name}: {error}") from error
+        if isinstance(when, IfTag) and stored.tag == when.tag:
+            return
+        with _content(body) as content:
+            ours = stored.data == (content if isinstance(content, bytes) else content.read())
+        if ours:
+            raise Doubtful(f"cannot tell who wrote {key} to the store {self.name}: it has what we wanted to write")
+        raise Lost(f"{key} in the store {self.name} has been written by somebody else")
+
+    def _put(self, client: "S3Client", name: str, content: bytes | BinaryIO, **condition: Any) -> str:
+        answer = client.put_object(
+            Bucket=self._location.bucket, Key=name, Body=content, **self._encryption, **condition
+        )
+        if not answer.get("ETag"):
+            raise StoreUnfit(f"cannot use the store {self.name}: it gives no ETag to what is written")
+        return answer["ETag"]
+
+    def _write_in_parts(self, key: str, body: Path) -> str:
+        """Each part is asked for again by itself; the object is there when the last request has been answered."""
+        client = self._clients.patient
+        target: Any = {"Bucket": self._location.bucket, "Key": self._key(key)}
+        with translated(f"write {key}", self.name):
+            upload = client.create_multipart_upload(**target, **self._encryption)["UploadId"]
+        try:
+            parts = [self._send_part(key, upload, number, part) for number, part in _parts(body)]
+            with translated(f"write {key}", self.name):
+                answer = client.complete_multipart_upload(**target, UploadId=upload, MultipartUpload={"Parts": parts})
+                return answer["ETag"]
+        except BaseException:
+            # The owner of the bucket would go on paying for parts that nobody sees.
+            with suppress(AgentError), translated(f"abort the upload of {key}", self.name):
+                client.abort_multipart_upload(**target, UploadId=upload)
+            raise
+
+    def _send_part(self, key: str, upload: str, number: int, part: bytes) -> "CompletedPartTypeDef":
+        with translated(f"write {key}", self.name):
+            answer = self._clients.patient.upload_part(
+                Bucket=self._location.bucket, Key=self._key(key), UploadId=upload, PartNumber=number, Body=part
+            )
+        return {"PartNumber": number, "ETag": answer["ETag"]}
+
+    def delete(self, key: str) -> None:
+        with suppress(Absent), translated(f"delete {key}", self.name):
+            self._clients.patient.delete_object(Bucket=self._location.bucket, Key=self._key(key))
+
+    def _key(self, key: str) -> str:
+        if not _is_name(key):
+            raise Refused(f"{key!r} is not a name for an object in the store {self.name}")
+        return self._folder + key
+
+
+def _is_name(key: str) -> bool:
+    """Whether it could be a file's name: others are changed on their way by proxies, and lead out of folders."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in key and all(part not in ("", ".", "..") for part in key.split("/"))
+
+
+@contextmanager
+def _content(body: bytes | Path) -> Iterator[bytes | BinaryIO]:
+    """A file that cannot be opened is this node's fault. It is sent from the disk, never held in memory."""
+    if isinstance(body, bytes):
+        yield body
+        return
+    with files.on_this_node(f"read {body}"):
+        file = body.open("rb")
+    with file:
+        yield file
+
+
+def _parts(body: Path) -> Iterator[tuple[int, bytes]]:
+    with _content(body) as file:
+        assert not isinstance(file, bytes)
+        for number in itertools.count(1):
+            with files.on_this_node(f"read {body}"):
+                part = file.read(_PART)
+            if not part:
+                return
+            yield number, part

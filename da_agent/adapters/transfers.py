@@ -1,0 +1,159 @@
+"""Many blobs at once between the store and the node."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TypeVar
+
+from da_agent.domain import keys
+from da_agent.domain.blobs import Blob
+from da_agent.errors import Absent, Doubtful, Lost, ReleaseBroken, Unreachable
+from da_agent.ports import Always, Blobs, IfAbsent, Progress, Store
+
+T = TypeVar("T")
+
+_TRIES = 3
+_PAUSE = 0.2
+"""Seconds before the second try; doubled before the third."""
+
+
+class ParallelTransfers:
+    """Runs up to `workers` transfers side by side; the first failure ends them all, and is the one that is raised."""
+
+    def __init__(self, store: Store, blobs: Blobs, progress: Progress, workers: int = 8) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._progress = progress
+        self._workers = workers
+
+    def fetch(self, blobs: Iterable[Blob]) -> None:
+        missing = [blob for blob in dict.fromkeys(blobs) if not self._blobs.has(blob)]
+        self._run("downloading", missing, self._fetch)
+
+    def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:
+        self._run("uploading", bodies, lambda blob, course: self._upload(blob, bodies[blob], course))
+
+    def _run(self, title: str, blobs: Iterable[Blob], act: Callable[[Blob, "_Course"], None]) -> None:
+        # The biggest first: one that is begun last would keep everybody waiting, with the other workers idle.
+        todo = sorted(blobs, key=lambda blob: blob.size, reverse=True)
+        if not todo:
+            return
+        with self._progress.work(title, sum(blob.size for blob in todo), "bytes") as advance:
+            course = _Course(advance)
+            pool = ThreadPoolExecutor(self._workers, thread_name_prefix=title)
+            try:
+                wait([pool.submit(course.follow, act, blob) for blob in todo])
+            finally:
+                # Also when somebody interrupts the waiting: nothing goes on behind our back.
+                course.end()
+                pool.shutdown(cancel_futures=True)
+        if course.failure:
+            raise course.failure
+
+    def _fetch(self, blob: Blob, course: "_Course") -> None:
+        key = keys.blob_key(blob)
+        measure = course.measure()
+
+        def fill(sink: Callable[[bytes], object]) -> None:
+            measure.restart()
+
+            def take(chunk: bytes) -> None:
+                course.check()
+                sink(chunk)
+                measure.add(len(chunk))
+
+            self._store.fetch(key, take)
+
+        try:
+            course.persist(lambda: self._blobs.receive(blob, fill))
+        except Absent as error:
+            raise ReleaseBroken(f"cannot fetch {key}: there is no such blob in {self._store.name}") from error
+
+    def _upload(self, blob: Blob, body: bytes | Path, course: "_Course") -> None:
+        if not course.persist(lambda: self._is_whole(blob)):
+            course.persist(lambda: self._send(blob, body))
+        course.measure().add(blob.size)
+
+    def _send(self, blob: Blob, body: bytes | Path) -> None:
+        key = keys.blob_key(blob)
+        try:
+            self._store.write(key, body, IfAbsent())
+        except (Lost, Doubtful):
+            # Writing is atomic: an object of the right size is whole. One that somebody damaged, or that may never
+            # have come, is written again; whoever writes a blob at the same time writes the same bytes.
+            if not self._is_whole(blob):
+                self._store.write(key, body, Always())
+
+    def _is_whole(self, blob: Blob) -> bool:
+        key = keys.blob_key(blob)
+        return any(entry.key == key and entry.size == blob.size for entry in self._store.scan(key))
+
+
+class _Cut(Exception):
+    """This transfer is given up because another one failed."""
+
+
+class _Course:
+    """What the transfers of one run share: how far they are, and whether they shall go on."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self.failure: BaseException | None = None
+        self._advance = advance
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+
+    def follow(self, act: Callable[[Blob, "_Course"], None], blob: Blob) -> None:
+        try:
+            self.check()
+            act(blob, self)
+        except _Cut:
+            return
+        except BaseException as error:
+            with self._lock:
+                self.failure = self.failure or error
+            self._ended.set()
+
+    def check(self) -> None:
+        if self._ended.is_set():
+            raise _Cut
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def persist(self, act: Callable[[], T]) -> T:
+        """Try again after a pause where the store cannot be reached."""
+        pause = _PAUSE
+        for _ in range(_TRIES - 1):
+            try:
+                return act()
+            except Unreachable:
+                self._ended.wait(pause)
+                self.check()
+                pause *= 2
+        return act()
+
+    def measure(self) -> "_Measure":
+        return _Measure(self._report)
+
+    def _report(self, part: int) -> None:
+        with self._lock:
+            self._advance(part)
+
+
+class _Measure:
+    """How much of one blob is done. What a second try repeats is not counted twice."""
+
+    def __init__(self, report: Callable[[int], None]) -> None:
+        self._report = report
+        self._done = 0
+        self._most = 0
+
+    def restart(self) -> None:
+        self._done = 0
+
+    def add(self, size: int) -> None:
+        self._done += size
+        if self._done > self._most:
+            self._report(self._done - self._most)
+            self._most = self._done

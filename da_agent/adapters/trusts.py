@@ -1,0 +1,23 @@
+"""Which certificate authorities this machine trusts."""
+
+import ssl
+import warnings
+from pathlib import Path
+
+from cryptography import x509
+
+BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def trusted_subjects() -> frozenset[bytes]:
+    """The subjects (DER) of the system's root certificates; empty where the machine has none."""
+    path = Path(ssl.get_default_verify_paths().cafile or BUNDLE)
+    bundle = path if path.exists() else BUNDLE
+    try:
+        with warnings.catch_warnings():
+            # Some authorities' own certificates break the rules; that is not for our users to mend.
+            warnings.simplefilter("ignore")
+            certificates = x509.load_pem_x509_certificates(bundle.read_bytes())
+            return frozenset(each.subject.public_bytes() for each in certificates)
+    except (OSError, ValueError):
+        return frozenset()

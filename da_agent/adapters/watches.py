@@ -1,0 +1,156 @@
+"""Notices at once when somebody changes the inbox of a directory store, or appends to its ledger."""
+
+import errno
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+from watchdog.observers.polling import PollingObserver
+
+from da_agent.domain import keys
+
+_REMOTE = re.compile(
+    r"nfs4?|cifs|smb\d?|smbfs|9p|virtiofs|fuse.*|afs|ceph|glusterfs|lustre|gpfs|beegfs.*|ocfs2|gfs2|vboxsf|prl_fs"
+)
+"""File systems on which other machines change files without this kernel's knowing."""
+
+_CHANGES = frozenset({"created", "modified", "moved", "deleted", "closed", "attrib"})
+"""Being opened and read is no change: the agent's own reading would wake it for ever."""
+
+_POLL = 2.0
+_REARRANGE = 5.0
+_NO_INOTIFY = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOSYS})
+_FOLDERS = (keys.CERTIFICATES, keys.PACKAGES, keys.RELEASES)
+
+
+@contextmanager
+def watch(path: Path, wake: Callable[[], object], polling: bool | None) -> Iterator[None]:
+    """Call `wake`, from another thread, soon after the inbox or the ledger below `path` changes; at times without need.
+
+    polling: whether to compare listings instead of asking the kernel; None to find out which of them sees changes.
+    Nothing is raised: a root that is missing, or goes, is looked for every few seconds.
+    """
+    follower = _Follower(path, wake, polling)
+    thread = threading.Thread(target=follower.run, name="watch", daemon=True)
+    follower.arrange()
+    thread.start()
+    try:
+        yield
+    finally:
+        follower.end()
+        thread.join()
+
+
+def is_remote(path: Path) -> bool:
+    """Whether other machines may change what is below `path`."""
+    mounts = Path("/proc/self/mountinfo")
+    kind = file_system(mounts.read_text(errors="surrogateescape"), os.path.realpath(path)) if mounts.exists() else ""
+    return changed_by_others(kind)
+
+
+def changed_by_others(kind: str) -> bool:
+    """Whether inotify is blind on this kind of file system, because changes need not pass through this kernel."""
+    return _REMOTE.fullmatch(kind) is not None
+
+
+def file_system(mountinfo: str, path: str) -> str:
+    """The kind of file system that the absolute `path` lies on, by the kernel's table of mounts: proc(5)."""
+    found, kind = "", ""
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), before.split()[4])
+        # Of two mounts on one place the later one hides the earlier.
+        if len(point) >= len(found) and (path == point or path.startswith(point.rstrip("/") + "/")):
+            found, kind = point, after.split()[0]
+    return kind
+
+
+class _Follower(FileSystemEventHandler):
+    """Keeps a watch on each folder of the inbox that there is, as folders come, go and are replaced.
+
+    Only the root itself, the inbox's folders and the ledger are watched: below the others lie the users' files, more
+    than the kernel has watches for, and records that change all the time.
+    """
+
+    def __init__(self, root: Path, wake: Callable[[], object], polling: bool | None) -> None:
+        self._root = root
+        self._wake = wake
+        self._polling = polling
+        self._observer: BaseObserver | None = None
+        self._watched: dict[Path, tuple[int, int]] = {}
+        self._look = threading.Event()
+        self._ended = False
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type not in _CHANGES:
+            return
+        if any(self._concerns_us(os.fsdecode(path)) for path in (event.src_path, event.dest_path) if path):
+            self._wake()
+        if event.is_directory:
+            self._look.set()
+
+    def _concerns_us(self, path: str) -> bool:
+        key = os.path.relpath(path, self._root)
+        return key == keys.CONFIG or f"{key}/".startswith(_FOLDERS)
+
+    def run(self) -> None:
+        while not self._ended:
+            self._look.wait(_REARRANGE)
+            self._look.clear()
+            if not self._ended and self.arrange():
+                # What was written between the making of a folder and the watch on it has made no event.
+                self._wake()
+        self._stop_observer()
+
+    def end(self) -> None:
+        self._ended = True
+        self._look.set()
+
+    def arrange(self) -> bool:
+        """Watch what is there now; True when it was not watched before."""
+        found = dict(self._folders())
+        observer = self._observer
+        alive = observer is not None and all(emitter.should_keep_running() for emitter in observer.emitters)
+        if found == self._watched and (alive or not found):
+            return False
+        self._stop_observer()
+        self._watched = self._start_observer(found)
+        return True
+
+    def _folders(self) -> Iterator[tuple[Path, tuple[int, int]]]:
+        for path in (self._root, *(self._root / folder for folder in _FOLDERS)):
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            if path.is_dir():
+                yield path, (status.st_dev, status.st_ino)
+
+    def _start_observer(self, found: dict[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:
+        """What is watched now: nothing, to be tried again, when a folder has vanished or cannot be read."""
+        polling = is_remote(self._root) if self._polling is None else self._polling
+        self._observer = PollingObserver(timeout=_POLL) if polling else Observer()
+        try:
+            for path in found:
+                self._observer.schedule(self, str(path), recursive=path != self._root, follow_symlink=True)
+            self._observer.start()
+        except OSError as error:
+            self._stop_observer()
+            if error.errno in _NO_INOTIFY and not polling:
+                self._polling = True
+                return self._start_observer(found)
+            return {}
+        return found
+
+    def _stop_observer(self) -> None:
+        if self._observer is not None:
+            self._observer.stop()
+            if self._observer.is_alive():
+                self._observer.join()
+            self._observer = None

@@ -1,0 +1,85 @@
+"""A whole cluster on this machine."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from da_agent.cli import options
+from da_agent.errors import Stopped
+
+
+def _root(command: Any) -> Any:
+    return click.option(
+        "--root",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The cluster's folder; one of your own if not given.",
+    )(command)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 64), help="How many nodes.")
+@click.option("--app", metavar="MODULE:CALLABLE", help="The WSGI application, imported from the current folder.")
+@_root
+@options.store
+@click.pass_context
+def dev(context: click.Context, nodes: int, app: str | None, root: Path | None, store: str | None) -> None:
+    """Start NODES whole nodes on this machine, each with its own supervisord, Apache, ports and root, until Ctrl-C."""
+    if context.invoked_subcommand is not None:
+        return
+    from da_agent.wiring import dev as wiring
+
+    cluster = wiring.create(root, nodes=nodes, store=store, application=app, application_path=Path.cwd())
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        cluster.start()
+        click.echo(f"{nodes} nodes are starting below {cluster.directory}; the store is {cluster.store}")
+        cluster.wait()
+        for node in cluster.nodes:
+            click.echo(f"{node.name} serves {node.http_url}")
+        click.echo("Ctrl-C ends them.")
+        signal.pause()
+    except KeyboardInterrupt:
+        click.echo("Stopping.")
+    finally:
+        cluster.stop()
+
+
+@dev.command()
+@_root
+@options.as_json
+def status(root: Path | None, *, as_json: bool) -> None:
+    """The nodes of the cluster on this machine, and what they serve."""
+    from da_agent.wiring import dev as wiring
+
+    cluster = wiring.find(root)
+    rows = []
+    for node in cluster.nodes:
+        health = node.health() if node.running else None
+        release = health.get("release") if health else None
+        rows.append({"node": node.name, "running": node.running, "url": node.http_url, "release": release})
+    if as_json:
+        click.echo(json.dumps({"store": cluster.store, "nodes": rows}, indent=1))
+        return
+    click.echo(f"The store is {cluster.store}")
+    for row in rows:
+        state = "running" if row["running"] else "stopped"
+        click.echo(f"{row['node']:<8} {state:<8} {row['url']}  release {row['release'] or 'none'}")
+
+
+@dev.command()
+@_root
+def stop(root: Path | None) -> None:
+    """Stop the cluster on this machine."""
+    from da_agent.wiring import dev as wiring
+
+    cluster = wiring.find(root)
+    for orphan in cluster.stop():
+        click.echo(f"had to be killed: {orphan}", err=True)
+    click.echo(f"The cluster below {cluster.directory} is stopped.")
+
+
+def _stop(_number: int, _frame: object) -> None:
+    raise Stopped

@@ -1,0 +1,103 @@
+"""What only looks: status and history."""
+
+from datetime import datetime
+
+import click
+import msgspec
+
+from da_agent.cli import options
+from da_agent.domain.journals import Journal
+from da_agent.domain.releases import Release
+from da_agent.domain.reports import Sighting
+from da_agent.wiring import Machine
+from da_agent.workflows import statuses
+from da_agent.workflows.statuses import Here, Status, There
+
+
+@click.command()
+@options.as_json
+@options.store
+def status(store: str | None, *, as_json: bool) -> None:
+    """This node, the newest release, the inbox and why it was refused, and the other nodes."""
+    machine = Machine(store=store)
+    found = statuses.status(machine.store, _here(machine))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        click.echo("\n".join(_lines(found)))
+
+
+@click.command()
+@click.option("--limit", default=20, show_default=True, help="How many of the newest releases.")
+@options.as_json
+@options.store
+def history(store: str | None, limit: int, *, as_json: bool) -> None:
+    """The releases, newest first."""
+    releases = statuses.history(Machine(store=store).store, limit)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(releases)).decode())
+        return
+    for release in releases:
+        click.echo(f"{release.number:>6}  {_time(release.published_at)}  {_contents(release)}  {release.reason}")
+    if not releases:
+        click.echo("There is no release yet.")
+
+
+def _here(machine: Machine) -> Here | None:
+    if not machine.is_node:
+        return None
+    current = machine.installation.current()
+    return Here(machine.name, str(machine.paths.root), current, machine.journals.load() or Journal(live=current))
+
+
+def _lines(found: Status) -> list[str]:
+    lines = []
+    if found.here is not None:
+        lines += _here_lines(found.here)
+    if found.there is None:
+        return [*lines, f"The cluster is not known: {found.unknown}"]
+    return lines + _there_lines(found.there)
+
+
+def _here_lines(here: Here) -> list[str]:
+    lines = [f"This node: {here.node}, release {here.release or 'none'}, below {here.root}"]
+    if here.journal.trial is not None:
+        lines.append(f"  in a trial of release {here.journal.trial.release}")
+    return lines + [f"  gave up release {each.release}: {each.reason}" for each in here.journal.failed[-3:]]
+
+
+def _there_lines(there: There) -> list[str]:
+    lines = [f"Store: {there.store}, asked at {_time(there.at)}"]
+    if there.head is None:
+        lines.append("Release: none yet")
+    else:
+        lines.append(
+            f"Release: {there.head.number}, {_contents(there.head)}, published {_time(there.head.published_at)}"
+            f" by {there.head.publisher} ({there.head.reason})"
+        )
+    if there.pending:
+        lines.append("Inbox: changed, and not adopted yet")
+    elif there.verdict is not None and there.verdict.mistakes:
+        lines.append(f"Inbox: refused {_time(there.verdict.at)} by {there.verdict.by}:")
+        lines += [f"  {mistake}" for mistake in there.verdict.mistakes]
+    elif there.verdict is not None:
+        lines.append(f"Inbox: is release {there.verdict.release}")
+    lines.append(f"Nodes: {len(there.nodes)}")
+    return lines + [_node(each, there.at) for each in sorted(there.nodes, key=lambda each: each.report.node)]
+
+
+def _node(seen: Sighting, now: datetime) -> str:
+    report = seen.report
+    age = max(0, round((now - seen.at).total_seconds()))
+    state = f"silent for {age} s" if seen.silent(now, statuses.PATIENCE) else f"{report.phase.value}, {age} s ago"
+    problem = f": {report.problem}" if report.problem else ""
+    return f"  {report.node:<20} release {report.release or 'none':<6} {report.address:<22} {state}{problem}"
+
+
+def _contents(release: Release) -> str:
+    contents = release.contents
+    return f"{len(contents.wheels)} packages, {len(contents.certificates)} certificate files"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

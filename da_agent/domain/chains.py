@@ -1,0 +1,83 @@
+"""Whether certificates lead, one after the other, from a server to an authority that clients know."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509 import Certificate, Name
+from cryptography.x509.oid import NameOID
+
+
+def title(certificate: Certificate) -> str:
+    return _called(certificate.subject)
+
+
+def issuer(certificate: Certificate) -> str:
+    return _called(certificate.issuer)
+
+
+def common_names(name: Name) -> list[str]:
+    return [_printable(str(attribute.value)) for attribute in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
+
+
+def _called(name: Name) -> str:
+    """How people call it: by its common name, or else by all of it."""
+    return next(iter(common_names(name)), "") or _printable(name.rfc4514_string()) or "(no name)"
+
+
+def _printable(text: str) -> str:
+    """Anybody can make a certificate, and these names end up on terminals."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def issued(certificate: Certificate, by: Certificate) -> bool:
+    """Whether `by` signed `certificate`: by name and by signature."""
+    try:
+        certificate.verify_directly_issued_by(by)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def mistakes(
+    leaf: Certificate, chain: Sequence[Certificate], files: str, *, now: datetime, anchors: Collection[bytes]
+) -> Iterator[str]:
+    """What is wrong with a server's certificate `leaf` and the chain that it stands in, in sentences.
+
+    `files` says where the others belong. `anchors` are the subjects (DER) of authorities that clients know.
+    """
+    for certificate in chain:
+        yield from _dates(certificate, now)
+    path = _path(leaf, chain)
+    if path != list(chain[: len(path)]):
+        order = ", ".join(f'"{title(certificate)}"' for certificate in path)
+        yield f"the certificates are out of order: the right order is {order}"
+    others = [f'"{title(certificate)}"' for certificate in chain if certificate not in path]
+    last = path[-1]
+    if not issued(last, last) and last.issuer.public_bytes() not in anchors:
+        despite = f" ({', '.join(others)} did not sign it)" if others else ""
+        yield (
+            f'the chain is incomplete: "{title(last)}" was issued by "{issuer(last)}", whose certificate '
+            f"is neither here{despite} nor known to this machine: append it to {files}"
+        )
+    else:
+        yield from (f"{other} is no part of the chain: delete it" for other in others)
+
+
+def _path(leaf: Certificate, chain: Sequence[Certificate]) -> list[Certificate]:
+    """From `leaf` as far up as the others lead, whatever their order."""
+    path = [leaf]
+    while not issued(path[-1], path[-1]):
+        above = next((other for other in chain if other not in path and issued(path[-1], other)), None)
+        if above is None:
+            break
+        path.append(above)
+    return path
+
+
+def _dates(certificate: Certificate, now: datetime) -> Iterator[str]:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > end:
+        yield f'"{title(certificate)}" expired on {end:%Y-%m-%d %H:%M} UTC: renew it'
+    if now < begin:
+        yield f'"{title(certificate)}" is not valid before {begin:%Y-%m-%d %H:%M} UTC'

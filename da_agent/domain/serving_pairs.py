@@ -1,0 +1,29 @@
+"""Which of the cluster's certificates the web server presents."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+STEMS = ("docassemble", "apache", "nginx")
+"""docassemble's names, in order of preference: the first release's, then those of later ones, by web server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """File names relative to certs/; `chain` has the certificates between `certificate` and a trusted authority."""
+
+    certificate: str
+    key: str
+    chain: str | None
+
+
+def pair(names: Iterable[str]) -> Pair | None:
+    """The first name that has both certificate and key; None when the web server has nothing to present.
+
+    A stem is taken or left as a whole: a certificate is never combined with the key or the chain of another name.
+    """
+    present = frozenset(names)
+    for stem in STEMS:
+        certificate, key, chain = f"{stem}.crt", f"{stem}.key", f"{stem}.ca.pem"
+        if certificate in present and key in present:
+            return Pair(certificate, key, chain if chain in present else None)
+    return None

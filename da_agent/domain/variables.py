@@ -1,0 +1,116 @@
+"""What a node's environment says about the node itself."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from da_agent.domain.nodes import Node
+from da_agent.domain.settings import names_application
+from da_agent.errors import Refused
+
+T = TypeVar("T")
+
+
+def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
+    """The node that `variables` describe; `root`: whether the agent runs as root. An empty variable counts as unset.
+
+    `store` is DA_AGENT_STORE as it stands, empty when unset.
+    Refused with every mistake at once.
+    """
+    mistakes: list[str] = []
+
+    def read(name: str, kind: Callable[[str], T], default: T) -> T:
+        text = variables.get(name, "")
+        try:
+            return kind(text) if text else default
+        except ValueError as error:
+            mistakes.append(f"the variable {name} {error}, not {text!r:.200}")
+            return default
+
+    node = Node(
+        root=read("DA_AGENT_ROOT", _root, Path("/usr/share/docassemble")),
+        store=variables.get("DA_AGENT_STORE", ""),
+        # Whoever tries the product on a laptop does not mean to show it to the network.
+        address=read("DA_AGENT_ADDRESS", _address, "0.0.0.0" if root else "127.0.0.1"),  # noqa: S104
+        http_port=read("DA_AGENT_HTTP_PORT", _port, 80 if root else 8080),
+        https_port=read("DA_AGENT_HTTPS_PORT", _port, 443 if root else 8443),
+        python=read("DA_AGENT_PYTHON", _path, Path("/usr/bin/python3")),
+        web_user=read("DA_AGENT_WEB_USER", _user if root else _no_user, "www-data" if root else None),
+        application=read("DA_AGENT_APPLICATION", _application, None),
+        application_path=read("DA_AGENT_APPLICATION_PATH", _path, None),
+        variables=dict(variables),
+    )
+    if node.http_port == node.https_port:
+        mistakes.append(f"DA_AGENT_HTTP_PORT and DA_AGENT_HTTPS_PORT must differ, both are {node.http_port}")
+    if mistakes:
+        raise Refused(mistakes)
+    return node
+
+
+def read_env_list(text: str) -> dict[str, str]:
+    """The variables of a file in Docker's `--env-file` format, where every character behind the `=` counts.
+
+    A name without `=` means "as in the environment of whoever starts the container": nothing that is known here.
+    Refused with every mistake at once.
+    """
+    variables: dict[str, str] = {}
+    mistakes: list[str] = []
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        content = line.removesuffix("\r").lstrip()
+        name, equals, value = content.partition("=")
+        if not content or content.startswith("#"):
+            continue
+        if not name or re.search(r"\s", name):
+            mistakes.append(f"env.list line {number}: must be NAME=value, without a space before the `=`")
+        elif "\0" in content:
+            mistakes.append(f"env.list line {number}: has a zero byte, which no variable can hold")
+        elif equals:
+            variables[name] = value
+    if mistakes:
+        raise Refused(mistakes)
+    return variables
+
+
+def _path(text: str) -> Path:
+    # Paths become part of the configuration of Apache and supervisor, and of the first line of scripts.
+    if not text.startswith("/") or ".." in text.split("/") or re.search(r"[^\w/.@+-]", text):
+        raise ValueError("must be an absolute path of letters, digits and /._@+-, without spaces")
+    return Path(text)
+
+
+def _root(text: str) -> Path:
+    path = _path(text)
+    if len(path.parts) < 2:
+        raise ValueError("must be a directory of its own")
+    return path
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise ValueError("must be an IP address, such as 0.0.0.0 for all") from error
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65536):
+        raise ValueError("must be a port number from 1 to 65535")
+    return int(text)
+
+
+def _user(text: str) -> str:
+    if text == "root" or not re.fullmatch(r"[a-z_][a-z0-9_-]*", text):
+        raise ValueError("must be the name of a user other than root")
+    return text
+
+
+def _no_user(_: str) -> str:
+    raise ValueError("must be left out unless the agent runs as root: everything runs as one user")
+
+
+def _application(text: str) -> str:
+    if not names_application(text):
+        raise ValueError("must be MODULE:CALLABLE, such as shop.wsgi:application")
+    return text

@@ -1,0 +1,316 @@
+"""This machine, as its environment describes it: each piece is built when it is first asked for.
+
+Adapters are imported where they are built: a command that needs no S3 does not wait for boto3.
+"""
+
+import grp
+import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+
+from da_agent import __version__, files, ports
+from da_agent.domain import configurations, first_configurations, variables
+from da_agent.domain.locations import DirectoryLocation, Location, credentials_of, location_of_environment
+from da_agent.domain.nodes import Node
+from da_agent.domain.paths import Paths, Staged
+from da_agent.domain.releases import Release
+from da_agent.domain.reports import Phase, Report
+from da_agent.domain.settings import Settings
+from da_agent.errors import AgentError, Refused
+from da_agent.workflows import converges
+from da_agent.workflows.adoptions import Adoption
+from da_agent.workflows.drafts import Drafts
+from da_agent.workflows.follows import Follower
+from da_agent.workflows.leases import Leases
+from da_agent.workflows.passports import require_fit
+from da_agent.workflows.pushes import Pushes
+
+
+class Machine:
+    """A node, or the machine of an admin who has only the store's address."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None, store: str | None = None) -> None:
+        """`store` is a URL that is used instead of the environment's."""
+        self.environment = dict(os.environ if environment is None else environment)
+        if store:
+            self.environment["DA_AGENT_STORE"] = store
+
+    # ---- who and where
+
+    @cached_property
+    def node(self) -> Node:
+        return variables.parse_node(self.environment, root=os.geteuid() == 0)
+
+    @cached_property
+    def paths(self) -> Paths:
+        return Paths(self.node.root)
+
+    @property
+    def is_node(self) -> bool:
+        """Whether an agent has ever run on this machine, below this root."""
+        return self.paths.agent.is_dir()
+
+    @cached_property
+    def name(self) -> str:
+        """The node's name in the store: given by DA_AGENT_NODE, or made once and kept."""
+        given = self.environment.get("DA_AGENT_NODE")
+        if given:
+            return given
+        try:
+            return self.paths.identity.read_text(encoding="utf-8").strip()
+        except OSError:
+            pass
+        made = f"{socket.gethostname()}-{secrets.token_hex(3)}"
+        if self.is_node:
+            with files.on_this_node("keep the node's name"):
+                files.replace(self.paths.identity, made.encode(), 0o644)
+        return made
+
+    @cached_property
+    def location(self) -> Location:
+        location = location_of_environment(self.environment)
+        if location is None:
+            raise Refused(
+                "no store is named: set DA_AGENT_STORE or give --store, as in file:///srv/cluster or s3://bucket/prefix"
+            )
+        return location
+
+    # ---- the store
+
+    @cached_property
+    def store(self) -> ports.Store:
+        if isinstance(self.location, DirectoryLocation):
+            from da_agent.adapters.directory_store import DirectoryStore
+
+            return DirectoryStore(self.location.path)
+        from da_agent.adapters.s3_store import S3Store
+
+        return S3Store(self.location, credentials_of(self.environment))
+
+    @cached_property
+    def race(self) -> ports.Race:
+        from da_agent.adapters.races import Threads
+
+        return Threads()
+
+    @cached_property
+    def passports(self) -> ports.Passports:
+        from da_agent.adapters.passports import PassportFolder
+
+        return PassportFolder(self.paths.passports if self.is_node else self.scratch / "passports")
+
+    def admit(self) -> None:
+        """Raise unless the store is fit for a cluster; it is examined at first contact."""
+        require_fit(self.store, self.race, self.passports, secrets.token_hex(8))
+
+    @cached_property
+    def scratch(self) -> Path:
+        """For unfinished things: the node's own folder, or a cache below the home of an admin."""
+        if self.is_node and os.access(self.paths.agent, os.W_OK):
+            return self.paths.scratch
+        cache = Path(self.environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "da-agent"
+        if os.geteuid() == 0:
+            # Packages are built by another user, who has no way into the home of root.
+            cache = Path(tempfile.gettempdir()) / "da-agent-0"
+        cache.mkdir(parents=True, exist_ok=True, mode=0o755)
+        return cache
+
+    # ---- pieces
+
+    @cached_property
+    def progress(self) -> ports.Progress:
+        if sys.stderr.isatty():
+            from da_agent.adapters.progress.bars import Bars
+
+            return Bars()
+        from da_agent.adapters.progress import Lines
+
+        return Lines(sys.stderr)
+
+    @cached_property
+    def clock(self) -> "ports.Clock":
+        from da_agent.adapters.clocks import SystemClock
+
+        return SystemClock()
+
+    @cached_property
+    def blobs(self) -> ports.Blobs:
+        from da_agent.adapters.blob_files import BlobFiles
+
+        return BlobFiles(self.paths if self.is_node else Paths(self.scratch))
+
+    @cached_property
+    def transfers(self) -> ports.Transfers:
+        from da_agent.adapters.transfers import ParallelTransfers
+
+        return ParallelTransfers(self.store, self.blobs, self.progress)
+
+    @cached_property
+    def resolver(self) -> ports.Resolver:
+        from da_agent.adapters.packaging import UvResolver
+
+        return UvResolver(self.node.python, self.scratch, self.scratch / "uv", self.node.web_user, self.progress)
+
+    @cached_property
+    def drafts(self) -> Drafts:
+        from da_agent.adapters.snapshots import SnapshotFolders
+        from da_agent.adapters.trusts import trusted_subjects
+
+        return Drafts(
+            snapshots=SnapshotFolders(self.store, self.scratch),
+            resolver=self.resolver,
+            progress=self.progress,
+            now=self.store.clock,
+            trusted=trusted_subjects,
+        )
+
+    @cached_property
+    def adoption(self) -> Adoption:
+        return Adoption(
+            self.store, self.transfers, self.drafts, self.clock, who=self.name, nonce=lambda: secrets.token_hex(16)
+        )
+
+    @cached_property
+    def leases(self) -> Leases:
+        return Leases(self.store, holder=self.name, nonce=secrets.token_hex(16))
+
+    @cached_property
+    def pushes(self) -> Pushes:
+        return Pushes(self.store, self.drafts, self.adoption, self.leases)
+
+    @cached_property
+    def supervisor(self) -> ports.Supervisor:
+        from da_agent.adapters.supervisors import Supervisord
+
+        return Supervisord(self.paths.run / "supervisor.sock")
+
+    @cached_property
+    def web(self) -> ports.WebServer:
+        from da_agent.adapters.apache import Apache
+
+        return Apache(self.node, self.paths, self.supervisor)
+
+    @cached_property
+    def lock(self) -> ports.Lock:
+        from da_agent.adapters.locks import FileLock
+
+        return FileLock(self.paths.lock)
+
+    @cached_property
+    def journals(self) -> ports.Journals:
+        from da_agent.adapters.journals import JournalFile
+
+        return JournalFile(self.paths.journal)
+
+    @cached_property
+    def installation(self) -> ports.Installation:
+        from da_agent.adapters.packaging import UvEnvironments
+        from da_agent.adapters.release_folders import ReleaseFolders
+
+        user = self.node.web_user
+        return ReleaseFolders(
+            self.paths,
+            self.blobs,
+            UvEnvironments(self.node.python, self.blobs, self.paths),
+            self.web.render,
+            None if user is None else grp.getgrnam(user).gr_gid,
+        )
+
+    # ---- the node's work
+
+    def prepare(self) -> None:
+        """The node's own folders exist."""
+        with files.on_this_node(f"make the folders of this node below {self.paths.root}"):
+            for folder in (self.paths.scratch, self.paths.run, self.paths.logs, self.paths.releases):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+
+    def sweep(self) -> None:
+        """Remove what an interrupted process left unfinished; only when no other one can be at work."""
+        with self.lock.hold(timedelta()):
+            for litter in self.paths.scratch.iterdir():
+                shutil.rmtree(litter, ignore_errors=True) if litter.is_dir() else litter.unlink(missing_ok=True)
+
+    def listen(self, stack: ExitStack, waking: Collection[str]) -> None:
+        """Be an event listener of supervisor on stdin and stdout, until the stack is closed."""
+        from da_agent.adapters.listeners import listen
+
+        stack.enter_context(
+            listen(
+                sys.stdin,
+                sys.stdout,
+                wake=lambda event: self.clock.wake() if event in waking else None,
+                stop=self.clock.stop,
+            )
+        )
+
+    def watch(self, stack: ExitStack) -> None:
+        """Wake up for changes of the inbox, where the store can be watched."""
+        if isinstance(self.location, DirectoryLocation):
+            from da_agent.adapters.watches import watch
+
+            stack.enter_context(watch(self.location.path, self.clock.wake, polling=None))
+
+    def settings(self, release: Release) -> Settings:
+        """What the release's own configuration says; the defaults when its blob is not at hand."""
+        for path in (Staged(self.paths.release(release.number)).config, self.blobs.path(release.contents.config)):
+            try:
+                return configurations.parse(path.read_bytes()).settings
+            except (OSError, AgentError):
+                continue
+        return Settings()
+
+    def live_settings(self) -> Settings:
+        try:
+            return configurations.parse(Staged(self.paths.current).config.read_bytes()).settings
+        except (OSError, AgentError):
+            return Settings()
+
+    @cached_property
+    def converging(self) -> converges.Node:
+        return converges.Node(
+            installation=self.installation,
+            journals=self.journals,
+            transfers=self.transfers,
+            web=self.web,
+            clock=self.clock,
+            progress=self.progress,
+            settings=self.settings,
+        )
+
+    @cached_property
+    def follower(self) -> Follower:
+        return Follower(
+            store=self.store,
+            admit=self.admit,
+            adoption=self.adoption,
+            leases=self.leases,
+            node=self.converging,
+            lock=self.lock,
+            clock=self.clock,
+            progress=self.progress,
+            render=lambda: first_configurations.render(self.environment, secrets.token_urlsafe(32)),
+            report=self.report(),
+            settings=self.live_settings,
+        )
+
+    def report(self) -> Report:
+        return Report(
+            node=self.name,
+            host=socket.gethostname(),
+            address=f"{self.node.address}:{self.node.http_port}",
+            release=None,
+            target=None,
+            phase=Phase.STARTING,
+            problem=None,
+            agent=__version__,
+            python=str(self.resolver.target),
+            started_at=self.clock.now(),
+        )

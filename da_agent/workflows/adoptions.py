@@ -1,0 +1,172 @@
+"""From the inbox to the next release of the ledger."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import timedelta
+
+from da_agent import ports
+from da_agent.domain import configurations, keys, records
+from da_agent.domain.inboxes import Entry, Inbox, Seen, Verdict, inbox_of
+from da_agent.domain.releases import Contents, Release
+from da_agent.domain.settings import Settings
+from da_agent.errors import Absent, Lost, Refused, Tampered, TimedOut
+from da_agent.workflows.drafts import Draft, Drafts, Prepared
+from da_agent.workflows.ledgers import Ledger
+
+ATTEMPTS = 20
+"""How often an inbox that keeps changing is read again before a person is told."""
+
+
+class Inboxes:
+    """Reads what people put into the store, and what was thought of it."""
+
+    def __init__(self, store: ports.Store) -> None:
+        self._store = store
+
+    def list(self) -> Inbox:
+        # Three prefixes, never the whole bucket: docassemble's own files may be millions.
+        return inbox_of(self._entries())
+
+    def verdict(self) -> Verdict | None:
+        """What became of the inbox when it was last looked at; None when nobody has, or when the record is damaged."""
+        try:
+            return records.decode(Verdict, self._store.read(keys.VERDICT).data, keys.VERDICT)
+        except (Absent, Tampered):
+            return None
+
+    def _entries(self) -> Iterator[Entry]:
+        for prefix in (keys.CONFIG, keys.CERTIFICATES, keys.PACKAGES):
+            yield from self._store.scan(prefix)
+
+
+class Adoption:
+    """Makes releases. `who` goes into the records; `nonce` gives a new random text each time."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        transfers: ports.Transfers,
+        drafts: Drafts,
+        clock: ports.Clock,
+        *,
+        who: str,
+        nonce: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._ledger = Ledger(store)
+        self._inboxes = Inboxes(store)
+        self._transfers = transfers
+        self._drafts = drafts
+        self._clock = clock
+        self._who = who
+        self._nonce = nonce
+
+    def adopt(self, reason: str, own: Collection[str] = ()) -> Verdict:
+        """What became of the inbox as it is now: adopted as a release, equal to the newest one, or refused.
+
+        Waits until nobody has written to the inbox for the quiet period; `own` keys were written by the caller, who
+        knows that they are complete. A refusal is remembered and returned, not raised. NotHere and Unreachable leave
+        nothing behind: another node, or a later time, may succeed.
+        """
+        for _ in range(ATTEMPTS):
+            head = self._head()
+            inbox = self._quiet(head, own)
+            verdict = self._inboxes.verdict()
+            if verdict is not None and verdict.fingerprint == inbox.fingerprint:
+                return verdict
+            try:
+                with self._drafts.prepare(
+                    Draft(inbox, {}, verdict.known if verdict else {}), contents_of(head)
+                ) as made:
+                    return self._publish(inbox, made, head, reason)
+            except Lost:
+                continue
+            except Refused as refused:
+                if self._inboxes.list().fingerprint == inbox.fingerprint:
+                    return self._remember(inbox, None, refused.mistakes, ())
+        raise TimedOut(f"the inbox of {self._store.name} keeps changing while it is read: nothing was adopted")
+
+    def publish(self, prepared: Prepared, reason: str, base: Inbox, written: Mapping[str, str]) -> Verdict | None:
+        """Adopt what was validated before it was written: `written` are the tags of our own keys ("" for deleted).
+
+        None when the inbox is no longer `base` with our keys: then it must be read anew.
+        """
+        inbox = self._inboxes.list()
+        expected = {entry.key: entry.tag for entry in base.entries} | dict(written)
+        if {entry.key: entry.tag for entry in inbox.entries} != {key: tag for key, tag in expected.items() if tag}:
+            return None
+        try:
+            return self._publish(inbox, prepared, self._head(), reason)
+        except Lost:
+            return None
+
+    def _publish(self, inbox: Inbox, prepared: Prepared, head: Release | None, reason: str) -> Verdict:
+        if self._inboxes.list().fingerprint != inbox.fingerprint:
+            raise Lost("the inbox changed while it was read")
+        seen = tuple(Seen(entry.key, entry.tag, prepared.blobs[entry.key]) for entry in inbox.entries)
+        if head is not None and head.contents == prepared.contents:
+            return self._remember(inbox, head.number, (), seen)
+        # Blobs first: a release never names bytes that the store does not have.
+        self._transfers.upload(prepared.bodies)
+        number = head.number + 1 if head is not None else 1
+        self._ledger.append(Release(number, self._nonce(), self._store.clock(), self._who, reason, prepared.contents))
+        return self._remember(inbox, number, (), seen)
+
+    def _remember(
+        self, inbox: Inbox, release: int | None, mistakes: tuple[str, ...], seen: tuple[Seen, ...]
+    ) -> Verdict:
+        verdict = Verdict(inbox.fingerprint, release, mistakes, seen, self._who, self._store.clock())
+        self._store.write(keys.VERDICT, records.encode(verdict), ports.Always())
+        return verdict
+
+    def _head(self) -> Release | None:
+        number = self._ledger.head()
+        return None if number is None else self._ledger.read(number)
+
+    def _quiet(self, head: Release | None, own: Collection[str]) -> Inbox:
+        """The inbox once nobody has written to it for the quiet period."""
+        period = self.settings(head).quiet_period
+        while True:
+            inbox = self._inboxes.list()
+            verdict = self._inboxes.verdict()
+            if verdict is not None and verdict.fingerprint == inbox.fingerprint:
+                return inbox
+            others = Inbox(tuple(entry for entry in inbox.entries if entry.key not in own))
+            at = others.quiet_at(period)
+            left = at - self._store.clock() if at is not None else timedelta()
+            if left <= timedelta():
+                return inbox
+            # A modification time in the future (a copied file, a wrong clock) is no reason to wait longer than this.
+            self._clock.wait(min(left, period))
+            if left > period and self._inboxes.list() == inbox:
+                return inbox
+
+    def settings(self, head: Release | None) -> Settings:
+        """Those of the newest release; the defaults before there is one."""
+        if head is None:
+            return Settings()
+        return configurations.parse(self._store.read(keys.blob_key(head.contents.config)).data).settings
+
+
+def contents_of(release: Release | None) -> Contents | None:
+    return None if release is None else release.contents
+
+
+def first_configuration(store: ports.Store, render: Callable[[], bytes]) -> bool:
+    """Give an empty store its first configuration; True when it was this caller's.
+
+    Only a store that has clearly answered that it has neither a ledger nor a configuration gets one: an unreachable
+    one raises. Create-only: however many nodes start in the same second, one of them is the author.
+    """
+    if Ledger(store).head() is not None:
+        return False
+    try:
+        store.read(keys.CONFIG)
+    except Absent:
+        pass
+    else:
+        return False
+    try:
+        store.write(keys.CONFIG, render(), ports.IfAbsent())
+    except Lost:
+        return False
+    return True

@@ -1,0 +1,227 @@
+"""The loop of a node: adopt what is new in the inbox, take what is new in the ledger, converge, report."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from da_agent import ports
+from da_agent.domain.journals import Journal
+from da_agent.domain.releases import Release
+from da_agent.domain.reports import Phase, Report
+from da_agent.domain.settings import Settings
+from da_agent.errors import Absent, AgentError, Busy, NotHere, Tampered, TimedOut, Unreachable
+from da_agent.workflows import reports
+from da_agent.workflows.adoptions import Adoption, Inboxes, first_configuration
+from da_agent.workflows.converges import Node
+from da_agent.workflows.leases import Leases
+from da_agent.workflows.ledgers import Ledger
+
+HEARTBEAT = timedelta(seconds=30)
+"""How often a node reports although nothing has changed."""
+
+TRY_ADOPTION_AGAIN = timedelta(seconds=60)
+"""How long a node leaves an inbox that it could not adopt to others."""
+
+CANDIDATES = 20
+"""How far back a node looks for a release that has not failed on it."""
+
+SOON = timedelta(seconds=1)
+"""When to look again while another node adopts."""
+
+
+class Follower:
+    """Level-triggered: each cycle compares what is with what should be; events only make the next one come early."""
+
+    def __init__(
+        self,
+        *,
+        store: ports.Store,
+        admit: Callable[[], None],
+        adoption: Adoption,
+        leases: Leases,
+        node: Node,
+        lock: ports.Lock,
+        clock: ports.Clock,
+        progress: ports.Progress,
+        render: Callable[[], bytes],
+        report: Report,
+        settings: Callable[[], Settings],
+    ) -> None:
+        """`admit` raises unless the store may be used; `report` is this node's, with what never changes filled in."""
+        self._store = store
+        self._admit = admit
+        self._ledger = Ledger(store)
+        self._inboxes = Inboxes(store)
+        self._adoption = adoption
+        self._leases = leases
+        self._node = node
+        self._lock = lock
+        self._clock = clock
+        self._progress = progress
+        self._render = render
+        self._settings = settings
+        self._report = report
+        self._sent_at: datetime | None = None
+        self._admitted = False
+        self._head: int | None = None
+        self._offered: tuple[int, ...] = ()
+        self._unable: tuple[str, datetime, str] | None = None
+        self._waiting = False
+        self._problem: str | None = None
+        self._patience = timedelta()
+
+    def run(self) -> None:
+        """Never returns; Stopped ends it."""
+        self._inspect()
+        while True:
+            self.cycle()
+            self._clock.wait(SOON if self._waiting else self._settings().poll_interval)
+
+    def until_serving(self) -> str | None:
+        """Cycle while all that is missing is another node's adoption; None once this node serves, else the problem."""
+        self._inspect()
+        while True:
+            problem = self.cycle()
+            if self._node.phase is Phase.SERVING or problem is not None:
+                return problem
+            if not self._waiting:
+                return "there is no release to serve; da-agent status tells why"
+            self._clock.wait(SOON)
+
+    def update(self, patience: timedelta) -> str | None:
+        """One cycle that also tries again what was given up here, once the node's lock is free (Busy if never)."""
+        with self._lock.hold(patience):
+            self._node.forgive()
+        self._patience = patience
+        return self.cycle()
+
+    def cycle(self) -> str | None:
+        """One round. What went wrong is said, reported and returned; the next round begins anew."""
+        problem = self._attempt(self._look)
+        problem = self._attempt(self._converge) or problem
+        if problem is not None and problem != self._problem:
+            self._progress.say(problem)
+        self._problem = problem
+        self._tell(problem)
+        return problem
+
+    def _inspect(self) -> None:
+        damage = self._node.inspect()
+        if damage:
+            self._progress.say(f"The live release is damaged on this node and is built again: {damage}")
+
+    def _attempt(self, work: Callable[[], None]) -> str | None:
+        try:
+            work()
+        except AgentError as error:
+            return str(error)
+        return None
+
+    def _look(self) -> None:
+        """Learn what the store has now. Raises without having forgotten what was known before."""
+        if not self._admitted:
+            self._admit()
+            self._admitted = True
+        head = self._known()
+        try:
+            self._adopt(empty=head is None)
+        finally:
+            # The ledger is read also when the inbox cannot be adopted here: others may have done it.
+            self._offer()
+
+    def _adopt(self, *, empty: bool) -> None:
+        self._waiting = False
+        if empty and first_configuration(self._store, self._render):
+            self._progress.say("Wrote the first configuration, from this node's environment")
+        inbox = self._inboxes.list()
+        verdict = self._inboxes.verdict()
+        if verdict is not None and verdict.fingerprint == inbox.fingerprint:
+            return
+        if self._unable and self._unable[0] == inbox.fingerprint and self._clock.now() < self._unable[1]:
+            raise NotHere(self._unable[2])
+        if not self._leases.claim():
+            self._waiting = True
+            return
+        try:
+            verdict = self._adoption.adopt("the inbox changed")
+        except (NotHere, Unreachable, TimedOut) as error:
+            self._unable = (inbox.fingerprint, self._clock.now() + TRY_ADOPTION_AGAIN, str(error))
+            raise
+        finally:
+            self._leases.release()
+        if verdict.mistakes:
+            self._progress.say("Refused the inbox: " + "; ".join(verdict.mistakes))
+        else:
+            self._progress.say(f"The inbox is release {verdict.release}")
+
+    def _known(self) -> int | None:
+        """The newest release of the ledger; None before there is one.
+
+        An empty directory where a disk should be mounted, or a store that has lost releases, is no store to follow.
+
+        Whoever has served release 7 knows that there was one: an empty ledger is then as good as no answer.
+        """
+        head, live = self._ledger.head(self._head), self._node.journal().live
+        if live is None or (head is not None and head >= live):
+            return head
+        raise Unreachable(
+            f"{self._store.name} has {'no release' if head is None else f'releases up to {head}'}, but this node"
+            f" has served release {live}: is the store mounted, and is it the right one?"
+        )
+
+    def _offer(self) -> None:
+        head = self._known()
+        if head is None:
+            return
+        journal = self._node.journal()
+        if head != self._head or all(journal.failure(number) is not None for number in self._offered):
+            found = self._candidates(head, journal)
+            self._node.offer(*found)
+            self._head, self._offered = head, tuple(release.number for release in found)
+
+    def _candidates(self, head: int, journal: Journal) -> list[Release]:
+        """From the newest release down to the first that has not failed here; what cannot be read is passed over."""
+        found: list[Release] = []
+        for number in range(head, max(0, head - CANDIDATES), -1):
+            try:
+                found.append(self._ledger.read(number))
+            except (Absent, Tampered) as error:
+                self._progress.say(f"Release {number} cannot be taken from the ledger: {error}")
+                continue
+            if journal.failure(number) is None:
+                break
+        return found
+
+    def _converge(self) -> None:
+        try:
+            with self._lock.hold(self._patience):
+                self._node.converge(self._tell_phase)
+        except Busy as busy:
+            self._progress.say(f"Waiting: {busy}")
+
+    def _tell_phase(self) -> None:
+        self._tell(self._problem)
+
+    def _tell(self, problem: str | None) -> None:
+        """Write this node's record when it says something new, or when the heartbeat is due."""
+        journal = self._node.journal()
+        failure = journal.failure(self._head) if self._head is not None else None
+        if problem is None and failure is not None:
+            problem = f"release {failure.release} was given up here: {failure.reason}"
+        report = replace(
+            self._report,
+            release=journal.live,
+            target=self._head,
+            phase=self._node.phase,
+            problem=problem,
+            failed=journal.failed[-3:],
+        )
+        now = self._clock.now()
+        if report == self._report and self._sent_at is not None and now - self._sent_at < HEARTBEAT:
+            return
+        self._report = report
+        try:
+            reports.send(self._store, report)
+            self._sent_at = now
+        except AgentError:
+            self._sent_at = None

@@ -1,0 +1,206 @@
+"""Does every place for blobs keep the promises of ports.Blobs?"""
+
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from da_agent.adapters.blob_files import BlobFiles
+from da_agent.domain.blobs import Blob, blob_of
+from da_agent.domain.paths import Paths
+from da_agent.errors import NodeBroken, Tampered, Unreachable
+from da_agent.ports import Blobs
+from tests.fakes import MemoryBlobs
+
+BODY = b"some bytes " * 1000
+BLOB = blob_of(BODY)
+
+MAKERS: dict[str, Callable[[Path], Blobs]] = {
+    "files": lambda folder: BlobFiles(Paths(folder)),
+    "memory": lambda folder: MemoryBlobs(),
+}
+
+
+def filling(*chunks: bytes) -> Callable[[Callable[[bytes], object]], None]:
+    def fill(sink: Callable[[bytes], object]) -> None:
+        for chunk in chunks:
+            sink(chunk)
+
+    return fill
+
+
+@pytest.fixture(params=MAKERS)
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    return MAKERS[request.param](tmp_path)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> BlobFiles:
+    return BlobFiles(Paths(tmp_path))
+
+
+def everything(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_what_was_received_is_there(blobs: Blobs) -> None:
+    assert not blobs.has(BLOB)
+    blobs.receive(BLOB, filling(BODY[:5], BODY[5:]))
+    assert blobs.has(BLOB)
+
+
+def test_an_empty_blob_is_a_blob(blobs: Blobs) -> None:
+    blobs.receive(blob_of(b""), filling())
+    assert blobs.has(blob_of(b""))
+
+
+def test_receiving_twice_is_the_same_as_receiving_once(blobs: Blobs) -> None:
+    blobs.receive(BLOB, filling(BODY))
+    blobs.receive(BLOB, filling(BODY))
+    assert blobs.has(BLOB)
+
+
+@pytest.mark.parametrize("wrong", [BODY[:-1], BODY + b"x", BODY[:-1] + b"x", b""])
+def test_wrong_bytes_are_never_kept(blobs: Blobs, wrong: bytes) -> None:
+    with pytest.raises(Tampered, match=BLOB.sha256):
+        blobs.receive(BLOB, filling(wrong))
+    assert not blobs.has(BLOB)
+
+
+def test_a_cut_download_is_never_kept_and_its_error_is_told(blobs: Blobs) -> None:
+    def fill(sink: Callable[[bytes], object]) -> None:
+        sink(BODY[:5000])
+        raise Unreachable("the store went away")
+
+    with pytest.raises(Unreachable, match="the store went away"):
+        blobs.receive(BLOB, fill)
+    assert not blobs.has(BLOB)
+
+
+def test_a_sweep_keeps_only_what_it_is_told_to(blobs: Blobs) -> None:
+    others = [b"other", b"another"]
+    blobs.receive(BLOB, filling(BODY))
+    for other in others:
+        blobs.receive(blob_of(other), filling(other))
+    blobs.sweep(frozenset({BLOB, blob_of(b"not here")}))
+    assert blobs.has(BLOB)
+    assert not any(blobs.has(blob_of(other)) for other in others)
+
+
+# ---- files alone ------------------------------------------------------------------------------------------------
+
+
+def test_a_blob_is_a_read_only_file_named_by_its_hash(files: BlobFiles) -> None:
+    files.receive(BLOB, filling(BODY))
+    path = files.path(BLOB)
+    assert path.read_bytes() == BODY
+    assert path.name == BLOB.sha256
+    assert path.stat().st_mode & 0o777 == 0o444
+
+
+@pytest.mark.parametrize("chunks", [[BODY[:-1]], [BODY, b"x"], [b"y" * len(BODY)]])
+def test_nothing_is_left_of_wrong_bytes(files: BlobFiles, tmp_path: Path, chunks: list[bytes]) -> None:
+    with pytest.raises(Tampered):
+        files.receive(BLOB, filling(*chunks))
+    assert everything(tmp_path) == []
+
+
+def test_a_short_body_is_told_from_a_wrong_one(files: BlobFiles) -> None:
+    with pytest.raises(Tampered, match=f"came with 5 bytes instead of {BLOB.size}"):
+        files.receive(BLOB, filling(BODY[:5]))
+    with pytest.raises(Tampered, match="came with other bytes"):
+        files.receive(BLOB, filling(BODY[1:], b"x"))
+
+
+def test_a_body_without_end_is_refused_at_its_first_surplus_byte(files: BlobFiles) -> None:
+    taken = 0
+
+    def fill(sink: Callable[[bytes], object]) -> None:
+        nonlocal taken
+        while True:
+            sink(b"z" * 1000)
+            taken += 1000
+
+    with pytest.raises(Tampered, match="more than its"):
+        files.receive(BLOB, fill)
+    assert taken <= BLOB.size
+
+
+def test_a_file_that_lost_its_end_is_not_taken_for_the_blob(files: BlobFiles) -> None:
+    files.receive(BLOB, filling(BODY))
+    files.path(BLOB).unlink()
+    files.path(BLOB).write_bytes(BODY[:100])
+    assert not files.has(BLOB)
+    files.receive(BLOB, filling(BODY))
+    assert files.path(BLOB).read_bytes() == BODY
+
+
+def test_a_full_disk_is_the_nodes_fault_and_says_how_much_is_missing(
+    files: BlobFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    big = Blob("0" * 64, 2**60)
+    free = os.statvfs(tmp_path).f_frsize * os.statvfs(tmp_path).f_bavail
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(NodeBroken, match=r"the disk is full, (\d+) more bytes are needed") as caught:
+        files.receive(big, filling(b"x"))
+    monkeypatch.undo()
+    assert str(tmp_path) in str(caught.value)
+    missing = int(str(caught.value).split("full, ")[1].split()[0])
+    assert abs(missing - (2**60 - free)) < 2**33
+    assert everything(tmp_path) == []
+
+
+def test_a_write_that_the_kernel_refuses_midway_leaves_nothing(tmp_path: Path) -> None:
+    """RLIMIT_FSIZE makes the kernel write a part and then refuse: what a full disk does, without one."""
+    child = """
+import hashlib, resource, signal, sys
+from pathlib import Path
+from da_agent.adapters.blob_files import BlobFiles
+from da_agent.domain.blobs import blob_of
+from da_agent.domain.paths import Paths
+from da_agent.errors import NodeBroken
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+body = b"z" * 20000
+try:
+    BlobFiles(Paths(Path(sys.argv[1]))).receive(blob_of(body), lambda sink: sink(body))
+except NodeBroken as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", child, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith(f"cannot write to {tmp_path}/agent/scratch: file too large")
+    assert everything(tmp_path) == []
+
+
+def test_a_process_killed_in_a_download_leaves_nothing_that_is_read(files: BlobFiles, tmp_path: Path) -> None:
+    child = """
+import os, signal, sys
+from pathlib import Path
+from da_agent.adapters.blob_files import BlobFiles
+from da_agent.domain.blobs import Blob
+from da_agent.domain.paths import Paths
+def fill(sink):
+    sink(b"some bytes " * 999)
+    os.kill(os.getpid(), signal.SIGKILL)
+BlobFiles(Paths(Path(sys.argv[1]))).receive(Blob(sys.argv[2], int(sys.argv[3])), fill)
+"""
+    command = [sys.executable, "-c", child, str(tmp_path), BLOB.sha256, str(BLOB.size)]
+    assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
+    assert len(everything(tmp_path)) == 1
+    assert not files.has(BLOB)
+    assert not files.path(BLOB).exists()
+
+    files.receive(BLOB, filling(BODY))
+    files.sweep(frozenset({BLOB}))
+    assert everything(tmp_path) == [files.path(BLOB)]
+    assert hashlib.sha256(files.path(BLOB).read_bytes()).hexdigest() == BLOB.sha256

@@ -1,0 +1,270 @@
+"""From the inbox to the next release."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from da_agent import ports
+from da_agent.domain import keys
+from da_agent.domain.inboxes import Inbox, inbox_of
+from da_agent.errors import NotHere, Refused, TimedOut, Unreachable
+from da_agent.workflows import pushes
+from da_agent.workflows.adoptions import Adoption, Inboxes, first_configuration
+from da_agent.workflows.drafts import Drafts
+from da_agent.workflows.leases import Leases
+from da_agent.workflows.ledgers import Ledger
+from da_agent.workflows.pushes import Change, Pushes
+from tests.fake_nodes import FakeResolver, FakeSnapshots
+from tests.fakes import FakeClock, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
+
+
+@dataclass
+class Cluster:
+    """A store in memory and one who adopts."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: FakeClock = field(default_factory=FakeClock)
+    resolver: FakeResolver = field(default_factory=FakeResolver)
+
+    def __post_init__(self) -> None:
+        self.snapshots = FakeSnapshots(self.store)
+        self.clock.on_wait = lambda _: self.pass_time()
+        drafts = Drafts(
+            snapshots=self.snapshots,
+            resolver=self.resolver,
+            progress=SilentProgress(),
+            now=self.store.clock,
+            trusted=frozenset,
+        )
+        transfers = MemoryTransfers(self.store, MemoryBlobs())
+        self.adoption = Adoption(self.store, transfers, drafts, self.clock, who="me", nonce=iter("abcdefghij").__next__)
+        self.pushes = Pushes(self.store, drafts, self.adoption, Leases(self.store, holder="me", nonce="x"))
+
+    def pass_time(self) -> None:
+        self.store.now += self.clock.waits[-1]
+
+    def put(self, files: Mapping[str, bytes]) -> None:
+        for key, data in files.items():
+            self.store.write(key, data, ports.Always())
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.store)
+
+
+def test_an_inbox_becomes_a_release_with_its_blobs() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n", "packages/requirements.txt": b"six\n"})
+    verdict = cluster.adoption.adopt("test")
+    assert verdict.release == 1
+    release = cluster.ledger.read(1)
+    assert [wheel.name for wheel in release.contents.wheels] == ["six"]
+    assert cluster.store.read(keys.blob_key(release.contents.config)).data == b"a: 1\n"
+
+
+def test_nobody_adopts_before_the_inbox_has_been_quiet() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    cluster.adoption.adopt("test")
+    assert sum(wait.total_seconds() for wait in cluster.clock.waits) >= 3
+
+
+def test_uploads_one_after_the_other_become_one_release() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+
+    def upload_more(number: int) -> None:
+        cluster.pass_time()
+        if number < 4:
+            cluster.put({"config.yml": f"a: {number + 1}\n".encode()})
+
+    cluster.clock.on_wait = upload_more
+    assert cluster.adoption.adopt("test").release == 1
+    assert cluster.ledger.head() == 1
+    assert cluster.store.read(keys.blob_key(cluster.ledger.read(1).contents.config)).data == b"a: 4\n"
+
+
+def test_the_same_inbox_is_adopted_once() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    first = cluster.adoption.adopt("test")
+    assert cluster.adoption.adopt("again") == first
+    assert cluster.ledger.head() == 1
+
+
+def test_contents_that_are_served_already_make_no_release() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    cluster.adoption.adopt("test")
+    cluster.put({"config.yml": b"a: 1\n"})
+    assert cluster.adoption.adopt("again").release == 1
+    assert cluster.ledger.head() == 1
+
+
+def test_a_refusal_is_remembered_and_changes_nothing() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    cluster.adoption.adopt("test")
+    cluster.put({"config.yml": b"a: 1\na: 2\nda agent:\n  surprise: 1\n", "packages/requirements.txt": b"-r other\n"})
+    verdict = cluster.adoption.adopt("bad")
+    assert verdict.release is None
+    assert len(verdict.mistakes) >= 2
+    assert cluster.ledger.head() == 1
+    assert cluster.adoption.adopt("bad again") == verdict
+
+
+def test_an_inbox_without_a_configuration_is_refused() -> None:
+    cluster = Cluster()
+    cluster.put({"packages/requirements.txt": b"six\n"})
+    assert "config.yml" in cluster.adoption.adopt("test").mistakes[0]
+
+
+def test_packages_are_resolved_again_only_when_their_part_of_the_inbox_changed() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n", "packages/requirements.txt": b"six\n"})
+    cluster.adoption.adopt("test")
+    cluster.resolver.error = NotHere("no index")
+    cluster.put({"config.yml": b"a: 2\n"})
+    assert cluster.adoption.adopt("config only").release == 2
+    assert cluster.ledger.read(2).contents.wheels == cluster.ledger.read(1).contents.wheels
+    assert cluster.snapshots.fetched.count("packages/requirements.txt") == 1
+
+
+@pytest.mark.parametrize("error", [NotHere("no uv"), Unreachable("the index does not answer")])
+def test_what_cannot_be_resolved_here_is_left_to_others_and_not_remembered(error: Exception) -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n", "packages/requirements.txt": b"six\n"})
+    cluster.resolver.error = error
+    with pytest.raises(NotHere):
+        cluster.adoption.adopt("test")
+    assert Inboxes(cluster.store).verdict() is None
+    cluster.resolver.error = None
+    assert cluster.adoption.adopt("another").release == 1
+
+
+def test_an_inbox_that_changes_while_it_is_read_is_read_again() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n", "packages/requirements.txt": b"six\n"})
+    original = cluster.snapshots.take
+    changes = iter([b"a: 2\n"])
+
+    def take(entries: object, overlay: object) -> object:
+        for change in changes:
+            cluster.put({"config.yml": change})
+        return original(entries, overlay)  # type: ignore[arg-type]
+
+    cluster.snapshots.take = take  # type: ignore[method-assign, assignment]
+    assert cluster.adoption.adopt("test").release == 1
+    assert cluster.store.read(keys.blob_key(cluster.ledger.read(1).contents.config)).data == b"a: 2\n"
+
+
+def test_an_inbox_that_never_rests_is_given_up_with_a_sentence() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    original = cluster.snapshots.take
+    numbers = iter(range(1000))
+
+    def take(entries: object, overlay: object) -> object:
+        cluster.put({"config.yml": f"a: {next(numbers)}\n".encode()})
+        return original(entries, overlay)  # type: ignore[arg-type]
+
+    cluster.snapshots.take = take  # type: ignore[method-assign, assignment]
+    with pytest.raises(TimedOut, match="keeps changing"):
+        cluster.adoption.adopt("test")
+
+
+def test_two_who_adopt_at_once_make_one_release() -> None:
+    cluster = Cluster()
+    other = Cluster(cluster.store)
+    cluster.put({"config.yml": b"a: 1\n"})
+    original = cluster.snapshots.take
+    racing = iter([other])
+
+    def take(entries: object, overlay: object) -> object:
+        for each in racing:
+            each.adoption.adopt("the other one")
+        return original(entries, overlay)  # type: ignore[arg-type]
+
+    cluster.snapshots.take = take  # type: ignore[method-assign, assignment]
+    assert cluster.adoption.adopt("test").release == 1
+    assert cluster.ledger.head() == 1
+
+
+def test_an_empty_store_gets_its_first_configuration_once() -> None:
+    store = MemoryStore()
+    assert first_configuration(store, lambda: b"a: 1\n")
+    assert not first_configuration(store, lambda: b"a: 2\n")
+    assert store.read("config.yml").data == b"a: 1\n"
+
+
+def test_an_unreachable_store_gets_no_configuration() -> None:
+    store = MemoryStore()
+    store.failing = Unreachable("no answer")
+    with pytest.raises(Unreachable):
+        first_configuration(store, lambda: b"a: 1\n")
+
+
+def test_a_push_is_validated_before_anything_is_written() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    with pytest.raises(Refused):
+        cluster.pushes.push(lambda _: pushes.config(b"a: [\n"), "test")
+    assert cluster.store.read("config.yml").data == b"a: 1\n"
+
+
+def test_a_push_is_written_and_adopted() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    assert cluster.pushes.push(lambda _: pushes.config(b"a: 2\n"), "test").release == 1
+    assert cluster.store.read("config.yml").data == b"a: 2\n"
+
+
+def test_a_push_over_somebody_elses_change_is_refused() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+
+    def change(_: Inbox) -> Change:
+        cluster.put({"config.yml": b"a: 3\n"})
+        return pushes.config(b"a: 2\n")
+
+    with pytest.raises(Refused, match="somebody else"):
+        cluster.pushes.push(change, "test")
+    assert cluster.store.read("config.yml").data == b"a: 3\n"
+
+
+def test_a_push_that_cannot_be_resolved_here_is_left_in_the_inbox() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    cluster.resolver.error = NotHere("no index")
+    with pytest.raises(NotHere):
+        cluster.pushes.push(lambda inbox: pushes.packages(inbox, b"", ("six",), {}), "test")
+    assert cluster.store.read("packages/requirements.txt").data == b"six\n"
+    assert cluster.ledger.head() is None
+
+
+def test_a_distribution_replaces_the_others_of_its_name() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n", "packages/thing-2.0-py3-none-any.whl": b"2"})
+    inbox = Inboxes(cluster.store).list()
+    made = pushes.packages(inbox, b"", (), {"thing-1.0-py3-none-any.whl": Path("thing-1.0-py3-none-any.whl")})
+    assert made.deletes == {"packages/thing-2.0-py3-none-any.whl"}
+
+
+def test_removing_takes_the_line_and_the_distribution() -> None:
+    cluster = Cluster()
+    cluster.put({"packages/thing-2.0-py3-none-any.whl": b"2"})
+    inbox = Inboxes(cluster.store).list()
+    made = pushes.without(inbox, b"six\nthing>1\n", "Thing")
+    assert made.deletes == {"packages/thing-2.0-py3-none-any.whl"}
+    assert made.puts == {"packages/requirements.txt": b"six\n"}
+    with pytest.raises(Refused, match="no package"):
+        pushes.without(inbox, b"six\n", "other")
+
+
+def test_folder_markers_and_hidden_files_are_no_part_of_the_inbox() -> None:
+    store = MemoryStore()
+    for key in ("certs/", "certs/.x.swp", "certs/a.crt~", "packages/_$folder$", "certs/a.crt", "files/x"):
+        store.write(key, b"", ports.Always())
+    assert [entry.key for entry in inbox_of(store.scan("")).entries] == ["certs/a.crt"]

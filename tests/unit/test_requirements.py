@@ -1,0 +1,226 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packaging.version import Version
+
+from da_agent.domain.requirements import Distribution, Kind, add, distribution, newest, normalise, parse, remove
+from da_agent.errors import Refused
+
+
+def mistakes(text: str) -> tuple[str, ...]:
+    with pytest.raises(Refused) as refused:
+        parse(text.encode())
+    return tuple(mistake.removeprefix("packages/requirements.txt ") for mistake in refused.value.mistakes)
+
+
+def test_requirements_are_read_without_comments_and_blank_lines() -> None:
+    text = b"""\xef\xbb\xbf# what we need
+docassemble.base[x,y] >= 1.4  # newest
+
+Shop==1.0; python_version >= "3.9"
+other @ https://example.com/other.zip#egg=other
+"""
+    assert parse(text) == (
+        "docassemble.base[x,y] >= 1.4",
+        'Shop==1.0; python_version >= "3.9"',
+        "other @ https://example.com/other.zip#egg=other",
+    )
+    assert parse(b"") == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("-r other.txt", "has the option -r, which is not read here: write the lines of the other file here"),
+        ("-c limits.txt", "has the option -c, which is not read here: write the lines"),
+        (
+            "--index-url https://u:hunter2@host",
+            "has the option --index-url, which is not read here: use `pip index url`",
+        ),
+        (
+            "--index-url=https://u:hunter2@host",
+            "has the option --index-url, which is not read here: use `pip index url`",
+        ),
+        ("--extra-index-url=x", "has the option --extra-index-url, which is not read here: use `pip extra index urls`"),
+        ("-e .", "has the option -e, which is not read here: put the wheel, .tar.gz or .zip into packages/"),
+        ("--pre", "has the option --pre: only requirements such as"),
+        ("shop==1 --hash=sha256:abc", "has the option --hash: leave it out, the release records the hash"),
+        ("shop==1 \\", "goes on in the next line: write each requirement on one line, without hashes"),
+        ("./shop", "is a path: put the file itself into packages/"),
+        ("/srv/shop.zip", "is a path: put the file itself into packages/"),
+        ("shop-1.0-py3-none-any.whl", "is a path: put the file itself into packages/"),
+        ("docassemble.shop.ZIP", "is a path: put the file itself into packages/"),
+        ("https://u:hunter2@example.com/shop", "is a URL without a name: write `NAME @ https://…`"),
+        ("git+https://u:hunter2@example.com/shop", "is a URL without a name: write `NAME @ https://…`"),
+        ("shop @ http://u:hunter2@host/s.zip", "names a URL that does not begin with https://, which not every node"),
+        ("shop @ file:///srv/shop.zip", "names a URL that does not begin with https://, which not every node can read"),
+        (
+            "shop @ git+https://host/shop",
+            "names a URL that does not begin with https://, which not every node can read",
+        ),
+        ("shop @ https://u:hunter2@host/x y z", "is not a requirement such as `docassemble.base>=1.4`: "),
+        ("two words", "is not a requirement such as `docassemble.base>=1.4`: "),
+        ("shop>=1.*", "is not a requirement such as `docassemble.base>=1.4`: "),
+    ],
+)
+def test_what_is_no_plain_requirement_is_refused_with_its_line_and_a_remedy(line: str, expected: str) -> None:
+    (mistake,) = mistakes(f"# first\n{line}\n")
+    assert mistake.startswith(f"line 2: {expected}")
+    assert "hunter2" not in mistake
+
+
+def test_all_mistakes_come_at_once_in_the_order_of_the_file() -> None:
+    found = mistakes("shop==1\n-r x\nSHOP==2\ntwo words\n")
+    assert [mistake.split(":")[0] for mistake in found] == ["line 2", "line 3", "line 4"]
+
+
+def test_text_that_is_not_utf8_is_refused() -> None:
+    for work in (parse, lambda text: add(text, "shop"), lambda text: remove(text, "shop")):
+        with pytest.raises(Refused, match=r"^packages/requirements.txt line 2: is not UTF-8 text"):
+            work(b"a\n\xff\n")
+
+
+def test_one_name_with_two_versions_is_refused_with_both_lines() -> None:
+    (mistake,) = mistakes("Foo.X>=1\nbar\nfoo-x<2\n")
+    assert mistake.startswith("line 3: foo-x is already wanted in line 1, with another version: write both conditions")
+
+
+def test_one_name_may_be_repeated_alike_or_under_other_conditions() -> None:
+    text = 'foo==1\nFoo==1\nfoo[x]==1\nfoo==2; python_version<"3"\nfoo==3; python_version>"4"\n'
+    assert len(parse(text.encode())) == 5
+
+
+# ---- editing --------------------------------------------------------------------------------------------------
+
+TEXT = b"# ours\r\nDocassemble.Shop==1.0  # pinned\r\n\r\n# theirs\r\nother"
+
+
+def test_adding_replaces_the_line_of_the_same_name_and_keeps_everything_else() -> None:
+    assert add(TEXT, "docassemble-shop>=2") == (b"# ours\r\ndocassemble-shop>=2  # pinned\r\n\r\n# theirs\r\nother\r\n")
+
+
+def test_adding_a_new_name_appends_it() -> None:
+    assert add(b"", "shop") == b"shop\n"
+    assert add(b"# c\nother", " shop==1 ") == b"# c\nother\nshop==1\n"
+
+
+def test_adding_replaces_every_line_of_the_name_by_one() -> None:
+    assert add(b'a\nfoo==1; python_version<"3"\nb\nFoo==2\n', "foo") == b"a\nfoo\nb\n"
+
+
+@pytest.mark.parametrize(
+    "spec", ["", "two words", "-r x", "shop\nevil", "shop @ https://h/x\nevil", "shop @ file:///x"]
+)
+def test_adding_what_is_no_requirement_is_refused(spec: str) -> None:
+    with pytest.raises(Refused, match=r"^cannot install"):
+        add(b"", spec)
+
+
+def test_a_refused_addition_does_not_show_a_password() -> None:
+    with pytest.raises(Refused) as refused:
+        add(b"", "shop @ http://u:hunter2@host/x.zip")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_removing_takes_every_line_of_the_name_and_nothing_else() -> None:
+    assert remove(TEXT, "docassemble_shop") == b"# ours\r\n\r\n# theirs\r\nother"
+    assert remove(b'foo; python_version<"3"\nFOO[x]\nfoobar\n', "foo") == b"foobar\n"
+
+
+def test_removing_what_is_not_there_leaves_the_very_same_bytes() -> None:
+    for text in (TEXT, b"", b"\xef\xbb\xbffoo\n-r x\n"):
+        assert remove(text, "shop") is not None
+        assert remove(text, "shop") == text
+
+
+NAMES = st.sampled_from(["foo", "Foo", "foo.bar", "foo-bar", "FOO_bar", "x"])
+LINES = st.one_of(
+    NAMES,
+    NAMES.map(lambda name: f"{name}==1  # why"),
+    st.sampled_from(["", "# c", "-r x", "  ", "junk junk", "\ufeffx"]),
+)
+FILES = st.tuples(st.lists(LINES, max_size=6), st.sampled_from(["\n", "\r\n"]), st.booleans()).map(
+    lambda parts: (parts[1].join(parts[0]) + parts[1] * parts[2]).encode()
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(FILES, NAMES)
+def test_adding_and_removing_twice_is_the_same_as_once_and_they_undo_each_other(text: bytes, name: str) -> None:
+    added = add(text, f"{name}>=2")
+    assert add(added, f"{name}>=2") == added
+    removed = remove(added, name)
+    assert remove(removed, name) == removed
+    assert remove(text, name).rstrip(b"\r\n") == removed.rstrip(b"\r\n")
+
+
+def test_names_have_one_spelling() -> None:
+    assert normalise(" Docassemble.Base ") == normalise("docassemble__base") == "docassemble-base"
+
+
+# ---- distributions --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("filename", "name", "version", "kind"),
+    [
+        ("docassemble_shop-1.0-py3-none-any.whl", "docassemble-shop", "1.0", Kind.WHEEL),
+        ("Docassemble.Shop-1.0.tar.gz", "docassemble-shop", "1.0", Kind.SOURCE),
+        ("docassemble-shop-1.0.zip", "docassemble-shop", "1.0", Kind.SOURCE),
+        ("docassemble-shop-main.zip", None, None, Kind.SOURCE),
+        ("docassemble.shop.zip", None, None, Kind.SOURCE),
+        ("shop-main.tar.gz", None, None, Kind.SOURCE),
+    ],
+)
+def test_a_file_name_says_what_it_can(filename: str, name: str | None, version: str | None, kind: Kind) -> None:
+    found = distribution(filename)
+    assert (found.name, found.version, found.kind) == (name, Version(version) if version else None, kind)
+
+
+def test_a_wheel_says_what_it_is_for() -> None:
+    assert distribution("shop-1-py2.py3-none-any.whl").tags == {"py2-none-any", "py3-none-any"}
+
+
+@pytest.mark.parametrize(
+    "filename", ["shop.whl", "shop-x-py3-none-any.whl", "shop.exe", "a/b-1.zip", "-b-1.zip", "a b.zip", ""]
+)
+def test_a_file_name_of_which_nothing_can_be_made_is_refused(filename: str) -> None:
+    with pytest.raises(Refused, match=r"^packages/"):
+        distribution(filename)
+
+
+def best(*filenames: str, supported: tuple[str, ...] | None = None) -> list[str]:
+    return [each.filename for each in newest(map(distribution, filenames), supported)]
+
+
+def test_the_highest_version_of_a_name_wins() -> None:
+    assert best("shop-1.9.tar.gz", "shop-1.10.tar.gz", "Shop-1.2-py3-none-any.whl", "other-1.zip") == [
+        "other-1.zip",
+        "shop-1.10.tar.gz",
+    ]
+
+
+def test_of_one_version_a_wheel_that_fits_is_preferred_and_the_best_of_those() -> None:
+    files = ("shop-1.0.zip", "shop-1.0-py3-none-any.whl", "shop-1.0-cp311-cp311-linux_x86_64.whl")
+    supported = ("cp311-cp311-linux_x86_64", "py3-none-any")
+    assert best(*files[:2]) == ["shop-1.0-py3-none-any.whl"]
+    for order in (files, files[::-1]):
+        assert best(*order, supported=supported) == ["shop-1.0-cp311-cp311-linux_x86_64.whl"]
+        assert best(*order, supported=supported[1:]) == ["shop-1.0-py3-none-any.whl"]
+        assert best(*order, supported=()) == ["shop-1.0.zip"]
+
+
+def test_a_wheel_that_does_not_fit_loses_even_with_a_higher_version() -> None:
+    wheel = "shop-2.0-cp27-cp27m-win32.whl"
+    assert best("shop-1.0.zip", wheel, supported=("py3-none-any",)) == ["shop-1.0.zip"]
+    assert best(wheel, supported=("py3-none-any",)) == [wheel]
+
+
+def test_archives_without_a_version_all_stay() -> None:
+    assert best("shop-main.zip", "other-main.zip", "shop-1.0.zip") == [
+        "other-main.zip",
+        "shop-1.0.zip",
+        "shop-main.zip",
+    ]
+    assert newest([]) == ()
+    assert Distribution("shop-main.zip", None, None, Kind.SOURCE) == distribution("shop-main.zip")

@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import pytest
+
+from da_agent.domain.nodes import Node
+from da_agent.domain.variables import parse_node, read_env_list
+from da_agent.errors import Refused
+
+
+def mistakes(variables: dict[str, str], *, root: bool = True) -> tuple[str, ...]:
+    with pytest.raises(Refused) as refused:
+        parse_node(variables, root=root)
+    return refused.value.mistakes
+
+
+def test_as_root_a_node_has_the_seeds_places_and_the_well_known_ports() -> None:
+    assert parse_node({}, root=True) == Node(
+        root=Path("/usr/share/docassemble"),
+        store="",
+        address="0.0.0.0",
+        http_port=80,
+        https_port=443,
+        python=Path("/usr/bin/python3"),
+        web_user="www-data",
+        application=None,
+        application_path=None,
+        variables={},
+    )
+
+
+def test_without_root_a_node_keeps_to_itself_and_to_free_ports() -> None:
+    node = parse_node({}, root=False)
+    assert (node.address, node.http_port, node.https_port, node.web_user) == ("127.0.0.1", 8080, 8443, None)
+
+
+def test_variables_replace_the_defaults() -> None:
+    variables = {
+        "DA_AGENT_ROOT": "/srv/node-1",
+        "DA_AGENT_STORE": "s3://bucket/prefix?region=eu",
+        "DA_AGENT_ADDRESS": "::1",
+        "DA_AGENT_HTTP_PORT": "1",
+        "DA_AGENT_HTTPS_PORT": "65535",
+        "DA_AGENT_PYTHON": "/opt/python3.11/bin/python3.11",
+        "DA_AGENT_WEB_USER": "web_1",
+        "DA_AGENT_APPLICATION": "shop.wsgi:app",
+        "DA_AGENT_APPLICATION_PATH": "/srv/shop",
+        "DBHOST": "db",
+    }
+    assert parse_node(variables, root=True) == Node(
+        root=Path("/srv/node-1"),
+        store="s3://bucket/prefix?region=eu",
+        address="::1",
+        http_port=1,
+        https_port=65535,
+        python=Path("/opt/python3.11/bin/python3.11"),
+        web_user="web_1",
+        application="shop.wsgi:app",
+        application_path=Path("/srv/shop"),
+        variables=variables,
+    )
+
+
+def test_the_root_may_be_a_directory_of_the_top() -> None:
+    assert parse_node({"DA_AGENT_ROOT": "/node"}, root=False).root == Path("/node")
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    names = ("ROOT", "STORE", "ADDRESS", "HTTP_PORT", "HTTPS_PORT", "PYTHON", "WEB_USER", "APPLICATION")
+    empty = {f"DA_AGENT_{name}": "" for name in names}
+    node = parse_node(empty, root=False)
+    assert node.root == Path("/usr/share/docassemble")
+    assert node.web_user is None
+    assert node.application is None
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("ROOT", ["srv", "/", "//", "/a/../b", '/a"b', "/a b", "/a%b", "/a\nb", "/a:b"], "must be a"),
+        ("ADDRESS", ["localhost", "*", "1.2.3", "1.2.3.4:80"], "must be an IP address"),
+        ("HTTP_PORT", ["0", "65536", "-1", "80a", "²", "9" * 5000], "must be a port number"),
+        ("HTTPS_PORT", ["0", "1.5"], "must be a port number"),
+        ("PYTHON", ["python3", "./python3"], "must be an absolute path"),
+        ("WEB_USER", ["root", "a b", "Web", "0"], "must be the name of a user other than root"),
+        ("APPLICATION", ["shop", "shop:", "shop:a.b", "a-b:c"], "must be MODULE:CALLABLE"),
+        ("APPLICATION_PATH", ["shop"], "must be an absolute path"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_name_of_its_variable(name: str, values: list[str], expected: str) -> None:
+    for value in values:
+        (mistake,) = mistakes({f"DA_AGENT_{name}": value})
+        assert mistake.startswith(f"the variable DA_AGENT_{name} {expected}"), value
+
+
+def test_another_user_needs_root() -> None:
+    (mistake,) = mistakes({"DA_AGENT_WEB_USER": "www-data"}, root=False)
+    assert "must be left out unless the agent runs as root" in mistake
+
+
+def test_the_two_ports_must_differ() -> None:
+    assert mistakes({"DA_AGENT_HTTP_PORT": "443"}) == (
+        "DA_AGENT_HTTP_PORT and DA_AGENT_HTTPS_PORT must differ, both are 443",
+    )
+
+
+def test_all_mistakes_come_at_once() -> None:
+    found = mistakes({"DA_AGENT_ROOT": "x", "DA_AGENT_HTTP_PORT": "x", "DA_AGENT_APPLICATION": "x"})
+    assert [mistake.split()[2] for mistake in found] == ["DA_AGENT_ROOT", "DA_AGENT_HTTP_PORT", "DA_AGENT_APPLICATION"]
+
+
+# ---- env.list -------------------------------------------------------------------------------------------------
+
+
+def test_env_list_is_read_as_docker_reads_it() -> None:
+    text = '\ufeff# comment\nA=1\n\n  C=with = signs # and no comment \nD="quotes stay"\nE=\r\nINHERITED\nA=2\nG=end'
+    assert read_env_list(text) == {
+        "A": "2",
+        "C": "with = signs # and no comment ",
+        "D": '"quotes stay"',
+        "E": "",
+        "G": "end",
+    }
+
+
+def test_wrong_lines_of_env_list_are_refused_all_at_once() -> None:
+    with pytest.raises(Refused) as refused:
+        read_env_list("A=1\nB = 2\n=3\nTWO WORDS\nC=a\0b\n")
+    assert [mistake.split(":")[0] for mistake in refused.value.mistakes] == [
+        "env.list line 2",
+        "env.list line 3",
+        "env.list line 4",
+        "env.list line 5",
+    ]
