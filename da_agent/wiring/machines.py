@@ -157,7 +157,9 @@ class Machine:
     def resolver(self) -> ports.Resolver:
         from da_agent.adapters.packaging import UvResolver
 
-        return UvResolver(self.node.python, self.scratch, self.scratch / "uv", self.node.web_user, self.progress)
+        # The cache outlives what is unfinished; wheels that another node has built come from the blobs.
+        cache = self.paths.agent / "resolver" if self.is_node else self.scratch / "resolver"
+        return UvResolver(self.node.python, self.scratch, cache, self.node.web_user, self.progress, blobs=self.blobs)
 
     @cached_property
     def drafts(self) -> Drafts:

@@ -1,0 +1,1 @@
+"""WSGI applications that clusters in the tests serve."""
