@@ -225,6 +225,14 @@ class Journals(Protocol):
         """Replace it atomically and durably."""
 
 
+class Contact(Protocol):
+    """When this node last had an answer from the store; only to tell people, nothing depends on it."""
+
+    def heard(self) -> None: ...
+
+    def last(self) -> datetime | None: ...
+
+
 class Lock(Protocol):
     """One at a time on a node: sync, update, initialize and install_certs exclude each other."""
 

@@ -47,7 +47,8 @@ def _here(machine: Machine) -> Here | None:
     if not machine.is_node:
         return None
     current = machine.installation.current()
-    return Here(machine.name, str(machine.paths.root), current, machine.journals.load() or Journal(live=current))
+    journal = machine.journals.load() or Journal(live=current)
+    return Here(machine.name, str(machine.paths.root), current, journal, machine.contact.last())
 
 
 def _lines(found: Status) -> list[str]:
@@ -61,6 +62,7 @@ def _lines(found: Status) -> list[str]:
 
 def _here_lines(here: Here) -> list[str]:
     lines = [f"This node: {here.node}, release {here.release or 'none'}, below {here.root}"]
+    lines.append(f"  last answer of the store: {_time(here.heard) if here.heard else 'never'}")
     if here.journal.trial is not None:
         lines.append(f"  in a trial of release {here.journal.trial.release}")
     return lines + [f"  gave up release {each.release}: {each.reason}" for each in here.journal.failed[-3:]]

@@ -29,6 +29,9 @@ class Certificate:
     days_left: int
     issuer: str
 
+    def __str__(self) -> str:
+        return f"{self.name}: {', '.join(self.subjects)}, {self.days_left} days left"
+
     @property
     def warning(self) -> str | None:
         """What to tell people before it is too late."""

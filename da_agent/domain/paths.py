@@ -52,6 +52,11 @@ class Paths:
         return self.agent / "journal.json"
 
     @property
+    def heard(self) -> Path:
+        """Its modification time is when the store last answered."""
+        return self.agent / "heard"
+
+    @property
     def identity(self) -> Path:
         return self.agent / "node"
 

@@ -9,7 +9,6 @@ import secrets
 import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from datetime import timedelta
@@ -119,7 +118,7 @@ class Machine:
         cache = Path(self.environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "da-agent"
         if os.geteuid() == 0:
             # Packages are built by another user, who has no way into the home of root.
-            cache = Path(tempfile.gettempdir()) / "da-agent-0"
+            cache = Path("/var/cache/da-agent")
         cache.mkdir(parents=True, exist_ok=True, mode=0o755)
         return cache
 
@@ -205,6 +204,12 @@ class Machine:
         from da_agent.adapters.locks import FileLock
 
         return FileLock(self.paths.lock)
+
+    @cached_property
+    def contact(self) -> ports.Contact:
+        from da_agent.adapters.contacts import ContactFile
+
+        return ContactFile(self.paths.heard)
 
     @cached_property
     def journals(self) -> ports.Journals:
@@ -296,6 +301,7 @@ class Machine:
             leases=self.leases,
             node=self.converging,
             lock=self.lock,
+            contact=self.contact,
             clock=self.clock,
             progress=self.progress,
             render=lambda: first_configurations.render(self.environment, secrets.token_urlsafe(32)),

@@ -109,7 +109,8 @@ class Drafts:
         # What has been served until now is not a reason to refuse something else: only changed certificates are judged.
         if before is None or files != before.certificates:
             try:
-                certificates.check(read, now=self._now(), trusted=self._trusted())
+                for good in certificates.check(read, now=self._now(), trusted=self._trusted()):
+                    self._progress.say(good.warning or f"{keys.CERTIFICATES}{good}")
             except Refused as refused:
                 mistakes += refused.mistakes
         return files, {blob_of(data): data for data in read.values()}

@@ -41,6 +41,7 @@ class Follower:
         leases: Leases,
         node: Node,
         lock: ports.Lock,
+        contact: ports.Contact,
         clock: ports.Clock,
         progress: ports.Progress,
         render: Callable[[], bytes],
@@ -56,6 +57,7 @@ class Follower:
         self._leases = leases
         self._node = node
         self._lock = lock
+        self._contact = contact
         self._clock = clock
         self._progress = progress
         self._render = render
@@ -63,6 +65,7 @@ class Follower:
         self._report = report
         self._sent_at: datetime | None = None
         self._admitted = False
+        self._answered = False
         self._head: int | None = None
         self._offered: tuple[int, ...] = ()
         self._unable: tuple[str, datetime, str] | None = None
@@ -98,6 +101,8 @@ class Follower:
     def cycle(self) -> str | None:
         """One round. What went wrong is said, reported and returned; the next round begins anew."""
         problem = self._attempt(self._look)
+        if problem is not None and not self._answered:
+            problem = f"{problem} (last answer of the store: {self._contact.last() or 'never'})"
         problem = self._attempt(self._converge) or problem
         if problem is not None and problem != self._problem:
             self._progress.say(problem)
@@ -119,10 +124,13 @@ class Follower:
 
     def _look(self) -> None:
         """Learn what the store has now. Raises without having forgotten what was known before."""
+        self._answered = False
         if not self._admitted:
             self._admit()
             self._admitted = True
         head = self._known()
+        self._answered = True
+        self._contact.heard()
         try:
             self._adopt(empty=head is None)
         finally:

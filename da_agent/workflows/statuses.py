@@ -19,12 +19,13 @@ PATIENCE = timedelta(seconds=100)
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """This node, from its own disk."""
+    """This node, from its own disk. `heard` is when the store last answered it."""
 
     node: str
     root: str
     release: int | None
     journal: Journal
+    heard: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class _Rehearsal:
         python = self._staged.environment / "bin" / "python"
         options = ("--no-config", "--no-cache", "--offline", "--python", str(python))
         ended = self._run((_uv(), "pip", "check", *options), TOOL_SECONDS)
+        self._must_have_ended(ended, "uv pip check")
         if ended.code != 0:
             conflicts = [line for line in ended.lines if line.startswith("The package")]
             raise self._broken("its packages do not fit together", "; ".join(conflicts) or _last(ended))
@@ -92,6 +93,7 @@ class _Rehearsal:
         arguments = (*configurations.command(self._paths, self._folder), "-t")
         environment = throwaways.variables(self._node.variables, None)
         ended = throwaways.run(arguments, seconds=TOOL_SECONDS, environment=environment)
+        self._must_have_ended(ended, "apache2 -t")
         if ended.code != 0:
             complaints = [line for line in ended.lines if "AH00112" not in line]
             raise self._broken("Apache does not accept its configuration", " ".join(complaints[-2:]))
@@ -101,6 +103,12 @@ class _Rehearsal:
 
     def _run(self, arguments: tuple[str, ...], seconds: float) -> throwaways.Ended:
         return throwaways.run(arguments, seconds=seconds, environment=self._variables, user=self._user)
+
+    def _must_have_ended(self, ended: throwaways.Ended, tool: str) -> None:
+        """A tool that hangs says nothing about the release."""
+        if ended.code is None:
+            reason = f"{tool} did not end within {TOOL_SECONDS:g} seconds"
+            raise NodeBroken(f"cannot rehearse release {self._number}: {reason}")
 
     def _broken(self, what: str, reason: str) -> ReleaseBroken:
         return ReleaseBroken(f"cannot serve release {self._number}: {what}: {reason}")

@@ -13,8 +13,9 @@ from typing import Any
 
 from da_agent.errors import NodeBroken
 
-LEFT_OUT = ("SUPERVISOR_", "PYTHON", "UV_", "VIRTUAL_ENV", "LD_")
-"""Variables that would make a rehearsal act on the cluster, or import what the release does not have."""
+LEFT_OUT = ("SUPERVISOR_", "PYTHON", "UV_", "VIRTUAL_ENV", "LD_", "TMP", "TEMP")
+"""Variables that would make a rehearsal act on the cluster, import what the release does not have, or write where the
+web user may not."""
 
 
 @dataclass(frozen=True, slots=True)
