@@ -191,7 +191,7 @@ def _protect(root: Path, keep: tuple[Path, ...]) -> None:
 
 
 def _used(releases: Path) -> set[str]:
-    """Names of releases that a running process uses: the loader keeps the manifest of its release open."""
+    """Names of releases that a running process uses: the loader keeps a file of its release open."""
     used: set[str] = set()
     prefix = f"{releases}/"
     for process in psutil.process_iter():

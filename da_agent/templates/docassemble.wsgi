@@ -40,8 +40,9 @@ class Release:
 
     def __init__(self, folder):
         self.folder = os.path.realpath(folder)
-        with open(os.path.join(self.folder, "webapp.json"), encoding="utf-8") as file:
-            facts = json.load(file)
+        # Never closed: the agent removes no release of which a process has a file open.
+        self.held = open(os.path.join(self.folder, "webapp.json"), encoding="utf-8")
+        facts = json.load(self.held)
         self.number = facts["release"]
         self.application = facts["application"]
         self.application_path = facts["application_path"]

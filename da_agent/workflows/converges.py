@@ -70,7 +70,11 @@ class Node:
         return found
 
     def inspect(self) -> str | None:
-        """Check the live release on disk, once at start: a damaged one is staged again. Says what is wrong with it."""
+        """Once at start: remove what an interrupted process has left, and check the live release on disk.
+
+        A damaged one is staged again; says what is wrong with it.
+        """
+        self._installation.sweep(self._installation.staged())
         current = self._installation.current()
         if current is None:
             return None

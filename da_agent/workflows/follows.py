@@ -111,7 +111,12 @@ class Follower:
         return problem
 
     def _inspect(self) -> None:
-        damage = self._node.inspect()
+        try:
+            with self._lock.hold(self._patience):
+                damage = self._node.inspect()
+        except Busy:
+            # Whoever is at work on this node has looked itself.
+            return
         if damage:
             self._progress.say(f"The live release is damaged on this node and is built again: {damage}")
 
