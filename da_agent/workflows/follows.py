@@ -217,6 +217,9 @@ class Follower:
 
     def _tell(self, problem: str | None) -> None:
         """Write this node's record when it says something new, or when the heartbeat is due."""
+        if not self._admitted:
+            # Nothing is written to a store that may not be fit.
+            return
         journal = self._node.journal()
         failure = journal.failure(self._head) if self._head is not None else None
         if problem is None and failure is not None:

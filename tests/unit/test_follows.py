@@ -1,0 +1,308 @@
+"""The loop of a node, and several nodes on one store."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from da_agent import ports
+from da_agent.domain import keys
+from da_agent.domain.journals import Journal
+from da_agent.domain.reports import Phase, Report
+from da_agent.domain.settings import Settings
+from da_agent.errors import NotHere, ReleaseBroken, StoreUnfit, TimedOut, Unreachable
+from da_agent.workflows import reports, waits
+from da_agent.workflows.adoptions import Adoption, Inboxes
+from da_agent.workflows.converges import Node
+from da_agent.workflows.drafts import Drafts
+from da_agent.workflows.follows import Follower
+from da_agent.workflows.leases import Leases
+from da_agent.workflows.ledgers import Ledger
+from tests.fake_nodes import CutJournals, FakeInstallation, FakeResolver, FakeSnapshots, FakeWeb, Power, wheel
+from tests.fakes import FakeClock, FakeLock, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
+
+
+class Contact:
+    """When the store was heard, as a count."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def heard(self) -> None:
+        self.times += 1
+
+    def last(self) -> datetime | None:
+        return None
+
+
+@dataclass
+class Member:
+    """A node of a cluster in memory."""
+
+    store: MemoryStore
+    name: str
+    resolver: FakeResolver = field(default_factory=FakeResolver)
+    clock: FakeClock = field(default_factory=FakeClock)
+    progress: SilentProgress = field(default_factory=SilentProgress)
+    contact: Contact = field(default_factory=Contact)
+
+    def __post_init__(self) -> None:
+        self.installation = FakeInstallation()
+        self.web = FakeWeb(self.installation)
+        self.journals = CutJournals(Power())
+        self.clock.on_wait = lambda _: setattr(self.store, "now", self.store.now + self.clock.waits[-1])
+        self.follower = self.begin()
+
+    def begin(self) -> Follower:
+        """A new process of the agent on the same node."""
+        transfers = MemoryTransfers(self.store, MemoryBlobs())
+        drafts = Drafts(
+            snapshots=FakeSnapshots(self.store),
+            resolver=self.resolver,
+            progress=self.progress,
+            now=self.store.clock,
+            trusted=frozenset,
+        )
+        self.follower = Follower(
+            store=self.store,
+            admit=self.admit,
+            adoption=Adoption(self.store, transfers, drafts, self.clock, who=self.name, nonce=lambda: self.name),
+            leases=Leases(self.store, holder=self.name, nonce=self.name),
+            node=Node(
+                installation=self.installation,
+                journals=self.journals,
+                transfers=transfers,
+                web=self.web,
+                clock=self.clock,
+                progress=self.progress,
+                settings=lambda _: Settings(start_timeout=timedelta(seconds=2)),
+            ),
+            lock=FakeLock(),
+            contact=self.contact,
+            clock=self.clock,
+            progress=self.progress,
+            render=f"name: {self.name}\n".encode,
+            report=Report(
+                self.name,
+                "host",
+                "address",
+                None,
+                None,
+                Phase.STARTING,
+                None,
+                "0",
+                "3.11",
+                datetime(2026, 1, 1, tzinfo=UTC),
+            ),
+            settings=Settings,
+        )
+        return self.follower
+
+    def admit(self) -> None:
+        """Every store is fit here."""
+
+    def put(self, key: str, data: bytes) -> None:
+        self.store.write(key, data, ports.Always())
+
+    @property
+    def live(self) -> int | None:
+        return self.installation.live
+
+
+def member(name: str = "a", store: MemoryStore | None = None) -> Member:
+    return Member(store or MemoryStore(), name)
+
+
+def serving() -> Member:
+    node = member()
+    assert node.follower.until_serving() is None
+    assert node.live == 1
+    return node
+
+
+def test_an_empty_node_and_an_empty_store_make_the_first_release() -> None:
+    node = serving()
+    assert node.store.read("config.yml").data == b"name: a\n"
+    assert node.journals.journal == Journal(live=1)
+
+
+def test_many_nodes_on_an_empty_store_make_one_release() -> None:
+    store = MemoryStore()
+    nodes = [member(f"n{number}", store) for number in range(8)]
+    for node in nodes:
+        node.follower.cycle()
+    for node in nodes:
+        node.follower.cycle()
+    assert Ledger(store).head() == 1
+    assert {node.live for node in nodes} == {1}
+
+
+def test_a_change_of_the_inbox_is_adopted_and_served() -> None:
+    node = serving()
+    node.put("config.yml", b"name: b\n")
+    assert node.follower.cycle() is None
+    assert node.live == 2
+
+
+def test_a_refused_inbox_changes_nothing_and_is_judged_once() -> None:
+    node = serving()
+    node.put("config.yml", b"name: b\nname: c\n")
+    node.follower.cycle()
+    said = len(node.progress.said)
+    node.follower.cycle()
+    assert node.live == 1
+    assert len(node.progress.said) == said
+    verdict = Inboxes(node.store).verdict()
+    assert verdict is not None
+    assert "line 2" in verdict.mistakes[0]
+
+
+def test_an_unreachable_store_is_said_and_the_node_goes_on_serving() -> None:
+    node = serving()
+    heard = node.contact.times
+    node.store.failing = Unreachable("no answer")
+    problem = node.follower.cycle()
+    assert problem is not None
+    assert "no answer" in problem
+    assert "last answer" in problem
+    assert node.contact.times == heard
+    assert set(node.web.workers_.values()) == {1}
+    node.store.failing = None
+    node.put("config.yml", b"name: b\n")
+    assert node.follower.cycle() is None
+    assert node.live == 2
+
+
+def test_a_node_starts_on_its_last_proven_release_when_the_store_is_away() -> None:
+    node = serving()
+    node.web.up, node.web.workers_ = False, {}
+    node.store.failing = Unreachable("no answer")
+    assert node.begin().until_serving() is not None
+    assert set(node.web.workers_.values()) == {1}
+
+
+def test_a_store_that_is_not_fit_is_not_used() -> None:
+    node = member()
+
+    def admit() -> None:
+        raise StoreUnfit("it ignores conditions")
+
+    node.admit = admit  # type: ignore[method-assign]
+    assert node.begin().until_serving() == "it ignores conditions (last answer of the store: never)"
+    assert list(node.store.scan("")) == []
+
+
+def test_an_empty_store_where_a_ledger_was_is_not_a_new_cluster() -> None:
+    node = serving()
+    for entry in list(node.store.scan("")):
+        node.store.delete(entry.key)
+    problem = node.begin().cycle()
+    assert problem is not None
+    assert "mounted" in problem
+    assert node.live == 1
+    assert not any(entry.key == keys.CONFIG for entry in node.store.scan(""))
+
+
+def test_a_store_that_has_lost_releases_is_not_followed_backwards() -> None:
+    node = serving()
+    node.put("config.yml", b"name: b\n")
+    node.follower.cycle()
+    node.store.delete(keys.release_key(2))
+    problem = node.begin().cycle()
+    assert problem is not None
+    assert "releases up to 1" in problem
+    assert node.live == 2
+
+
+def test_what_cannot_be_resolved_here_is_left_to_others_for_a_while() -> None:
+    node = serving()
+    node.resolver.error = NotHere("no index")
+    node.put("packages/requirements.txt", b"six\n")
+    for _ in range(3):
+        problem = node.follower.cycle()
+        assert problem is not None
+        assert "no index" in problem
+    assert len(node.resolver.resolved) == 1
+    assert node.live == 1
+    node.put(keys.blob_key(wheel("six").blob), b"six 1")
+    other = member("b", node.store)
+    other.follower.cycle()
+    node.follower.cycle()
+    assert (node.live, other.live) == (2, 2)
+
+
+def test_a_release_that_fails_here_is_reported_and_not_retried_until_somebody_asks() -> None:
+    node = serving()
+    node.web.unfit.add(2)
+    node.put("config.yml", b"name: b\n")
+    node.follower.cycle()
+    node.follower.cycle()
+    seen = next(reports.sightings(node.store))
+    assert (seen.report.release, seen.report.failed[0].release) == (1, 2)
+    assert "given up" in (seen.report.problem or "")
+    node.web.unfit.clear()
+    node.follower.cycle()
+    assert node.live == 1
+    assert node.begin().update(timedelta()) is None
+    assert node.live == 2
+
+
+def test_the_next_release_is_taken_after_one_that_failed() -> None:
+    node = serving()
+    node.web.fails.add(2)
+    node.put("config.yml", b"name: b\n")
+    node.follower.cycle()
+    node.put("config.yml", b"name: c\n")
+    node.follower.cycle()
+    assert node.live == 3
+
+
+def test_a_damaged_record_in_the_ledger_is_passed_over() -> None:
+    node = serving()
+    node.put(keys.release_key(2), b"{}")
+    node.follower.cycle()
+    assert node.live == 1
+    assert any("0000000002.json" in line for line in node.progress.said)
+
+
+def test_another_process_at_work_on_the_node_is_waited_for() -> None:
+    node = serving()
+    lock = FakeLock()
+    lock.holder = "update"
+    node.follower._lock = lock
+    node.put("config.yml", b"name: b\n")
+    node.follower.cycle()
+    assert node.live == 1
+    lock.holder = None
+    node.follower.cycle()
+    assert node.live == 2
+
+
+def test_an_idle_node_reports_only_with_its_heartbeat() -> None:
+    node = serving()
+    node.follower.cycle()
+    first = node.store.read(keys.node_key("a")).tag
+    node.follower.cycle()
+    assert node.store.read(keys.node_key("a")).tag == first
+    node.clock.time += timedelta(seconds=31)
+    node.follower.cycle()
+    assert node.store.read(keys.node_key("a")).tag != first
+
+
+def test_waiting_for_the_nodes_ends_when_all_serve_when_one_fails_and_when_time_is_over() -> None:
+    node = serving()
+    clock, progress = FakeClock(), SilentProgress()
+    assert len(waits.until_served(node.store, clock, progress, 1, timedelta(seconds=5))) == 1
+    with pytest.raises(TimedOut, match="a "):
+        waits.until_served(node.store, clock, progress, 2, timedelta(seconds=5))
+    node.web.unfit.add(2)
+    node.put("config.yml", b"name: b\n")
+    node.follower.cycle()
+    with pytest.raises(ReleaseBroken, match="cannot be imported"):
+        waits.until_served(node.store, clock, progress, 2, timedelta(seconds=5))
+
+
+def test_a_silent_node_is_not_waited_for() -> None:
+    node = serving()
+    node.store.now += timedelta(hours=1)
+    assert waits.until_served(node.store, FakeClock(), SilentProgress(), 9, timedelta(seconds=5)) == ()
