@@ -66,8 +66,11 @@ class S3Server:
 
 
 @contextmanager
-def ministack() -> Iterator[S3Server]:
-    """A server that keeps every promise. It checks the signatures of users, though never those of its own root."""
+def ministack(below: Path | None = None) -> Iterator[S3Server]:
+    """A server that keeps every promise. It checks the signatures of users, though never those of its own root.
+
+    What it writes lies below the folder `below`, or where temporary files go; all of it is gone afterwards.
+    """
     root = (secrets.token_hex(8), secrets.token_hex(16))
     variables = {
         "AUTH": "true",
@@ -79,7 +82,7 @@ def ministack() -> Iterator[S3Server]:
         "SFTP_ENABLED": "0",
     }
     command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0", "--keep-alive", "75"]
-    with _running([*command, "--bind", "fd://3"], variables, "/_ministack/ready") as url:
+    with _running([*command, "--bind", "fd://3"], variables, "/_ministack/ready", below) as url:
         yield S3Server(url, _user(url, root, "agent", _ALL), _user(url, root, "reader", _READ))
 
 
@@ -93,9 +96,9 @@ def rclone() -> Iterator[S3Server]:
 
 
 @contextmanager
-def _running(command: list[str], variables: Mapping[str, str], path: str) -> Iterator[str]:
+def _running(command: list[str], variables: Mapping[str, str], path: str, below: Path | None = None) -> Iterator[str]:
     """Run a server on the socket that it finds as descriptor 3; its URL, when it has answered for `path`."""
-    with tempfile.TemporaryDirectory(prefix="s3-server-") as folder:
+    with tempfile.TemporaryDirectory(prefix="s3-server-", dir=below) as folder:
         home, log = Path(folder) / "home", Path(folder) / "log"
         home.mkdir()
         with socket.socket() as listening, log.open("w") as output:

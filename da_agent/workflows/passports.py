@@ -53,18 +53,19 @@ class _Examination:
         self._used: set[str] = set()
 
     def run(self) -> Iterator[Check]:
-        # The verdict names the first that fails: those that would do the most harm come first.
+        # The verdict names the first that fails: those that would do the most harm come first, though none before
+        # what it builds on.
         checks: dict[str, Callable[[], None]] = {
             "what was written is read back": self._read_after_write,
             "an object is created once": self._create_twice,
             "an object is replaced by whoever has its tag": self._replace,
             "an object is not replaced with a wrong tag": self._replace_with_wrong_tag,
             "an object is not replaced with an old tag": self._replace_with_old_tag,
+            "what was deleted is gone": self._delete,
             "an object that is gone is not replaced": self._replace_nothing,
             f"of {RACERS} who create an object at once, one wins": self._race_to_create,
             f"of {RACERS} who replace an object at once, one wins": self._race_to_replace,
             "what was written is listed": self._list_after_write,
-            "what was deleted is gone": self._delete,
         }
         try:
             for name, check in checks.items():

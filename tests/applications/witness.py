@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,7 @@ GREETING = next((line.partition(": ")[2] for line in CONFIG.splitlines() if line
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     try:
-        import gift
-
-        given = {"module": gift.VERSION, "metadata": version("gift")}
+        given = {"module": import_module("gift").VERSION, "metadata": version("gift")}
     except (ImportError, PackageNotFoundError):
         given = None
     facts = {"release": int(os.environ["DA_AGENT_RELEASE"]), "greeting": GREETING, "gift": given, "pid": os.getpid()}

@@ -30,6 +30,8 @@ class Root:
 
     def check(self) -> None:
         """Unreachable unless the folder is there, and still the store that it was when we saw it before."""
+        # Asked before looking: another thread may be making the folder at this moment.
+        known = self._used
         try:
             here = stat.S_ISDIR(self.path.stat().st_mode)
             used = here and (self.path / OURS).is_dir()
@@ -38,7 +40,7 @@ class Root:
         if not here:
             raise Unreachable(f"cannot use the store {self.path}: it is not a directory")
         # What is left where a mount went away is an empty folder. Taken for a new store, it would be given a ledger.
-        if self._used and not used:
+        if known and not used:
             raise Unreachable(f"cannot use the store {self.path}: its folder {OURS} has gone; is it still mounted?")
         self._used = self._used or used
 

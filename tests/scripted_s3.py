@@ -1,0 +1,113 @@
+"""An S3 server that answers what it is told, for everything that a good one never says."""
+
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from http.client import parse_headers
+from typing import BinaryIO
+
+from da_agent.adapters.s3_store import S3Store
+from da_agent.domain.locations import S3Location
+from da_agent.ports import Always, IfAbsent, IfTag, Store
+
+Act = Callable[[Store], object]
+CONDITIONAL: dict[str, Act] = {
+    "create": lambda store: store.write("a/key", b"body", IfAbsent()),
+    "swap": lambda store: store.write("a/key", b"body", IfTag('"old"')),
+}
+READING: dict[str, Act] = {
+    "read": lambda store: store.read("a/key"),
+    "fetch": lambda store: store.fetch("a/key", bytes),
+    "scan": lambda store: list(store.scan("a/key")),
+}
+PATIENT: dict[str, Act] = {
+    **READING,
+    "write": lambda store: store.write("a/key", b"body", Always()),
+    "delete": lambda store: store.delete("a/key"),
+}
+ACTS = PATIENT | CONDITIONAL
+
+
+@dataclass
+class Script:
+    """Answers each request with the next of `answers`, and the last one for ever; remembers the requests."""
+
+    answers: list[bytes]
+    requests: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    url: str = ""
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def store(self, **changes: object) -> S3Store:
+        location = S3Location("shop", "", self.url, "us-east-1", path_style=True)
+        return S3Store(replace(location, **changes), ("key", "secret"))  # type: ignore[arg-type]
+
+    def handle(self, reader: BinaryIO, writer: BinaryIO) -> bool:
+        """Whether the connection goes on."""
+        line = reader.readline().decode().split()
+        if not line:
+            return False
+        headers = {name.lower(): value for name, value in parse_headers(reader).items()}
+        if headers.get("expect"):
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        reader.read(int(headers.get("content-length", "0")))
+        answer = self.answers[min(len(self.requests), len(self.answers) - 1)]
+        self.requests.append(f"{line[0]} {line[1]}")
+        self.headers.append(headers)
+        if answer == NEVER:
+            self.stopped.wait()
+            return False
+        writer.write(answer)
+        return b"Connection: close" not in answer and answer != b""
+
+
+@contextmanager
+def scripted(*answers: bytes) -> Iterator[Script]:
+    script = Script(list(answers))
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while script.handle(self.rfile, self.wfile):  # type: ignore[arg-type]
+                pass
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        script.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield script
+        finally:
+            script.stopped.set()
+            server.shutdown()
+            thread.join()
+
+
+NOW = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
+NEVER = b"never"
+CLOSED = b""
+
+
+def answer(status: str, body: bytes = b"", *headers: str, date: datetime | None = NOW) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Last-Modified: Tue, 06 May 2031 07:08:09 GMT"]
+    lines += [f"Date: {format_datetime(date, usegmt=True)}"] if date else []
+    return "\r\n".join([*lines, *headers, "", ""]).encode() + body
+
+
+def error(status: str, code: str) -> bytes:
+    return answer(status, f"<Error><Code>{code}</Code><Message>It says so.</Message></Error>".encode())
+
+
+def listing(*keys: str, truncated: bool = False) -> bytes:
+    rows = "".join(
+        f"<Contents><Key>{key}</Key><Size>1</Size><ETag>&quot;e&quot;</ETag>"
+        "<LastModified>2031-05-06T07:08:09.000Z</LastModified></Contents>"
+        for key in keys
+    )
+    head = f"<IsTruncated>{str(truncated).lower()}</IsTruncated>"
+    return answer("200 OK", f"<ListBucketResult>{head}{rows}</ListBucketResult>".encode())
