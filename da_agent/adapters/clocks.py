@@ -2,7 +2,6 @@
 
 import os
 import select
-import signal
 import time
 import weakref
 from datetime import UTC, datetime, timedelta
@@ -46,14 +45,6 @@ class SystemClock:
         """Make the wait that goes on, and each one after it, raise Stopped. For any thread or signal handler."""
         self._stopped = True
         self.wake()
-
-    def install_signal_handlers(self) -> None:
-        """From now on SIGTERM and SIGINT stop this clock. Only the main thread may ask for this."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-
-    def _on_signal(self, *_: object) -> None:
-        self.stop()
 
     def _check(self) -> None:
         if self._stopped:

@@ -1,33 +1,74 @@
-"""The event listener's side of supervisor's protocol."""
+"""The listener's side of supervisor's event protocol, on stdin and stdout."""
 
-import threading
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from contextlib import ExitStack, contextmanager
+from threading import Event, Thread
+from typing import IO
 
-from supervisor.childutils import EventListenerProtocol
+from supervisor import childutils
+
+from da_agent.files import on_this_node
+
+_STDERR = 2
 
 
 @contextmanager
 def listen(
-    stdin: TextIO, stdout: TextIO, *, wake: Callable[[str], object], stop: Callable[[], object]
+    stdin: IO[str], stdout: IO[str], wake: Callable[[str], object], stop: Callable[[], object]
 ) -> Iterator[None]:
-    """Answer supervisor's events in a thread: `wake` gets the name of each, `stop` is called when supervisor is gone.
+    """Answer supervisord in a thread: `wake` gets each event's name, `stop` is called after the last one.
 
-    stdout belongs to the protocol: whoever else writes there breaks it.
+    There are no more events when supervisord has died or has closed the pipe. Neither is called after the context.
+    Inside it `stdin` and `stdout` belong to the protocol alone: whatever else reads the one finds its end, and
+    whatever else is written to the other, by this process or by those that it starts, goes to stderr.
     """
+    ended = Event()
+    with ExitStack() as stack:
+        with on_this_node("listen to supervisord"):
+            events = _take(stack, stdin.fileno(), os.open(os.devnull, os.O_RDONLY))
+            answers = _take(stack, stdout.fileno(), os.dup(_STDERR))
+        # The thread has files of its own, and never ends while it waits for an event: so it closes nothing that
+        # the interpreter needs at its own end.
+        Thread(target=_serve, args=(events, answers, wake, stop, ended), name="listener", daemon=True).start()
+        stack.callback(ended.set)
+        yield
 
-    def follow() -> None:
-        protocol = EventListenerProtocol()
-        try:
-            while True:
-                headers, _ = protocol.wait(stdin, stdout)
-                wake(headers["eventname"])
-                protocol.ok(stdout)
-        except (KeyError, ValueError, OSError):
-            # An empty or broken line: supervisord has closed the pipe.
+
+def _take(stack: ExitStack, descriptor: int, replacement: int) -> int:
+    """A copy of `descriptor`, which stands for `replacement` until the stack is closed. Processes do not inherit it."""
+    ours, kept = os.dup(descriptor), os.dup(descriptor)
+    os.dup2(replacement, descriptor, inheritable=True)
+    os.close(replacement)
+    stack.callback(os.close, kept)
+    stack.callback(os.dup2, kept, descriptor)
+    return ours
+
+
+def _serve(events: int, answers: int, wake: Callable[[str], object], stop: Callable[[], object], ended: Event) -> None:
+    try:
+        with os.fdopen(events, encoding="utf-8", newline="\n") as source, os.fdopen(answers, "w") as sink:
+            while not ended.is_set():
+                childutils.listener.ready(sink)
+                name = _next(source)
+                if name is None:
+                    return
+                if not ended.is_set():
+                    wake(name)
+                # Always a success: an event that is sent again tells nothing new to a loop that looks for itself.
+                childutils.listener.ok(sink)
+    except BrokenPipeError:
+        return
+    finally:
+        if not ended.is_set():
             stop()
 
-    # A daemon: it waits in a read that nothing else can end, and the process must be able to.
-    threading.Thread(target=follow, name="listener", daemon=True).start()
-    yield
+
+def _next(source: IO[str]) -> str | None:
+    """The name of the next event; None when supervisord has gone, perhaps in the middle of one."""
+    header = source.readline()
+    if not header.endswith("\n"):
+        return None
+    headers = childutils.get_headers(header)
+    length = int(headers["len"])
+    return str(headers["eventname"]) if len(source.read(length)) == length else None

@@ -1,83 +1,126 @@
-"""The supervisord of a node, over XML-RPC on its unix socket."""
+"""The supervisord of a node, over XML-RPC on its Unix socket."""
 
-import xmlrpc.client
+import http.client
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from xmlrpc.client import Error, Fault, ServerProxy, Transport
 
-from supervisor.states import RUNNING_STATES, ProcessStates
-from supervisor.xmlrpc import Faults, SupervisorTransport
+from supervisor.states import ProcessStates
+from supervisor.xmlrpc import Faults
 
 from da_agent.errors import NodeBroken
 
-LOG_TAIL = 2000
-"""Bytes of a program's log that explain why it did not start."""
-
-_UNIX_PATH = 107
-"""Bytes: the kernel's limit for the name of a unix socket."""
+_TIMEOUT = 30.0
+"""Seconds without an answer after which supervisord hangs. Starting a program takes its `startsecs`, far less."""
+_PAUSE = 0.05
+_LOG = 2000
+_UNDECIDED = frozenset({ProcessStates.STARTING, ProcessStates.STOPPING, ProcessStates.BACKOFF})
 
 
 class Supervisord:
-    """Implements ports.Supervisor. Each call is a connection of its own: supervisord may be restarted in between."""
+    """The supervisord that listens on `socket`; implements `ports.Supervisor`. May be used by several threads."""
 
-    def __init__(self, path: Path) -> None:
-        """`path` is its unix socket."""
-        self._path = path
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
 
     def pid(self, program: str) -> int | None:
-        with self._calling(f"ask supervisord about {program}") as call:
-            info = call.getProcessInfo(program)
-        return int(info["pid"]) or None if info["state"] in RUNNING_STATES else None
+        with self._asking(f"look at {program}") as supervisord:
+            found: int = supervisord.getProcessInfo(program)["pid"]
+            return found or None
 
     def start(self, program: str) -> None:
-        with self._calling(f"start {program}") as call:
+        with self._asking(f"start {program}") as supervisord:
             try:
-                call.startProcess(program, True)
-            except xmlrpc.client.Fault as fault:
-                if fault.faultCode != Faults.ALREADY_STARTED:
-                    raise NodeBroken(f"cannot start {program}: {self._reason(call, program)}") from fault
+                supervisord.startProcess(program, True)
+            except Fault as fault:
+                if fault.faultCode == Faults.ALREADY_STARTED:
+                    # Supervisor says so of a program that keeps failing, too.
+                    self._wait_until_decided(supervisord, program)
+                elif fault.faultCode in (Faults.SPAWN_ERROR, Faults.ABNORMAL_TERMINATION):
+                    raise self._failure(supervisord, program) from fault
+                else:
+                    raise
 
-    def running(self) -> bool:
-        """Whether supervisord answers at all."""
-        try:
-            with self._calling("reach supervisord") as call:
-                return bool(call.getState()["statename"] == "RUNNING")
-        except NodeBroken:
-            return False
+    def _wait_until_decided(self, supervisord: Any, program: str) -> None:
+        ends = time.monotonic() + _TIMEOUT
+        while True:
+            state = _info(supervisord, program)["state"]
+            if state == ProcessStates.RUNNING:
+                return
+            if state not in _UNDECIDED or time.monotonic() >= ends:
+                raise self._failure(supervisord, program)
+            time.sleep(_PAUSE)
 
-    def send(self, kind: str, data: str) -> None:
-        """Tell every listener of REMOTE_COMMUNICATION events: it wakes up."""
-        with self._calling("send an event") as call:
-            call.sendRemoteCommEvent(kind, data)
+    def _failure(self, supervisord: Any, program: str) -> NodeBroken:
+        info = _info(supervisord, program)
+        said = info["spawnerr"] or f"it is {info['statename'].lower()}"
+        log = self._end_of_log(supervisord, program)
+        return NodeBroken(f"cannot start {program}: {said}" + (f"; its log ends with: {log}" if log else ""))
 
-    def ended(self, program: str) -> int | None:
-        """The exit code of a one-shot that has ended; None while it runs or was never started."""
-        with self._calling(f"ask supervisord about {program}") as call:
-            info = call.getProcessInfo(program)
-        return int(info["exitstatus"]) if info["state"] == ProcessStates.EXITED else None
-
-    def _reason(self, call: Any, program: str) -> str:
-        for read in (call.readProcessStderrLog, call.readProcessStdoutLog):
+    def _end_of_log(self, supervisord: Any, program: str) -> str:
+        for read in (supervisord.readProcessStderrLog, supervisord.readProcessStdoutLog):
             try:
-                tail = str(read(program, -LOG_TAIL, 0)).strip()
-            except xmlrpc.client.Fault:
+                lines = str(read(program, -_LOG, 0)).splitlines()
+            except Fault:
+                # It has no log of this kind: it writes both to one file.
                 continue
-            if tail:
-                return tail.splitlines()[-1]
-        return "it ends at once, and its log is empty"
+            if lines:
+                return " | ".join(line.strip() for line in lines[-5:] if line.strip())
+        return ""
 
     @contextmanager
-    def _calling(self, task: str) -> Iterator[Any]:
-        if len(bytes(self._path)) > _UNIX_PATH:
-            raise NodeBroken(f"cannot {task}: {self._path} is longer than a socket's name may be; use a shorter root")
-        transport = SupervisorTransport("", "", f"unix://{self._path}")
+    def _asking(self, task: str) -> Iterator[Any]:
+        """A connection of its own for each question: whoever restarts supervisord disturbs nothing but that one."""
+        transport = _UnixTransport(self._socket)
         try:
-            yield xmlrpc.client.ServerProxy("http://127.0.0.1", transport).supervisor
-        except xmlrpc.client.Fault as fault:
-            raise NodeBroken(f"cannot {task}: supervisord says {fault.faultString}") from fault
-        except (TimeoutError, OSError, HTTPException, xmlrpc.client.Error) as error:
-            raise NodeBroken(f"cannot {task}: supervisord does not answer on {self._path} ({error})") from error
+            yield ServerProxy("http://supervisord", transport).supervisor
+        except Fault as fault:
+            raise NodeBroken(f"cannot {task}: {_reason(fault)} ({self._socket})") from fault
+        except (OSError, http.client.HTTPException, Error) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise NodeBroken(f"cannot {task}: supervisord does not answer on {self._socket}: {reason}") from error
         finally:
             transport.close()
+
+
+def _info(supervisord: Any, program: str) -> dict[str, Any]:
+    return dict(supervisord.getProcessInfo(program))
+
+
+def _reason(fault: Fault) -> str:
+    if fault.faultCode == Faults.BAD_NAME:
+        return "supervisord knows no program of this name"
+    if fault.faultCode == Faults.SHUTDOWN_STATE:
+        return "supervisord is shutting down"
+    return f"supervisord says {fault.faultString}"
+
+
+class _UnixTransport(Transport):
+    """supervisor's own transport waits for ever when supervisord hangs."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002
+        return _UnixConnection(self._path)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("supervisord", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connected.settimeout(_TIMEOUT)
+        try:
+            connected.connect(str(self._path))
+        except BaseException:
+            connected.close()
+            raise
+        self.sock = connected

@@ -5,7 +5,7 @@ on the machine that resolves it (options, other files, paths) is refused.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -214,27 +214,3 @@ def distribution(filename: str) -> Distribution:
         # The archive of a branch, as people download it: docassemble-shop-main.zip.
         return Distribution(filename, None, None, Kind.SOURCE)
     return Distribution(filename, name, version, Kind.SOURCE)
-
-
-def newest(distributions: Iterable[Distribution], supported: Sequence[str] | None = None) -> tuple[Distribution, ...]:
-    """One of each name, sorted: the highest version, of that a wheel rather than a source. All without a name stay.
-
-    `supported` are the tags of the target, best first: wheels for others lose against everything that fits. None takes
-    every wheel to fit.
-    """
-    best: dict[str, Distribution] = {}
-    unnamed = set()
-    ranks = None if supported is None else {tag: rank for rank, tag in enumerate(reversed(supported), start=1)}
-
-    def merit(each: Distribution) -> tuple[bool, Version | None, int, str]:
-        fit = 0 if each.kind is Kind.SOURCE else 1
-        if ranks is not None and each.kind is Kind.WHEEL:
-            fit = max((ranks.get(tag, -1) for tag in each.tags), default=-1)
-        return fit >= 0, each.version, fit, each.filename
-
-    for each in distributions:
-        if each.name is None:
-            unnamed.add(each)
-        else:
-            best[each.name] = max(best.get(each.name, each), each, key=merit)
-    return tuple(sorted((*best.values(), *unnamed), key=lambda each: each.filename))

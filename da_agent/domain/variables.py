@@ -49,30 +49,6 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
     return node
 
 
-def read_env_list(text: str) -> dict[str, str]:
-    """The variables of a file in Docker's `--env-file` format, where every character behind the `=` counts.
-
-    A name without `=` means "as in the environment of whoever starts the container": nothing that is known here.
-    Refused with every mistake at once.
-    """
-    variables: dict[str, str] = {}
-    mistakes: list[str] = []
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
-        content = line.removesuffix("\r").lstrip()
-        name, equals, value = content.partition("=")
-        if not content or content.startswith("#"):
-            continue
-        if not name or re.search(r"\s", name):
-            mistakes.append(f"env.list line {number}: must be NAME=value, without a space before the `=`")
-        elif "\0" in content:
-            mistakes.append(f"env.list line {number}: has a zero byte, which no variable can hold")
-        elif equals:
-            variables[name] = value
-    if mistakes:
-        raise Refused(mistakes)
-    return variables
-
-
 def _path(text: str) -> Path:
     # Paths become part of the configuration of Apache and supervisor, and of the first line of scripts.
     if not text.startswith("/") or ".." in text.split("/") or re.search(r"[^\w/.@+-]", text):

@@ -31,11 +31,14 @@ def initialize() -> None:
     signal.signal(signal.SIGTERM, stop)
     machine = Machine()
     machine.prepare()
+    machine.sweep()
     try:
         problem = machine.follower.until_serving()
-    finally:
+    except Exception:
         # Whatever happened: the loop keeps trying, and tells the cluster how this node is.
         machine.supervisor.start("sync")
+        raise
+    machine.supervisor.start("sync")
     if problem is not None:
         raise NodeBroken(f"this node does not serve yet, and keeps trying: {problem}")
 

@@ -6,16 +6,15 @@ Adapters are imported where they are built: a command that needs no S3 does not 
 import grp
 import os
 import secrets
-import shutil
 import socket
 import sys
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
 from da_agent import __version__, files, ports
+from da_agent.adapters.scratches import Scratch
 from da_agent.domain import configurations, first_configurations, variables
 from da_agent.domain.locations import DirectoryLocation, Location, credentials_of, location_of_environment
 from da_agent.domain.nodes import Node
@@ -114,6 +113,9 @@ class Machine:
     def scratch(self) -> Path:
         """For unfinished things: the node's own folder, or a cache below the home of an admin."""
         if self.is_node and os.access(self.paths.agent, os.W_OK):
+            self.paths.scratch.mkdir(exist_ok=True)
+            self._used = Scratch(self.paths.scratch)
+            self._used.use()
             return self.paths.scratch
         cache = Path(self.environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "da-agent"
         if os.geteuid() == 0:
@@ -240,10 +242,8 @@ class Machine:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o755)
 
     def sweep(self) -> None:
-        """Remove what an interrupted process left unfinished; only when no other one can be at work."""
-        with self.lock.hold(timedelta()):
-            for litter in self.paths.scratch.iterdir():
-                shutil.rmtree(litter, ignore_errors=True) if litter.is_dir() else litter.unlink(missing_ok=True)
+        """Remove what processes that were killed have left; not while another one of this node is at work."""
+        Scratch(self.paths.scratch).sweep(self.paths.root, self.paths.agent, self.paths.wsgi.parent)
 
     def listen(self, stack: ExitStack, waking: Collection[str]) -> None:
         """Be an event listener of supervisor on stdin and stdout, until the stack is closed."""

@@ -1,7 +1,5 @@
 """The append-only sequence of releases."""
 
-from collections.abc import Iterator
-
 from da_agent import ports
 from da_agent.domain import keys, records
 from da_agent.domain.releases import Release
@@ -42,13 +40,6 @@ class Ledger:
         while self._exists(known + 1):
             known += 1
         return known
-
-    def newest_first(self, head: int) -> Iterator[Release]:
-        for number in range(head, 0, -1):
-            try:
-                yield self.read(number)
-            except Absent:
-                return
 
     def append(self, release: Release) -> None:
         """Afterwards the ledger has this release. Lost when another one has its number.

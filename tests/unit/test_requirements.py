@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from da_agent.domain.requirements import Distribution, Kind, add, distribution, newest, normalise, parse, remove
+from da_agent.domain.requirements import Kind, add, distribution, normalise, parse, remove
 from da_agent.errors import Refused
 
 
@@ -187,40 +187,3 @@ def test_a_wheel_says_what_it_is_for() -> None:
 def test_a_file_name_of_which_nothing_can_be_made_is_refused(filename: str) -> None:
     with pytest.raises(Refused, match=r"^packages/"):
         distribution(filename)
-
-
-def best(*filenames: str, supported: tuple[str, ...] | None = None) -> list[str]:
-    return [each.filename for each in newest(map(distribution, filenames), supported)]
-
-
-def test_the_highest_version_of_a_name_wins() -> None:
-    assert best("shop-1.9.tar.gz", "shop-1.10.tar.gz", "Shop-1.2-py3-none-any.whl", "other-1.zip") == [
-        "other-1.zip",
-        "shop-1.10.tar.gz",
-    ]
-
-
-def test_of_one_version_a_wheel_that_fits_is_preferred_and_the_best_of_those() -> None:
-    files = ("shop-1.0.zip", "shop-1.0-py3-none-any.whl", "shop-1.0-cp311-cp311-linux_x86_64.whl")
-    supported = ("cp311-cp311-linux_x86_64", "py3-none-any")
-    assert best(*files[:2]) == ["shop-1.0-py3-none-any.whl"]
-    for order in (files, files[::-1]):
-        assert best(*order, supported=supported) == ["shop-1.0-cp311-cp311-linux_x86_64.whl"]
-        assert best(*order, supported=supported[1:]) == ["shop-1.0-py3-none-any.whl"]
-        assert best(*order, supported=()) == ["shop-1.0.zip"]
-
-
-def test_a_wheel_that_does_not_fit_loses_even_with_a_higher_version() -> None:
-    wheel = "shop-2.0-cp27-cp27m-win32.whl"
-    assert best("shop-1.0.zip", wheel, supported=("py3-none-any",)) == ["shop-1.0.zip"]
-    assert best(wheel, supported=("py3-none-any",)) == [wheel]
-
-
-def test_archives_without_a_version_all_stay() -> None:
-    assert best("shop-main.zip", "other-main.zip", "shop-1.0.zip") == [
-        "other-main.zip",
-        "shop-1.0.zip",
-        "shop-main.zip",
-    ]
-    assert newest([]) == ()
-    assert Distribution("shop-main.zip", None, None, Kind.SOURCE) == distribution("shop-main.zip")

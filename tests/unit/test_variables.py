@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from da_agent.domain.nodes import Node
-from da_agent.domain.variables import parse_node, read_env_list
+from da_agent.domain.variables import parse_node
 from da_agent.errors import Refused
 
 
@@ -106,28 +106,3 @@ def test_the_two_ports_must_differ() -> None:
 def test_all_mistakes_come_at_once() -> None:
     found = mistakes({"DA_AGENT_ROOT": "x", "DA_AGENT_HTTP_PORT": "x", "DA_AGENT_APPLICATION": "x"})
     assert [mistake.split()[2] for mistake in found] == ["DA_AGENT_ROOT", "DA_AGENT_HTTP_PORT", "DA_AGENT_APPLICATION"]
-
-
-# ---- env.list -------------------------------------------------------------------------------------------------
-
-
-def test_env_list_is_read_as_docker_reads_it() -> None:
-    text = '\ufeff# comment\nA=1\n\n  C=with = signs # and no comment \nD="quotes stay"\nE=\r\nINHERITED\nA=2\nG=end'
-    assert read_env_list(text) == {
-        "A": "2",
-        "C": "with = signs # and no comment ",
-        "D": '"quotes stay"',
-        "E": "",
-        "G": "end",
-    }
-
-
-def test_wrong_lines_of_env_list_are_refused_all_at_once() -> None:
-    with pytest.raises(Refused) as refused:
-        read_env_list("A=1\nB = 2\n=3\nTWO WORDS\nC=a\0b\n")
-    assert [mistake.split(":")[0] for mistake in refused.value.mistakes] == [
-        "env.list line 2",
-        "env.list line 3",
-        "env.list line 4",
-        "env.list line 5",
-    ]

@@ -42,7 +42,9 @@ class Root:
         # What is left where a mount went away is an empty folder. Taken for a new store, it would be given a ledger.
         if known and not used:
             raise Unreachable(f"cannot use the store {self.path}: its folder {OURS} has gone; is it still mounted?")
-        self._used = self._used or used
+        if used:
+            # Never back to False: two threads may look at the same time.
+            self._used = True
 
     def place(self, key: str) -> Path:
         """Where `key` lies; Refused when it is not a name below the root."""

@@ -48,6 +48,8 @@ class Workshop:
             self._give(folder)
         self._require_entrance(own_cache)
         self._environment = {
+            # As every other program on this machine: a company's own authority is trusted where the system trusts it.
+            "UV_SYSTEM_CERTS": "1",
             **{name: value for name, value in environ.items() if indexes.PASSED_ON.fullmatch(name)},
             "HOME": str(self._home),
             "TMPDIR": str(temporary),

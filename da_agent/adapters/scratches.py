@@ -1,0 +1,52 @@
+"""The litter of processes that were killed, removed when nobody is at work."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from da_agent import files
+
+_UNFINISHED = ".*.new"
+"""What `files.replace` writes before it renames."""
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+class Scratch:
+    """The folder for everything unfinished. Whoever uses it holds a shared lock until the process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` exists."""
+        self._folder = folder
+        self._descriptor: int | None = None
+
+    def use(self) -> None:
+        """From now on nobody sweeps it. Waits for one who is just sweeping."""
+        if self._descriptor is None:
+            with files.on_this_node(f"use {self._folder}"):
+                self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def sweep(self, *beside: Path) -> bool:
+        """Empty it, and remove the unfinished files in the folders `beside`; False when somebody uses it."""
+        with files.on_this_node(f"sweep {self._folder}"), _held(self._folder) as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            for litter in self._folder.iterdir():
+                shutil.rmtree(litter, ignore_errors=True) if litter.is_dir() else litter.unlink(missing_ok=True)
+            for folder in beside:
+                for unfinished in folder.glob(_UNFINISHED):
+                    unfinished.unlink(missing_ok=True)
+            return True
