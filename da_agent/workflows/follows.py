@@ -81,7 +81,7 @@ class Follower:
             self._clock.wait(SOON if self._waiting else self._settings().poll_interval)
 
     def until_serving(self) -> str | None:
-        """Cycle while all that is missing is another node's adoption; None once this node serves, else the problem."""
+        """Cycle while somebody else adopts or converges; None once this node serves, else the problem."""
         self._inspect()
         while True:
             problem = self.cycle()
@@ -210,6 +210,7 @@ class Follower:
             with self._lock.hold(self._patience):
                 self._node.converge(self._tell_phase)
         except Busy as busy:
+            self._waiting = True
             self._progress.say(f"Waiting: {busy}")
 
     def _tell_phase(self) -> None:

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from da_agent.wiring import Machine
 
@@ -72,7 +72,8 @@ class Countdown:
         self._fatal = fatal
         self._report = report
         self._numbers = itertools.count()
-        self._lock = threading.Lock()
+        # Killing is heard here too, in the middle of counting.
+        self._lock = threading.RLock()
         self._armed = True
 
     def begin(self) -> None:
@@ -89,7 +90,7 @@ class Countdown:
         self._armed = False
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event in AUDITED or (event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING):
+        if event in AUDITED or (event == "open" and not isinstance(arguments[0], int) and arguments[2] & WRITING):
             self._count(f"{event} {_words(arguments)}")
 
     def _follow(self, place: Any, name: str, describe: Callable[..., str | None]) -> None:
@@ -125,7 +126,8 @@ class Countdown:
 
 
 def _opened(file: Any, mode: str = "r", *_: Any, **__: Any) -> str | None:
-    return f"write to {file}" if set(mode) & set("wax+") else None
+    """None for a descriptor, whose file was opened before."""
+    return f"write to {file}" if set(mode) & set("wax+") and not isinstance(file, int) else None
 
 
 def _words(arguments: Any) -> str:
@@ -138,6 +140,7 @@ def _words(arguments: Any) -> str:
 def converge(machine: Machine) -> str | None:
     """As `initialize` does: the way of a node that has just been started."""
     machine.prepare()
+    machine.sweep()
     return machine.follower.until_serving()
 
 
@@ -148,6 +151,39 @@ def adopt(machine: Machine) -> str | None:
 
 
 JOBS = {"converge": converge, "adopt": adopt}
+
+
+class Agents:
+    """Starts agents on a node, one at a time, and tells how each ended."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def run(self, job: str, before: int | None = None) -> Ended:
+        """Run `job` to its end, or until the effect with the number `before` is about to happen."""
+        assert self._process.stdin
+        assert self._process.stdout
+        wish = {"job": job, "before": before, "environment": self._environment}
+        self._process.stdin.write(json.dumps(wish) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        assert answer["said"] is not None, "the agent has failed; its traceback is above"
+        ended = Ended(**answer["said"])
+        assert answer["status"] == (0 if ended.before is None else signal.SIGKILL), ended
+        return ended
 
 
 def main() -> None:

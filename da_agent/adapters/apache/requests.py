@@ -14,6 +14,8 @@ TIMEOUT = 2.0
 PERIOD = 4.0
 """Seconds after which no further round is begun."""
 MOST_AT_ONCE = 32
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
+"""Seconds between two rounds: the questions must not keep the processes from their work."""
 
 
 def ask(address: str, port: int, at_least: int) -> tuple[Answer, ...]:
@@ -26,6 +28,7 @@ def ask(address: str, port: int, at_least: int) -> tuple[Answer, ...]:
     at_once = min(MOST_AT_ONCE, max(4, 2 * at_least))
     ends = time.monotonic() + PERIOD
     newest: dict[int, Answer] = {}
+    pause = FIRST_PAUSE
     with ThreadPoolExecutor(at_once, thread_name_prefix="ask") as pool:
         while True:
             answers = [answer for answer in pool.map(lambda _: _one(host, port), range(at_once)) if answer]
@@ -33,6 +36,8 @@ def ask(address: str, port: int, at_least: int) -> tuple[Answer, ...]:
             newest.update({answer.pid: answer for answer in answers})
             if not answers or len(newest) >= at_least or time.monotonic() > ends:
                 return tuple(newest[pid] for pid in sorted(newest))
+            time.sleep(pause)
+            pause = min(1.5 * pause, LONGEST_PAUSE)
 
 
 def _one(host: str, port: int) -> Answer | None:

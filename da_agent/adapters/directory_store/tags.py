@@ -27,6 +27,7 @@ class Tags:
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
+        self._last = 0
         self._known: dict[str, tuple[_Stamp, str]] = {}
 
     def known(self, key: str, status: os.stat_result) -> str | None:
@@ -44,9 +45,15 @@ class Tags:
         if _stamp(before) == _stamp(after):
             # A read-only file system has no clock to ask; its files are then read each time.
             with suppress(OSError):
-                if self._now() - changed_at(after) > _RACY:
+                if self._is_later_than(changed_at(after) + _RACY):
                     self._known[key] = (_stamp(after), tag)
         return tag, after
+
+    def _is_later_than(self, moment: int) -> bool:
+        """The clock costs a file: it is asked only when what it said last does not suffice."""
+        if self._last <= moment:
+            self._last = self._now()
+        return self._last > moment
 
 
 def changed_at(status: os.stat_result) -> int:
