@@ -1,6 +1,8 @@
 """The supervisord of a node, over XML-RPC on its Unix socket."""
 
 import http.client
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -85,6 +87,16 @@ class Supervisord:
             raise NodeBroken(f"cannot {task}: supervisord does not answer on {self._socket}: {reason}") from error
         finally:
             transport.close()
+
+
+def restart_parent() -> None:
+    """Tell the supervisord that started us to end everything, to read and open all its files again, and to start anew.
+
+    Not through its socket, which may have gone with the folder it lay in.
+    """
+    if os.environ.get("SUPERVISOR_ENABLED") != "1":
+        raise NodeBroken("cannot restart supervisord: it has not started this process; restart it by hand")
+    os.kill(os.getppid(), signal.SIGHUP)
 
 
 def _info(supervisord: Any, program: str) -> dict[str, Any]:

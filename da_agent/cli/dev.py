@@ -40,7 +40,8 @@ def dev(context: click.Context, nodes: int, app: str | None, root: Path | None, 
         for node in cluster.nodes:
             click.echo(f"{node.name} serves {node.http_url}")
         click.echo("Ctrl-C ends them.")
-        signal.pause()
+        cluster.join()
+        click.echo("The nodes have been stopped.")
     except KeyboardInterrupt:
         click.echo("Stopping.")
     finally:

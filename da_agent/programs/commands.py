@@ -52,7 +52,9 @@ def sync() -> None:
     with ExitStack() as stack:
         machine.listen(stack, WAKING)
         machine.watch(stack)
-        machine.follower.run()
+        machine.follower.run(machine.intact)
+        sys.stderr.write(f"The folders of this node below {machine.paths.root} have gone: everything starts anew\n")
+        machine.begin_anew()
 
 
 @click.command()

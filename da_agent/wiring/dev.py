@@ -1,15 +1,17 @@
 """A cluster on this machine, put together from the environment of whoever wants it."""
 
 import os
-import tempfile
 from pathlib import Path
 
 from da_agent.adapters.dev_clusters import DevCluster
 
 
 def default_directory() -> Path:
-    """One for each user: `dev status` and `dev stop` find it again."""
-    return Path(tempfile.gettempdir()) / f"da-agent-dev-{os.geteuid()}"
+    """One for each user, where nobody else can have put anything: `dev status` and `dev stop` find it again."""
+    if os.geteuid() == 0:
+        # The web server's processes are another user, who has no way into the home of root.
+        return Path("/var/lib/da-agent/dev")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "da-agent" / "dev"
 
 
 def create(

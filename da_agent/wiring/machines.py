@@ -241,6 +241,17 @@ class Machine:
             for folder in (self.paths.scratch, self.paths.run, self.paths.logs, self.paths.releases):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o755)
 
+    def intact(self) -> bool:
+        """Whether the folders are still there that supervisord needs to answer us."""
+        return self.paths.run.is_dir() and self.paths.logs.is_dir()
+
+    def begin_anew(self) -> None:
+        """After `intact` was false: supervisord makes its files and sockets again, and starts `initialize`."""
+        from da_agent.adapters.supervisors import restart_parent
+
+        self.prepare()
+        restart_parent()
+
     def sweep(self) -> None:
         """Remove what processes that were killed have left; not while another one of this node is at work."""
         Scratch(self.paths.scratch).sweep(self.paths.root, self.paths.agent, self.paths.wsgi.parent)

@@ -73,10 +73,10 @@ class Follower:
         self._problem: str | None = None
         self._patience = timedelta()
 
-    def run(self) -> None:
-        """Never returns; Stopped ends it."""
+    def run(self, intact: Callable[[], bool]) -> None:
+        """Cycle until `intact` says that the node's own folders have vanished; Stopped ends it, too."""
         self._inspect()
-        while True:
+        while intact():
             self.cycle()
             self._clock.wait(SOON if self._waiting else self._settings().poll_interval)
 

@@ -64,6 +64,8 @@ class DevCluster:
         record.application_path = None if application_path is None else str(application_path)
         record.seats = (record.seats + _seats(directory, len(record.seats), nodes - len(record.seats)))[:nodes]
         cluster = cls(directory, record, environment)
+        for node in cluster.nodes:
+            node.check()
         cluster._save()
         return cluster
 
@@ -80,6 +82,11 @@ class DevCluster:
         for node in self.nodes:
             node.start()
         self._save()
+
+    def join(self) -> None:
+        """Return when no node runs any more, because somebody else has stopped them."""
+        for node in self.nodes:
+            node.join()
 
     def stop(self) -> list[str]:
         """Stop every node, all at the same time; returns what had to be killed."""

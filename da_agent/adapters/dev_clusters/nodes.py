@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 import time
@@ -16,10 +17,14 @@ import psutil
 from da_agent import files
 from da_agent.adapters.dev_clusters import processes
 from da_agent.adapters.dev_clusters.processes import Known
-from da_agent.errors import NodeBroken, TimedOut
+from da_agent.domain.variables import parse_node
+from da_agent.errors import NodeBroken, Refused, TimedOut
 
 STOP_TIMEOUT = 30.0
 """Seconds: more than any stopwaitsecs of supervisord.conf."""
+
+LONGEST_SOCKET = 107
+"""Bytes: the kernel's limit for the name of a Unix socket."""
 
 HEALTH = "/.well-known/da-agent"
 
@@ -79,6 +84,14 @@ class DevNode:
     def running(self) -> bool:
         return self.seat.supervisord is not None and self.seat.supervisord.find() is not None
 
+    def check(self) -> None:
+        """Refused when its root or its variables are of no use, before anything is started."""
+        parse_node(self.environment, root=os.geteuid() == 0)
+        if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
+            raise Refused(
+                f"{self.socket} is longer than the {LONGEST_SOCKET} bytes of a socket: choose a shorter --root"
+            )
+
     def start(self) -> None:
         """Start its supervisord; it makes the node ready by itself. What an earlier life left behind is ended first."""
         if self.running:
@@ -116,6 +129,12 @@ class DevNode:
         processes.kill(orphans)
         self._reap()
         return names
+
+    def join(self) -> None:
+        """Return when its supervisord has ended."""
+        process = self.seat.supervisord.find() if self.seat.supervisord else None
+        if process is not None:
+            psutil.wait_procs([process])
 
     def kill(self) -> None:
         """As when the power is cut: everything of this node at once."""
