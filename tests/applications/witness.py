@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,8 @@ GREETING = next((line.partition(": ")[2] for line in CONFIG.splitlines() if line
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(float(environ["QUERY_STRING"]))
     try:
         given = {"module": import_module("gift").VERSION, "metadata": version("gift")}
     except (ImportError, PackageNotFoundError):

@@ -34,6 +34,22 @@ def workers(parent: int) -> frozenset[Worker]:
     return frozenset(found)
 
 
+def end_orphans(configuration: Path) -> None:
+    """Kill what an Apache with this configuration has left: when it was killed, its children hold its ports for ever.
+
+    One that supervisord has started meanwhile is left alone: it leads its own group, and an orphan's leader has ended.
+    """
+    orphans = []
+    for process in psutil.process_iter():
+        try:
+            if str(configuration) in process.cmdline() and not psutil.pid_exists(os.getpgid(process.pid)):
+                process.kill()
+                orphans.append(process)
+        except (psutil.Error, OSError):
+            continue
+    psutil.wait_procs(orphans, timeout=PATIENCE)
+
+
 def restart_gracefully(parent: int) -> None:
     """Tell Apache to read its files again and to replace its processes as they finish.
 

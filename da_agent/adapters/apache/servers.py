@@ -59,6 +59,8 @@ class Apache:
         return requests.ask(self._node.address, self._node.http_port, at_least)
 
     def start(self) -> None:
+        if self._supervisor.pid(PROGRAM) is None:
+            processes.end_orphans(self._paths.current / "apache2.conf")
         self._supervisor.start(PROGRAM)
 
     def reload(self) -> None:

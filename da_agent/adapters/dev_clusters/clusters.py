@@ -51,11 +51,6 @@ class DevCluster:
         when the cluster is running already.
         """
         directory = directory.absolute()
-        with files.on_this_node(f"make the cluster's folder {directory}"):
-            directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-            if store is None:
-                (directory / "store").mkdir(exist_ok=True, mode=0o700)
-        _check_access(directory)
         record = _load(directory) or _Record("", None, None, [])
         if any(seat.supervisord and seat.supervisord.find() for seat in record.seats):
             raise Refused(f"the cluster below {directory} is running already: da-agent dev stop --root {directory}")
@@ -66,6 +61,11 @@ class DevCluster:
         cluster = cls(directory, record, environment)
         for node in cluster.nodes:
             node.check()
+        with files.on_this_node(f"make the cluster's folder {directory}"):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+            if store is None:
+                (directory / "store").mkdir(exist_ok=True, mode=0o700)
+        _check_access(directory)
         cluster._save()
         return cluster
 

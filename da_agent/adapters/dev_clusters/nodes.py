@@ -96,7 +96,7 @@ class DevNode:
         """Start its supervisord; it makes the node ready by itself. What an earlier life left behind is ended first."""
         if self.running:
             return
-        processes.kill(processes.of_root(self.root))
+        self.kill()
         with files.on_this_node(f"start {self.name} below {self.root}"):
             for folder in (self.root / "agent" / "run", self.root / "agent" / "log"):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o755)
