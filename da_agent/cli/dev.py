@@ -32,7 +32,8 @@ def dev(context: click.Context, nodes: int, app: str | None, root: Path | None, 
     from da_agent.wiring import dev as wiring
 
     cluster = wiring.create(root, nodes=nodes, store=store, application=app, application_path=Path.cwd())
-    signal.signal(signal.SIGTERM, _stop)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _stop)
     try:
         cluster.start()
         click.echo(f"{nodes} nodes are starting below {cluster.directory}; the store is {cluster.store}")

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from da_agent.adapters.dev_clusters import DevCluster
+from da_agent.domain.locations import location_of_environment
 
 
 def default_directory() -> Path:
@@ -17,6 +18,9 @@ def default_directory() -> Path:
 def create(
     directory: Path | None, *, nodes: int, store: str | None, application: str | None, application_path: Path
 ) -> DevCluster:
+    if store:
+        # Refused before anything is started.
+        location_of_environment({"DA_AGENT_STORE": store})
     return DevCluster.create(
         directory or default_directory(),
         nodes=nodes,
