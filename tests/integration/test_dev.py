@@ -187,7 +187,7 @@ def test_what_is_of_no_use_is_refused_in_one_sentence_and_leaves_nothing(termina
     assert "there is no cluster below" in refusal(terminal.ask("status"))
     assert "there is no cluster below" in refusal(terminal.ask("stop"))
     assert "MODULE:CALLABLE" in refusal(terminal.ask("--app", "nonsense"))
-    assert "DA_AGENT_STORE" in refusal(terminal.ask("--store", "ftp://nowhere"))
+    assert "must begin with file:/// or s3://" in refusal(terminal.ask("--store", "ftp://nowhere"))
 
 
 def test_a_damaged_record_is_named(terminal: Terminal) -> None:
