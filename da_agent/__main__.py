@@ -20,7 +20,17 @@ def command() -> None:
     """
 
 
-for _each in (inbox.push, inbox.remove, inbox.adopt, looks.status, looks.history, passports.passport, dev.dev):
+for _each in (
+    inbox.push,
+    inbox.remove,
+    inbox.adopt,
+    looks.status,
+    looks.history,
+    looks.show,
+    looks.diff,
+    passports.passport,
+    dev.dev,
+):
     command.add_command(_each)
 for _each in commands.COMMANDS:
     command.add_command(_each)

@@ -1,4 +1,4 @@
-"""What only looks: status and history."""
+"""What only looks: status, history, show and diff."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Sighting
 from da_agent.wiring import Machine
-from da_agent.workflows import statuses
+from da_agent.workflows import statuses, views
 from da_agent.workflows.statuses import Here, Status, There
 
 
@@ -41,6 +41,50 @@ def history(store: str | None, limit: int, *, as_json: bool) -> None:
         click.echo(f"{release.number:>6}  {_time(release.published_at)}  {_contents(release)}  {release.reason}")
     if not releases:
         click.echo("There is no release yet.")
+
+
+@click.command()
+@click.argument("number", type=click.IntRange(1), required=False)
+@options.as_json
+@options.store
+def show(store: str | None, number: int | None, *, as_json: bool) -> None:
+    """What release NUMBER holds, or the newest: configuration with secrets masked, certificates, packages."""
+    found = views.show(Machine(store=store).store, number)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return
+    click.echo(f"Release {found.number}, published {_time(found.published_at)} by {found.publisher} ({found.reason})")
+    for title, values in (
+        ("Configuration", found.settings),
+        ("Certificates", found.certificates),
+        ("Packages", found.packages),
+    ):
+        click.echo(f"{title}:" if values else f"{title}: none")
+        for name, value in values.items():
+            click.echo(f"  {name}: {value}")
+
+
+@click.command()
+@click.argument("before", type=click.IntRange(1))
+@click.argument("after", type=click.IntRange(1), required=False)
+@options.as_json
+@options.store
+def diff(store: str | None, before: int, after: int | None, *, as_json: bool) -> None:
+    """What changed from release BEFORE to release AFTER, or to the newest. Secrets are masked."""
+    found = views.diff(Machine(store=store).store, before, after)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return
+    changes = (
+        ("Configuration", found.configuration),
+        ("Certificates", found.certificates),
+        ("Packages", found.packages),
+    )
+    click.echo(f"From release {found.before} to release {found.after}:")
+    for title, each in changes:
+        click.echo(f"{title}:" if each else f"{title}: the same")
+        for change in each:
+            click.echo(f"  {change}")
 
 
 def _here(machine: Machine) -> Here | None:

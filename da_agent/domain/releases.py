@@ -25,6 +25,7 @@ class Wheel:
 
     `source` is the sha256 of the sdist or zip, of the inbox or of an index, that the wheel was built from; None for
     one that was a wheel already: it lets the next adoption use the same wheel instead of building again.
+    `original` is the sha256 of the wheel as its index or the inbox has it: `blob` has the bytecode in it, too.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Wheel:
     filename: str
     blob: Blob
     source: str | None = None
+    original: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """The sha256 by which others know it."""
+        return self.original or self.blob.sha256
 
     def __post_init__(self) -> None:
         if "/" in self.filename or not self.filename.endswith(".whl"):

@@ -88,7 +88,7 @@ LOWEST = server(LOWER)
             "x.key": LOWEST.key,
         },
     ],
-    ids=str,
+    ids=lambda files: ",".join(sorted(files)),
 )
 def test_what_can_be_served_or_needs_no_key_is_accepted(files: dict[str, bytes]) -> None:
     judge(files)

@@ -1,7 +1,7 @@
 """One resolution, from its sources to its wheels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -9,6 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from da_agent import ports
 from da_agent.adapters.packaging import locks, wheels
 from da_agent.adapters.packaging.builds import Local, Locals
+from da_agent.adapters.packaging.bytecodes import Bytecodes
 from da_agent.adapters.packaging.locks import Artifact, Pick
 from da_agent.adapters.packaging.tools import Tools
 from da_agent.adapters.packaging.wheels import Fits
@@ -42,6 +43,7 @@ class Resolution:
     ) -> None:
         self._workshop = workshop
         self._tools = tools
+        self._bytecodes = Bytecodes(workshop, tools, progress)
         self._locals = locals_
         self._fits = fits
         self._previous = [wheel for wheel in previous if fits.rank(wheel.filename) is not None]
@@ -64,7 +66,12 @@ class Resolution:
                 wanted.append(self._choose(pick))
         if wanted:
             found |= self._fetch(wanted)
-        return tuple(found[name] for name in sorted(found))
+        return self._compiled(tuple(found[name] for name in sorted(found)))
+
+    def _compiled(self, found: Sequence[Locked]) -> tuple[Locked, ...]:
+        """What the cluster does not have yet, with its bytecode; the bytes that it came with are remembered."""
+        made = self._bytecodes.add([each.path for each in found if each.path is not None])
+        return tuple(each if each.path is None else _repacked(each.wheel, made[each.path.name]) for each in found)
 
     def _lock(self, requirements: Sequence[str], local: Mapping[str, Local]) -> tuple[Pick, ...]:
         """What uv makes of it. By its URL a local distribution cannot be replaced by one of an index."""
@@ -82,15 +89,15 @@ class Resolution:
             return Locked(local.before, None)
         title, path = local.title, local.lent
         wheel = Wheel(title.name, str(title.version), path.name, wheels.blob(path), local.source)
-        known = any(wheel.blob == each.blob for each in self._previous)
-        return Locked(wheel, None if known else path)
+        known = next((each for each in self._previous if wheel.blob.sha256 == each.origin), None)
+        return Locked(wheel, path) if known is None else Locked(known, None)
 
     def _reused(self, pick: Pick) -> Wheel | None:
         """The previous release's wheel, when the lock still allows it or the sdist that it was built from."""
         hashes = {artifact.sha256 for artifact in pick.wheels}
         for wheel in self._previous:
             if wheel.name == pick.name:
-                if wheel.blob.sha256 in hashes:
+                if wheel.origin in hashes:
                     return wheel
                 if pick.sdist is not None and wheel.source == pick.sdist.sha256 and self._best(pick) is None:
                     return wheel
@@ -129,6 +136,10 @@ class Resolution:
             raise Refused(f"cannot install {wanted.name}: {path.name} was changed while it was fetched")
         title = wheels.title(path.name)
         return Locked(Wheel(title.name, str(title.version), path.name, blob, wanted.source), path)
+
+
+def _repacked(wheel: Wheel, path: Path) -> Locked:
+    return Locked(replace(wheel, blob=wheels.blob(path), original=wheel.blob.sha256), path)
 
 
 def check_requirements(lines: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import uv
@@ -100,6 +100,11 @@ class Tools:
         command = ["wheel", "--no-deps", "--require-hashes", "--use-pep517", "--progress-bar", "off", "--no-input"]
         arguments = [*pip_program(self._python), *command, "--wheel-dir", into, "--requirement", links]
         self._run(arguments, "fetch the packages", count)
+
+    def compile(self, writer: Path, wheels: Sequence[Path], into: Path, tick: Callable[[int], None]) -> None:
+        """Put the bytecode of their modules into copies of `wheels` in `into`."""
+        # Its lines are the names of finished wheels.
+        self._run([self._python, "-I", writer, into, *wheels], "compile the packages", lambda _: tick(1))
 
     def _run(self, command: list[str | Path], task: str, watch: Callable[[str], object] = processes.ignore) -> None:
         self._require(self._workshop.run(command, self._variables, self._patience, watch), task)

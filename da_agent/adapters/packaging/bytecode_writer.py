@@ -1,0 +1,92 @@
+"""Puts the bytecode of its modules into each wheel: `bytecode_writer.py FOLDER WHEEL…`, run by the wheels' own Python.
+
+Nothing of the wheels is run, and nothing but Python's own library is needed. Prints the name of each finished wheel.
+
+The bytecode is of the kind that is never compared with its source again (PEP 552): it travels in the same file, and
+the file's hash vouches for both. Which file it was compiled from is set right by Python when it is imported.
+"""
+
+import base64
+import csv
+import hashlib
+import importlib.util
+import io
+import marshal
+import multiprocessing
+import re
+import shutil
+import sys
+import warnings
+import zipfile
+from functools import partial
+from pathlib import Path
+
+UNCHECKED_HASH = (1).to_bytes(4, "little")
+RECORD = re.compile(r"[^/]+\.dist-info/RECORD")
+# Modules lie at the top, or in the two folders of `.data` that are installed beside them.
+ELSEWHERE = re.compile(r"[^/]+\.(dist-info/|data/(?!purelib/|platlib/))")
+
+
+def bytecode(name: str, source: bytes) -> bytes | None:
+    """None for what this Python cannot compile, such as a template, or a module for another Python."""
+    try:
+        code = compile(source, name, "exec", dont_inherit=True)
+        return importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source) + marshal.dumps(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+        return None
+
+
+def write(folder: Path, wheel: Path) -> str:
+    """The same wheel in `folder`, with bytecode."""
+    added: list[list[str]] = []
+    with zipfile.ZipFile(wheel) as given, zipfile.ZipFile(folder / wheel.name, "w", zipfile.ZIP_DEFLATED) as made:
+        names = set(given.namelist())
+        record = next((info for info in given.infolist() if RECORD.fullmatch(info.filename)), None)
+        for info in given.infolist():
+            if info is record:
+                continue
+            copy_member(given, info, made)
+            target = importlib.util.cache_from_source(info.filename) if info.filename.endswith(".py") else ""
+            if target and target not in names and not ELSEWHERE.match(info.filename):
+                data = bytecode(info.filename, given.read(info))
+                if data is not None:
+                    made.writestr(described(info, target), data)
+                    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+                    added.append([target, f"sha256={digest}", str(len(data))])
+        if record is not None:
+            rows = [*csv.reader(io.StringIO(given.read(record).decode())), *added]
+            text = io.StringIO(newline="")
+            csv.writer(text, lineterminator="\n").writerows(rows)
+            made.writestr(described(record, record.filename), text.getvalue())
+    return wheel.name
+
+
+def copy_member(given: zipfile.ZipFile, info: zipfile.ZipInfo, made: zipfile.ZipFile) -> None:
+    copy = described(info, info.filename)
+    copy.file_size = info.file_size
+    with given.open(info) as source, made.open(copy, "w") as sink:
+        shutil.copyfileobj(source, sink, 1 << 20)
+
+
+def described(info: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:
+    """A member called `name`, as old and as executable as `info`."""
+    made = zipfile.ZipInfo(name, info.date_time)
+    made.compress_type = zipfile.ZIP_DEFLATED
+    made.external_attr = info.external_attr
+    return made
+
+
+def main() -> None:
+    """Several processes: compiling is most of the work."""
+    warnings.simplefilter("ignore")
+    folder, *wheels = map(Path, sys.argv[1:])
+    # The largest first, or the last one would be waited for alone.
+    wheels.sort(key=lambda wheel: wheel.stat().st_size, reverse=True)
+    with multiprocessing.get_context("fork").Pool() as pool:
+        for name in pool.imap_unordered(partial(write, folder), wheels):
+            sys.stdout.write(f"{name}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
