@@ -5,7 +5,7 @@ import sys
 import click
 
 from da_agent import __version__
-from da_agent.cli import dev, inbox, looks, passports
+from da_agent.cli import dev, garbage, inbox, looks, passports
 from da_agent.errors import AgentError, Stopped
 from da_agent.programs import commands
 
@@ -30,6 +30,7 @@ for _each in (
     looks.diff,
     passports.passport,
     dev.dev,
+    garbage.gc,
 ):
     command.add_command(_each)
 for _each in commands.COMMANDS:

@@ -130,8 +130,11 @@ class Blobs(Protocol):
         Raises Tampered when the bytes are not the blob's, NodeBroken when the disk is full, and whatever `fill` raises.
         """
 
-    def sweep(self, keep: frozenset[Blob]) -> None:
-        """Remove every other blob and every unfinished one."""
+    def needless(self, keep: frozenset[Blob], before: datetime) -> tuple[str, ...]:
+        """The hashes of every other blob that was received before that moment."""
+
+    def remove(self, sha256: str) -> None:
+        """Afterwards there is no such blob; there need not have been one."""
 
 
 class Progress(Protocol):

@@ -14,7 +14,7 @@ from da_agent.domain.packages import Locked, Sources
 from da_agent.domain.proofs import Answer, Worker
 from da_agent.domain.releases import Contents, Release, Target, Wheel
 from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, Lost, ReleaseBroken, Tampered
+from da_agent.errors import Absent, Lost, NodeBroken, ReleaseBroken, Tampered
 
 TARGET = Target("3.11", "linux_x86_64")
 
@@ -93,6 +93,7 @@ class FakeWeb:
     unfit: set[int] = field(default_factory=set)
     workers_: dict[int, int | None] = field(default_factory=dict)
     next_pid: int = 100
+    stuck: bool = False
     reloads: int = 0
 
     def prepare(self) -> None:
@@ -127,11 +128,15 @@ class FakeWeb:
 
     def reload(self) -> None:
         self.power.effect("reload")
+        if self.stuck:
+            raise NodeBroken("the web server cannot be reached")
         self.reloads += 1
         self._fresh()
 
     def restart(self) -> None:
         self.power.effect("restart")
+        if self.stuck:
+            raise NodeBroken("the web server cannot be reached")
         self._fresh()
 
     def needs_restart(self, before: int | None, after: int) -> bool:

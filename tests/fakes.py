@@ -118,8 +118,12 @@ class MemoryBlobs:
             raise Tampered(f"what was received is not blob {blob.sha256}")
         self.bodies[blob] = bytes(body)
 
-    def sweep(self, keep: frozenset[Blob]) -> None:
-        self.bodies = {blob: body for blob, body in self.bodies.items() if blob in keep}
+    def needless(self, keep: frozenset[Blob], before: datetime) -> tuple[str, ...]:
+        """All are old here."""
+        return tuple(sorted(blob.sha256 for blob in self.bodies if blob not in keep))
+
+    def remove(self, sha256: str) -> None:
+        self.bodies = {blob: body for blob, body in self.bodies.items() if blob.sha256 != sha256}
 
 
 class MemoryTransfers:

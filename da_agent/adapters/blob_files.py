@@ -6,6 +6,7 @@ import secrets
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from da_agent import files
@@ -55,14 +56,15 @@ class BlobFiles:
         unfinished.rename(path)
         files.sync_directory(path.parent)
 
-    def sweep(self, keep: frozenset[Blob]) -> None:
+    def needless(self, keep: frozenset[Blob], before: datetime) -> tuple[str, ...]:
         wanted = {self.path(blob) for blob in keep}
-        with files.on_this_node(f"tidy up {self._paths.blobs}"):
-            for path in self._paths.blobs.glob("*/*"):
-                if path not in wanted:
-                    path.unlink(missing_ok=True)
-            for path in self._paths.scratch.glob(f"{_UNFINISHED}*"):
-                path.unlink(missing_ok=True)
+        with files.on_this_node(f"look through {self._paths.blobs}"):
+            found = [path for path in self._paths.blobs.glob("*/*") if path not in wanted]
+            return tuple(sorted(path.name for path in found if path.stat().st_mtime < before.timestamp()))
+
+    def remove(self, sha256: str) -> None:
+        with files.on_this_node(f"remove blob {sha256}"):
+            self.path(Blob(sha256, 0)).unlink(missing_ok=True)
 
 
 class _Reception:

@@ -110,7 +110,8 @@ class ReleaseFolders:
         for folder in self._folders():
             number = int(folder.name)
             if number != current and number not in keep and folder.name not in used:
-                self._discard(folder)
+                with files.on_this_node(f"remove {folder}"):
+                    self._discard(folder)
 
     def _fill(self, release: Release, settings: Settings, staged: Staged) -> None:
         contents = release.contents

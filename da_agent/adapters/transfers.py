@@ -3,15 +3,19 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from da_agent.domain import keys
 from da_agent.domain.blobs import Blob
-from da_agent.errors import Absent, Doubtful, Lost, ReleaseBroken, Unreachable
+from da_agent.errors import Absent, Doubtful, Lost, ReleaseBroken, Tampered, Unreachable
 from da_agent.ports import Always, Blobs, IfAbsent, Progress, Store
 
 T = TypeVar("T")
+
+FRESH = timedelta(hours=12)
+"""A blob that was written since then outlives every collection until the release that names it is in the ledger."""
 
 _TRIES = 3
 _PAUSE = 0.2
@@ -32,7 +36,9 @@ class ParallelTransfers:
         self._run("downloading", missing, self._fetch)
 
     def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:
-        self._run("uploading", bodies, lambda blob, course: self._upload(blob, bodies[blob], course))
+        if bodies:
+            since = self._store.clock() - FRESH
+            self._run("uploading", bodies, lambda blob, course: self._upload(blob, bodies[blob], since, course))
 
     def _run(self, title: str, blobs: Iterable[Blob], act: Callable[[Blob, "_Course"], None]) -> None:
         # The biggest first: one that is begun last would keep everybody waiting, with the other workers idle.
@@ -70,24 +76,26 @@ class ParallelTransfers:
         except Absent as error:
             raise ReleaseBroken(f"cannot fetch {key}: there is no such blob in {self._store.name}") from error
 
-    def _upload(self, blob: Blob, body: bytes | Path, course: "_Course") -> None:
-        if not course.persist(lambda: self._is_whole(blob)):
-            course.persist(lambda: self._send(blob, body))
+    def _upload(self, blob: Blob, body: bytes | Path, since: datetime, course: "_Course") -> None:
+        if not course.persist(lambda: self._is_whole(blob, since)):
+            course.persist(lambda: self._send(blob, body, since))
         course.measure().add(blob.size)
 
-    def _send(self, blob: Blob, body: bytes | Path) -> None:
+    def _send(self, blob: Blob, body: bytes | Path, since: datetime) -> None:
         key = keys.blob_key(blob)
         try:
             self._store.write(key, body, IfAbsent())
         except (Lost, Doubtful):
-            # Writing is atomic: an object of the right size is whole. One that somebody damaged, or that may never
-            # have come, is written again; whoever writes a blob at the same time writes the same bytes.
-            if not self._is_whole(blob):
+            # One that somebody damaged, that may never have come, or that is old, is written again; whoever writes a
+            # blob at the same time writes the same bytes.
+            if not self._is_whole(blob, since):
                 self._store.write(key, body, Always())
 
-    def _is_whole(self, blob: Blob) -> bool:
+    def _is_whole(self, blob: Blob, since: datetime) -> bool:
+        """Writing is atomic: an object of the right size is whole. An old one may be just about to be collected."""
         key = keys.blob_key(blob)
-        return any(entry.key == key and entry.size == blob.size for entry in self._store.scan(key))
+        found = (entry for entry in self._store.scan(key) if entry.key == key)
+        return any(entry.size == blob.size and entry.modified_at >= since for entry in found)
 
 
 class _Cut(Exception):
@@ -122,12 +130,12 @@ class _Course:
         self._ended.set()
 
     def persist(self, act: Callable[[], T]) -> T:
-        """Try again after a pause where the store cannot be reached."""
+        """Try again after a pause where the store cannot be reached, or has sent wrong bytes."""
         pause = _PAUSE
         for _ in range(_TRIES - 1):
             try:
                 return act()
-            except Unreachable:
+            except (Unreachable, Tampered):
                 self._ended.wait(pause)
                 self.check()
                 pause *= 2

@@ -27,7 +27,7 @@ def push() -> None:
 @options.store
 def config(file: Path, store: str | None, *, wait: bool, timeout: int) -> None:
     """Make FILE the configuration of every node."""
-    data = file.read_bytes()
+    data = _read(file)
     _push(Machine(store=store), lambda _: pushes.config(data), f"configuration from {file.name}", wait, timeout)
 
 
@@ -38,7 +38,7 @@ def config(file: Path, store: str | None, *, wait: bool, timeout: int) -> None:
 def certs(directory: Path, store: str | None, *, wait: bool, timeout: int) -> None:
     """Install the certificates and keys of DIRECTORY on every node; other names stay as they are."""
     found = {
-        path.relative_to(directory).as_posix(): path.read_bytes()
+        path.relative_to(directory).as_posix(): _read(path)
         for path in sorted(directory.rglob("*"))
         if path.is_file() and not path.name.startswith(".")
     }
@@ -129,3 +129,10 @@ def _requirements(machine: Machine) -> bytes:
         return machine.store.read(keys.REQUIREMENTS).data
     except Absent:
         return b""
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Refused(f"cannot read {path}: {error.strerror}") from error

@@ -142,7 +142,8 @@ def _node(seen: Sighting, now: datetime) -> str:
 
 def _contents(release: Release) -> str:
     contents = release.contents
-    return f"{len(contents.wheels)} packages, {len(contents.certificates)} certificate files"
+    packages = "1 package" if len(contents.wheels) == 1 else f"{len(contents.wheels)} packages"
+    return f"{packages}, {len(contents.certificates)} certificate files"
 
 
 def _time(moment: datetime) -> str:

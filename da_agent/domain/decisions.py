@@ -8,7 +8,7 @@ revert. The trial is in the journal before the switch; whoever finds a trial tha
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from da_agent.domain.journals import Journal
 from da_agent.domain.proofs import Proof, Worker
@@ -38,6 +38,10 @@ class Observation:
     workers: frozenset[Worker] = frozenset()
     proven: frozenset[Worker] = frozenset()
     proof: Proof | None = None
+
+
+TRY_AGAIN = timedelta(seconds=60)
+"""After this a node that has never served anything takes up again what it gave up: its database may have come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +99,25 @@ class Recover:
     """A trial was cut off by the death of the agent: back to the release before."""
 
 
-Action = Rest | Stage | Rehearse | Switch | Start | Prove | Settle | Revert | Recover
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """What the switch points to is served by every process, although its trial went wrong: it is the live one."""
+
+    release: int
+
+
+Action = Rest | Stage | Rehearse | Switch | Start | Prove | Settle | Revert | Recover | Accept
 
 
 def wanted(seen: Observation) -> int | None:
     """The newest release that has not failed here; without an answer from the store, the one that is there."""
-    fitting = (number for number in seen.offered if seen.journal.failure(number) is None)
+    fitting = (number for number in seen.offered if not _given_up(seen, number))
     return next(fitting, seen.current if seen.current is not None else seen.journal.live)
+
+
+def _given_up(seen: Observation, number: int) -> bool:
+    failure = seen.journal.failure(number)
+    return failure is not None and (seen.journal.live is not None or seen.now - failure.at < TRY_AGAIN)
 
 
 def decide(seen: Observation) -> Action:
@@ -112,8 +128,9 @@ def decide(seen: Observation) -> Action:
         return Rest()
     if target not in seen.staged:
         # Without an offer there is nothing to stage it from: a damaged release is better served than none.
-        return Stage(target) if target in seen.offered else _keep_serving(seen)
-    if seen.current == target and (seen.journal.live == target or seen.journal.failure(target) is not None):
+        able = target in seen.offered and not _given_up(seen, target)
+        return Stage(target) if able else _keep_serving(seen)
+    if seen.current == target and (seen.journal.live == target or _given_up(seen, target)):
         return _keep_serving(seen)
     if target not in seen.rehearsed:
         return Rehearse(target)
@@ -140,4 +157,6 @@ def _keep_serving(seen: Observation) -> Action:
         return Rest()
     if not seen.running:
         return Start()
-    return Rest() if seen.workers and seen.workers <= seen.proven else Prove(seen.current)
+    if not seen.workers or not seen.workers <= seen.proven:
+        return Prove(seen.current)
+    return Rest() if seen.journal.live == seen.current else Accept(seen.current)

@@ -54,6 +54,10 @@ class Journal:
         assert self.trial is not None
         return replace(self, live=self.trial.release, trial=None, interrupted=None)
 
+    def accept(self, release: int) -> "Journal":
+        """It serves, whatever its trial was like."""
+        return replace(self, live=release, failed=tuple(each for each in self.failed if each.release != release))
+
     def revert(self) -> "Journal":
         """The trial ended: the release before it is served again."""
         return replace(self, trial=None)

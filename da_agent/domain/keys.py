@@ -8,6 +8,7 @@ PACKAGES = "packages/"
 REQUIREMENTS = "packages/requirements.txt"
 OURS = ".agent/"
 RELEASES = ".agent/releases/"
+BLOBS = ".agent/blobs/sha256/"
 NODES = ".agent/nodes/"
 VERDICT = ".agent/inbox.json"
 ADOPTING = ".agent/adopting.json"
@@ -29,4 +30,4 @@ def node_key(node: str) -> str:
 
 
 def blob_key(blob: Blob) -> str:
-    return f".agent/blobs/sha256/{blob.sha256[:2]}/{blob.sha256}"
+    return f"{BLOBS}{blob.sha256[:2]}/{blob.sha256}"

@@ -30,9 +30,9 @@ def initialize() -> None:
     """Make this node ready, from an empty container to a serving node, then start the others."""
     signal.signal(signal.SIGTERM, stop)
     machine = Machine()
-    machine.prepare()
-    machine.sweep()
     try:
+        machine.prepare()
+        machine.sweep()
         problem = machine.follower.until_serving()
     except Exception:
         # Whatever happened: the loop keeps trying, and tells the cluster how this node is.
@@ -83,6 +83,11 @@ def install_certs() -> None:
         if number is None:
             raise NodeBroken(f"no release is installed below {machine.paths.root}: nothing to take certificates from")
         machine.installation.switch(number)
+        if not machine.paths.served_certificates.is_symlink():
+            raise NodeBroken(
+                f"cannot install the certificates: {machine.paths.served_certificates} is a folder of its own; move it"
+                " away, and a link that follows the releases takes its place"
+            )
         if machine.web.running():
             machine.web.restart()
     sys.stderr.write(f"The certificates of release {number} are in {machine.paths.served_certificates}\n")

@@ -10,20 +10,21 @@ import socket
 import sys
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
 from da_agent import __version__, files, ports
 from da_agent.adapters.scratches import Scratch
-from da_agent.domain import configurations, first_configurations, variables
+from da_agent.domain import configurations, first_configurations, garbage, variables
 from da_agent.domain.locations import DirectoryLocation, Location, credentials_of, location_of_environment
 from da_agent.domain.nodes import Node
 from da_agent.domain.paths import Paths, Staged
-from da_agent.domain.releases import Release
+from da_agent.domain.releases import Release, Target
 from da_agent.domain.reports import Phase, Report
 from da_agent.domain.settings import Settings
-from da_agent.errors import AgentError, Refused
-from da_agent.workflows import converges
+from da_agent.errors import AgentError, NotHere, Refused
+from da_agent.workflows import converges, reports
 from da_agent.workflows.adoptions import Adoption
 from da_agent.workflows.drafts import Drafts
 from da_agent.workflows.follows import Follower
@@ -113,7 +114,8 @@ class Machine:
     def scratch(self) -> Path:
         """For unfinished things: the node's own folder, or a cache below the home of an admin."""
         if self.is_node and os.access(self.paths.agent, os.W_OK):
-            self.paths.scratch.mkdir(exist_ok=True)
+            with files.on_this_node(f"make {self.paths.scratch}"):
+                self.paths.scratch.mkdir(exist_ok=True)
             self._used = Scratch(self.paths.scratch)
             self._used.use()
             return self.paths.scratch
@@ -121,7 +123,8 @@ class Machine:
         if os.geteuid() == 0:
             # Packages are built by another user, who has no way into the home of root.
             cache = Path("/var/cache/da-agent")
-        cache.mkdir(parents=True, exist_ok=True, mode=0o755)
+        with files.on_this_node(f"make {cache}"):
+            cache.mkdir(parents=True, exist_ok=True, mode=0o755)
         return cache
 
     # ---- pieces
@@ -173,7 +176,16 @@ class Machine:
             progress=self.progress,
             now=self.store.clock,
             trusted=trusted_subjects,
+            admit=self._admit_target,
         )
+
+    def _admit_target(self, target: Target) -> None:
+        """What a node resolves fits itself; another machine must be like one of the nodes."""
+        nodes = {each.report.python for each in reports.sightings(self.store)}
+        if not self.is_node and nodes and str(target) not in nodes:
+            raise NotHere(
+                f"cannot resolve packages here: it is {target} here, and the nodes have {', '.join(sorted(nodes))}"
+            )
 
     @cached_property
     def adoption(self) -> Adoption:
@@ -187,7 +199,9 @@ class Machine:
 
     @cached_property
     def pushes(self) -> Pushes:
-        return Pushes(self.store, self.drafts, self.adoption, self.leases)
+        # Not the node's own lease: its loop waits for a push on the same machine, too.
+        leases = Leases(self.store, holder=f"{self.name}, pushing", nonce=secrets.token_hex(16))
+        return Pushes(self.store, self.drafts, self.adoption, leases)
 
     @cached_property
     def supervisor(self) -> ports.Supervisor:
@@ -242,8 +256,8 @@ class Machine:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o755)
 
     def intact(self) -> bool:
-        """Whether the folders are still there that supervisord needs to answer us."""
-        return self.paths.run.is_dir() and self.paths.logs.is_dir()
+        """Whether the files are still there that supervisord needs to answer us; the agent itself never makes them."""
+        return (self.paths.run / "supervisor.sock").exists() and self.paths.logs.is_dir()
 
     def begin_anew(self) -> None:
         """After `intact` was false: supervisord makes its files and sockets again, and starts `initialize`."""
@@ -255,6 +269,16 @@ class Machine:
     def sweep(self) -> None:
         """Remove what processes that were killed have left; not while another one of this node is at work."""
         Scratch(self.paths.scratch).sweep(self.paths.root, self.paths.agent, self.paths.wsgi.parent)
+
+    def sweep_blobs(self, *, dry_run: bool) -> int:
+        """Remove this node's blobs that no release on its disk has; how many there are."""
+        with self.lock.hold(timedelta()):
+            staged = [self.installation.load(number) for number in self.installation.staged()]
+            keep = frozenset(blob for release in staged for blob in release.contents.blobs())
+            needless = self.blobs.needless(keep, self.clock.now() - garbage.AGE)
+            for sha256 in () if dry_run else needless:
+                self.blobs.remove(sha256)
+        return len(needless)
 
     def listen(self, stack: ExitStack, waking: Collection[str]) -> None:
         """Be an event listener of supervisor on stdin and stdout, until the stack is closed."""

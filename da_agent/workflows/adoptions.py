@@ -10,7 +10,10 @@ from da_agent.domain.releases import Contents, Release
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, Lost, Refused, Tampered, TimedOut
 from da_agent.workflows.drafts import Draft, Drafts, Prepared
-from da_agent.workflows.ledgers import Ledger
+from da_agent.workflows.ledgers import Ledger, Top
+
+LONGEST_WAIT = timedelta(seconds=60)
+"""How long an inbox that does not become quiet keeps a node from everything else."""
 
 ATTEMPTS = 20
 """How often an inbox that keeps changing is read again before a person is told."""
@@ -68,16 +71,14 @@ class Adoption:
         nothing behind: another node, or a later time, may succeed.
         """
         for _ in range(ATTEMPTS):
-            head = self._head()
-            inbox = self._quiet(head, own)
+            top = self._ledger.top()
+            inbox = self._quiet(top, own)
             verdict = self._inboxes.verdict()
             if verdict is not None and verdict.fingerprint == inbox.fingerprint:
                 return verdict
             try:
-                with self._drafts.prepare(
-                    Draft(inbox, {}, verdict.known if verdict else {}), contents_of(head)
-                ) as made:
-                    return self._publish(inbox, made, head, reason)
+                with self._drafts.prepare(Draft(inbox, {}, verdict.known if verdict else {}), top.contents) as made:
+                    return self._publish(inbox, made, top, reason)
             except Lost:
                 continue
             except Refused as refused:
@@ -95,19 +96,19 @@ class Adoption:
         if {entry.key: entry.tag for entry in inbox.entries} != {key: tag for key, tag in expected.items() if tag}:
             return None
         try:
-            return self._publish(inbox, prepared, self._head(), reason)
+            return self._publish(inbox, prepared, self._ledger.top(), reason)
         except Lost:
             return None
 
-    def _publish(self, inbox: Inbox, prepared: Prepared, head: Release | None, reason: str) -> Verdict:
+    def _publish(self, inbox: Inbox, prepared: Prepared, top: Top, reason: str) -> Verdict:
         if self._inboxes.list().fingerprint != inbox.fingerprint:
             raise Lost("the inbox changed while it was read")
         seen = tuple(Seen(entry.key, entry.tag, prepared.blobs[entry.key]) for entry in inbox.entries)
-        if head is not None and head.contents == prepared.contents:
-            return self._remember(inbox, head.number, (), seen)
+        if top.release is not None and (top.release.number, top.contents) == (top.number, prepared.contents):
+            return self._remember(inbox, top.number, (), seen)
         # Blobs first: a release never names bytes that the store does not have.
         self._transfers.upload(prepared.bodies)
-        number = head.number + 1 if head is not None else 1
+        number = top.number + 1
         self._ledger.append(Release(number, self._nonce(), self._store.clock(), self._who, reason, prepared.contents))
         return self._remember(inbox, number, (), seen)
 
@@ -118,14 +119,11 @@ class Adoption:
         self._store.write(keys.VERDICT, records.encode(verdict), ports.Always())
         return verdict
 
-    def _head(self) -> Release | None:
-        number = self._ledger.head()
-        return None if number is None else self._ledger.read(number)
-
-    def _quiet(self, head: Release | None, own: Collection[str]) -> Inbox:
-        """The inbox once nobody has written to it for the quiet period."""
-        period = self.settings(head).quiet_period
-        while True:
+    def _quiet(self, top: Top, own: Collection[str]) -> Inbox:
+        """The inbox once nobody has written to it for the quiet period; TimedOut when somebody goes on writing."""
+        period = self._settings(top.contents).quiet_period
+        give_up_at = self._clock.now() + max(LONGEST_WAIT, 3 * period)
+        while self._clock.now() < give_up_at:
             inbox = self._inboxes.list()
             verdict = self._inboxes.verdict()
             if verdict is not None and verdict.fingerprint == inbox.fingerprint:
@@ -139,16 +137,16 @@ class Adoption:
             self._clock.wait(min(left, period))
             if left > period and self._inboxes.list() == inbox:
                 return inbox
+        raise TimedOut(f"somebody keeps writing to the inbox of {self._store.name}: it is adopted once it is quiet")
 
-    def settings(self, head: Release | None) -> Settings:
-        """Those of the newest release; the defaults before there is one."""
-        if head is None:
+    def _settings(self, contents: Contents | None) -> Settings:
+        """Those of the newest release; the defaults before there is one, or when its configuration is damaged."""
+        if contents is None:
             return Settings()
-        return configurations.parse(self._store.read(keys.blob_key(head.contents.config)).data).settings
-
-
-def contents_of(release: Release | None) -> Contents | None:
-    return None if release is None else release.contents
+        try:
+            return configurations.parse(self._store.read(keys.blob_key(contents.config)).data).settings
+        except (Absent, Refused):
+            return Settings()
 
 
 def first_configuration(store: ports.Store, render: Callable[[], bytes]) -> bool:

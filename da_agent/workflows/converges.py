@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from da_agent import ports
 from da_agent.domain import decisions
 from da_agent.domain.decisions import Action, Observation
-from da_agent.domain.journals import Journal
+from da_agent.domain.journals import Journal, Trial
 from da_agent.domain.proofs import Answer, Proof, Worker, prove
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase
@@ -17,8 +17,8 @@ from da_agent.errors import Absent, NodeBroken, ReleaseBroken, Tampered
 ASK_AGAIN = timedelta(milliseconds=100)
 """How long to wait for worker processes that are still starting before they are asked again."""
 
-QUESTIONS = 100
-"""How often the worker processes of the live release are asked before the node says that something is wrong."""
+DOUBT = timedelta(seconds=60)
+"""How long the worker processes of the live release are asked before the node says that something is wrong."""
 
 
 class Node:
@@ -48,11 +48,12 @@ class Node:
         self._releases: dict[int, Release] = {}
         self._damaged: set[int] = set()
         self._rehearsed: set[int] = set()
-        self._conducting = False
+        self._trial: Trial | None = None
+        self._due: tuple[int | None, int] | None = None
         self._answers: dict[int, Answer] = {}
         self._proof: Proof | None = None
         self._proven: frozenset[Worker] = frozenset()
-        self._questions = 0
+        self._doubted_at: datetime | None = None
         self.phase = Phase.STARTING
 
     # ---- observe
@@ -72,7 +73,7 @@ class Node:
     def inspect(self) -> str | None:
         """Once at start: remove what an interrupted process has left, and check the live release on disk.
 
-        A damaged one is staged again; says what is wrong with it.
+        A damaged one that nobody serves is staged again; says what is wrong with it.
         """
         self._installation.sweep(self._installation.staged())
         current = self._installation.current()
@@ -81,7 +82,9 @@ class Node:
         try:
             self._installation.verify(current)
         except (Tampered, Absent) as damage:
-            self._damaged.add(current)
+            # Never under processes that serve it: a damaged release is better than half of one.
+            if not self._web.running():
+                self._damaged.add(current)
             return str(damage)
         return None
 
@@ -91,14 +94,15 @@ class Node:
 
     def observe(self) -> Observation:
         running = self._web.running()
+        journal = self.journal()
         return Observation(
             now=self._clock.now(),
             offered=tuple(sorted(self._releases, reverse=True)),
             current=self._installation.current(),
-            journal=self.journal(),
+            journal=journal,
             staged=self._installation.staged() - self._damaged,
             rehearsed=frozenset(self._rehearsed),
-            conducting=self._conducting,
+            conducting=self._trial is not None and journal.trial == self._trial,
             running=running,
             workers=self._web.workers() if running else frozenset(),
             proven=self._proven,
@@ -138,6 +142,7 @@ class Node:
                 self._switch(number, seen)
             case decisions.Start():
                 self._web.start()
+                self._due = None
             case decisions.Prove(number):
                 self._prove(number, seen)
             case decisions.Settle():
@@ -146,6 +151,8 @@ class Node:
                 self._revert(seen, reason)
             case decisions.Recover():
                 self._recover(seen)
+            case decisions.Accept(number):
+                self._journals.save(seen.journal.accept(number))
             case decisions.Rest():
                 pass
 
@@ -161,7 +168,13 @@ class Node:
     def _stage(self, release: Release) -> None:
         self._progress.say(f"Staging release {release.number}")
         self._transfers.fetch(release.contents.blobs())
-        self._installation.stage(release, self._settings(release))
+        try:
+            self._installation.stage(release, self._settings(release))
+        except Tampered as damage:
+            # The node's own copies: the wrong ones have been dropped, and are fetched again.
+            self._progress.say(str(damage))
+            self._transfers.fetch(release.contents.blobs())
+            self._installation.stage(release, self._settings(release))
         self._damaged.discard(release.number)
 
     def _rehearse(self, release: Release) -> None:
@@ -173,13 +186,19 @@ class Node:
         until = seen.now + self._settings(self._installation.load(number)).start_timeout
         self._progress.say(f"Switching from release {seen.current or 'none'} to release {number}")
         # The journal comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
-        self._journals.save(seen.journal.begin(number, until=until))
-        self._conducting = True
+        begun = seen.journal.begin(number, until=until)
+        self._journals.save(begun)
+        self._trial = begun.trial
+        self._forget_answers()
         self._installation.switch(number)
         self._refresh(seen.current, number)
 
     def _refresh(self, before: int | None, after: int) -> None:
-        """Make the web server serve what the switch points to now, with the least disturbance."""
+        """Make the web server serve what the switch points to now, with the least disturbance.
+
+        After an error it is still due: `converge` does it before anybody is asked.
+        """
+        self._due = (before, after)
         self._forget_answers()
         if not self._web.running():
             self._web.start()
@@ -187,15 +206,18 @@ class Node:
             self._web.restart()
         else:
             self._web.reload()
+        self._due = None
 
     def _prove(self, number: int, seen: Observation) -> None:
+        if self._due is not None:
+            self._refresh(*self._due)
         for answer in self._web.ask(max(1, len(seen.workers))):
             self._answers[answer.pid] = answer
         workers = self._web.workers()
         proof = self._proof = prove(number, workers, self._answers.values())
         if proof.holds:
             self._proven = workers
-            self._questions = 0
+            self._doubted_at = None
         elif seen.journal.trial is None:
             self._doubt(proof)
         else:
@@ -207,11 +229,12 @@ class Node:
         The application may have been loaded while its database was away, a reload may have got lost: a reload mends
         both. Whoever calls `converge` again later tries again.
         """
-        self._questions += 1
-        if proof.missing and not proof.wrong and self._questions < QUESTIONS:
+        now = self._clock.now()
+        self._doubted_at = self._doubted_at or now
+        if proof.missing and not proof.wrong and now - self._doubted_at < DOUBT:
             self._clock.wait(ASK_AGAIN)
             return
-        self._questions = 0
+        self._doubted_at = None
         self._web.reload()
         self._forget_answers()
         raise NodeBroken(f"release {proof.release} is not served as it should be: {proof}")
@@ -220,7 +243,7 @@ class Node:
         trial = seen.journal.trial
         assert trial is not None
         self._journals.save(seen.journal.settle())
-        self._conducting = False
+        self._trial = None
         self._progress.say(f"Serving release {trial.release}: {self._proof}")
 
     def _revert(self, seen: Observation, reason: str) -> None:
@@ -230,7 +253,7 @@ class Node:
         self._back(trial.release, trial.before)
         journal = seen.journal.give_up(trial.release, reason, at=self._clock.now())
         self._journals.save(journal.revert())
-        self._conducting = False
+        self._trial = None
         if trial.before is None or trial.before == trial.release:
             raise NodeBroken(f"release {trial.release} does not serve, and there is none to go back to: {reason}")
 

@@ -13,7 +13,7 @@ from da_agent.domain.blobs import Blob, File, blob_of
 from da_agent.domain.configurations import Configuration
 from da_agent.domain.inboxes import Entry, Inbox
 from da_agent.domain.packages import Indexes, Locked, Sources
-from da_agent.domain.releases import Contents
+from da_agent.domain.releases import Contents, Target
 from da_agent.errors import NotHere, Refused, Unreachable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,12 +50,15 @@ class Drafts:
         progress: ports.Progress,
         now: Callable[[], datetime],
         trusted: Callable[[], Collection[bytes]],
+        admit: Callable[[Target], None] = lambda _: None,
     ) -> None:
+        """`admit` raises NotHere when packages that are resolved for a target would not fit the cluster's nodes."""
         self._snapshots = snapshots
         self._resolver = resolver
         self._progress = progress
         self._now = now
         self._trusted = trusted
+        self._admit = admit
 
     @contextmanager
     def prepare(self, draft: Draft, before: Contents | None) -> Iterator[Prepared]:
@@ -77,10 +80,14 @@ class Drafts:
             blobs[keys.CONFIG] = blob_of(config)
             sources = self._sources(draft, snapshot)
             blobs |= {f"{keys.PACKAGES}{source.name}": source.blob for source in sources}
-            contents = Contents(blob_of(config), files, sources, self._resolver.target, ())
-            if before is not None and before.sources == sources:
-                yield Prepared(replace(contents, target=before.target, wheels=before.wheels), bodies, blobs)
+            if before is not None and (before.sources == sources or not sources):
+                # Nothing to resolve: that can be done on any machine.
+                wheels = before.wheels if sources else ()
+                yield Prepared(Contents(blob_of(config), files, sources, before.target, wheels), bodies, blobs)
                 return
+            contents = Contents(blob_of(config), files, sources, self._resolver.target, ())
+            if sources:
+                self._admit(contents.target)
             locked = stack.enter_context(self._locked(draft, snapshot, configuration.indexes, lines, before))
             bodies |= {each.wheel.blob: each.path for each in locked if each.path is not None}
             yield Prepared(replace(contents, wheels=tuple(each.wheel for each in locked)), bodies, blobs)

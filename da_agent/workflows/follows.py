@@ -83,6 +83,8 @@ class Follower:
     def until_serving(self) -> str | None:
         """Cycle while somebody else adopts or converges; None once this node serves, else the problem."""
         self._inspect()
+        # What is on the disk first: adopting what lies in the inbox may take long.
+        self._attempt(self._converge)
         while True:
             problem = self.cycle()
             if self._node.phase is Phase.SERVING or problem is not None:
@@ -118,7 +120,7 @@ class Follower:
             # Whoever is at work on this node has looked itself.
             return
         if damage:
-            self._progress.say(f"The live release is damaged on this node and is built again: {damage}")
+            self._progress.say(f"The live release is damaged on this node: {damage}")
 
     def _attempt(self, work: Callable[[], None]) -> str | None:
         try:

@@ -1,11 +1,29 @@
 """The append-only sequence of releases."""
 
+from dataclasses import dataclass
+
 from da_agent import ports
 from da_agent.domain import keys, records
-from da_agent.domain.releases import Release
+from da_agent.domain.releases import Contents, Release
 from da_agent.errors import Absent, Doubtful, Lost, Tampered
 
 APPEND_ATTEMPTS = 5
+
+
+READ_BACK = 20
+"""How far back a release is looked for that can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """`number` is 0 while the ledger is empty; `release` may be an older one when that of `number` is damaged."""
+
+    number: int
+    release: Release | None
+
+    @property
+    def contents(self) -> Contents | None:
+        return None if self.release is None else self.release.contents
 
 
 class Ledger:
@@ -40,6 +58,16 @@ class Ledger:
         while self._exists(known + 1):
             known += 1
         return known
+
+    def top(self) -> "Top":
+        """The newest number, and the newest release that can be read: a damaged one must not block the next."""
+        number = self.head() or 0
+        for each in range(number, max(0, number - READ_BACK), -1):
+            try:
+                return Top(number, self.read(each))
+            except (Absent, Tampered):
+                continue
+        return Top(number, None)
 
     def append(self, release: Release) -> None:
         """Afterwards the ledger has this release. Lost when another one has its number.

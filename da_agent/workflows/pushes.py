@@ -8,7 +8,7 @@ from da_agent import ports
 from da_agent.domain import keys, requirements
 from da_agent.domain.inboxes import Entry, Inbox, Verdict
 from da_agent.errors import Absent, Doubtful, Lost, NotHere, Refused, Unreachable
-from da_agent.workflows.adoptions import Adoption, Inboxes, contents_of
+from da_agent.workflows.adoptions import Adoption, Inboxes
 from da_agent.workflows.drafts import Draft, Drafts, overlaid
 from da_agent.workflows.leases import Leases
 from da_agent.workflows.ledgers import Ledger
@@ -51,11 +51,10 @@ class Pushes:
         inbox = self._inboxes.list()
         made = change(inbox)
         verdict = self._inboxes.verdict()
-        head = self._ledger.head()
-        release = None if head is None else self._ledger.read(head)
+        top = self._ledger.top()
         draft = Draft(overlaid(inbox, made.puts, made.deletes), made.puts, verdict.known if verdict is not None else {})
         try:
-            with self._drafts.prepare(draft, contents_of(release)) as prepared:
+            with self._drafts.prepare(draft, top.contents) as prepared:
                 written = self._write(inbox, made)
                 adopted = self._adoption.publish(prepared, reason, inbox, written)
         except NotHere:

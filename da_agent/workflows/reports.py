@@ -13,6 +13,15 @@ def send(store: ports.Store, report: Report) -> None:
     store.write(keys.node_key(report.node), records.encode(report), ports.Always())
 
 
+def every(store: ports.Store) -> Iterator[Report]:
+    """Every node's last report; Tampered, naming it, when one is damaged."""
+    for entry in store.scan(keys.NODES):
+        try:
+            yield records.decode(Report, store.read(entry.key).data, entry.key)
+        except Absent:
+            continue
+
+
 def sightings(store: ports.Store) -> Iterator[Sighting]:
     """Every node's last report, and when the store received it. A damaged or vanished record is left out."""
     for entry in store.scan(keys.NODES):

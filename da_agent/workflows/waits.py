@@ -8,9 +8,12 @@ from da_agent.domain.reports import Sighting
 from da_agent.errors import NotHere, Refused, ReleaseBroken, TimedOut
 from da_agent.workflows import reports
 from da_agent.workflows.adoptions import Inboxes
-from da_agent.workflows.statuses import PATIENCE
 
 LOOK_AGAIN = timedelta(seconds=0.5)
+
+
+GONE = timedelta(minutes=5)
+"""A node that has not reported for so long is not waited for. One that resolves or stages may be silent for a while."""
 
 
 def until_adopted(store: ports.Store, clock: ports.Clock, patience: timedelta) -> Verdict:
@@ -50,7 +53,7 @@ def until_served(
 
 def _alive(store: ports.Store) -> list[Sighting]:
     now = store.clock()
-    return [each for each in reports.sightings(store) if not each.silent(now, PATIENCE)]
+    return [each for each in reports.sightings(store) if not each.silent(now, GONE)]
 
 
 def _raise_failure(alive: list[Sighting], number: int) -> None:

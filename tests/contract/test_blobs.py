@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -83,12 +84,16 @@ def test_a_cut_download_is_never_kept_and_its_error_is_told(blobs: Blobs) -> Non
     assert not blobs.has(BLOB)
 
 
-def test_a_sweep_keeps_only_what_it_is_told_to(blobs: Blobs) -> None:
+def test_what_is_needless_can_be_removed_and_the_rest_stays(blobs: Blobs) -> None:
     others = [b"other", b"another"]
     blobs.receive(BLOB, filling(BODY))
     for other in others:
         blobs.receive(blob_of(other), filling(other))
-    blobs.sweep(frozenset({BLOB, blob_of(b"not here")}))
+    needless = blobs.needless(frozenset({BLOB, blob_of(b"not here")}), datetime.now(UTC) + timedelta(seconds=10))
+    assert needless == tuple(sorted(blob_of(other).sha256 for other in others))
+    for sha256 in needless:
+        blobs.remove(sha256)
+        blobs.remove(sha256)
     assert blobs.has(BLOB)
     assert not any(blobs.has(blob_of(other)) for other in others)
 
@@ -201,6 +206,5 @@ BlobFiles(Paths(Path(sys.argv[1]))).receive(Blob(sys.argv[2], int(sys.argv[3])),
     assert not files.path(BLOB).exists()
 
     files.receive(BLOB, filling(BODY))
-    files.sweep(frozenset({BLOB}))
-    assert everything(tmp_path) == [files.path(BLOB)]
+    assert files.path(BLOB) in everything(tmp_path)
     assert hashlib.sha256(files.path(BLOB).read_bytes()).hexdigest() == BLOB.sha256

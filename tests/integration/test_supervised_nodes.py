@@ -1,7 +1,6 @@
 """A node under supervisord: whatever is killed, stopped, taken away or asked for."""
 
 import json
-import shutil
 import signal
 import time
 import xmlrpc.client
@@ -117,6 +116,20 @@ def test_a_loop_that_is_told_to_end_in_the_middle_of_a_change_leaves_it_to_the_n
 # ---- killed
 
 
+def test_a_start_that_is_killed_begins_anew() -> None:
+    with cluster(1) as made:
+        node = made.nodes[0]
+        log = node.root / "agent/log/initialize.log"
+        for sentence in ("Wrote the first configuration", "Staging release 1", "Switching from release none"):
+            wait_until(lambda said=sentence: log.exists() and said in log.read_text(), node)  # type: ignore[misc]
+            started = supervisorctl(node, "pid", "initialize").strip()
+            if started.isdigit() and int(started):
+                psutil.Process(int(started)).kill()
+        made.wait()
+        wait_for(node, "sync", "RUNNING")
+        serves(node, None)
+
+
 def test_a_loop_that_is_killed_is_started_again(node: DevNode) -> None:
     process(node, "sync").kill()
     change(node, "after the kill")
@@ -176,8 +189,7 @@ def test_a_supervisord_that_reads_its_files_again_serves_again(node: DevNode) ->
 def test_a_root_that_vanishes_is_made_again(node: DevNode) -> None:
     change(node, "before")
     serves(node, "before")
-    for path in node.root.iterdir():
-        path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
+    node.root.rename(node.root.with_name("gone"))
     wait_until(lambda: states(node).get("sync") == "RUNNING", node)
     serves(node, "before")
     change(node, "after")

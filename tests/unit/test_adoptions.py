@@ -31,7 +31,7 @@ class Cluster:
     def __post_init__(self) -> None:
         self.snapshots = FakeSnapshots(self.store)
         self.clock.on_wait = lambda _: self.pass_time()
-        drafts = Drafts(
+        self.drafts = drafts = Drafts(
             snapshots=self.snapshots,
             resolver=self.resolver,
             progress=SilentProgress(),
@@ -268,3 +268,42 @@ def test_folder_markers_and_hidden_files_are_no_part_of_the_inbox() -> None:
     for key in ("certs/", "certs/.x.swp", "certs/a.crt~", "packages/_$folder$", "certs/a.crt", "files/x"):
         store.write(key, b"", ports.Always())
     assert [entry.key for entry in inbox_of(store.scan("")).entries] == ["certs/a.crt"]
+
+
+def test_a_damaged_release_does_not_block_the_next_one() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    assert cluster.adoption.adopt("test").release == 1
+    cluster.put({keys.release_key(2): b"damaged", "config.yml": b"a: 2\n"})
+    assert cluster.adoption.adopt("test").release == 3
+    cluster.put({"config.yml": b"a: 3\n"})
+    assert cluster.pushes.push(lambda _: pushes.config(b"a: 4\n"), "push").release == 4
+
+
+def test_whoever_writes_without_a_pause_is_waited_for_only_so_long() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+
+    def write(number: int) -> None:
+        cluster.pass_time()
+        cluster.put({"config.yml": f"a: {number}\n".encode()})
+
+    cluster.clock.on_wait = write
+    with pytest.raises(TimedOut, match="keeps writing"):
+        cluster.adoption.adopt("test")
+    assert sum(wait.total_seconds() for wait in cluster.clock.waits) < 70
+
+
+def test_packages_are_not_resolved_for_a_machine_that_is_like_no_node() -> None:
+    cluster = Cluster()
+
+    def admit(_: object) -> None:
+        raise NotHere("another machine")
+
+    cluster.drafts._admit = admit
+    cluster.put({"config.yml": b"a: 1\n"})
+    assert cluster.adoption.adopt("configuration alone").release == 1
+    cluster.put({"packages/requirements.txt": b"six\n"})
+    with pytest.raises(NotHere):
+        cluster.adoption.adopt("test")
+    assert cluster.ledger.head() == 1

@@ -176,8 +176,67 @@ def test_a_node_whose_only_release_does_not_start_says_so_and_does_not_spin() ->
     assert machine.served == {1}
 
 
+def test_a_damaged_release_that_is_served_is_left_alone() -> None:
+    machine = serving(1)
+    machine.installation.damaged.add(1)
+    agent = machine.agent(release(1))
+    assert agent.inspect() == "a file was changed"
+    agent.converge()
+    assert "stage" not in machine.power.effects
+    assert machine.served == {1}
+
+
+def test_a_damaged_release_that_cannot_be_staged_again_is_tried_once_and_then_started_as_it_is() -> None:
+    machine = serving(1)
+    machine.web.up, machine.web.workers_ = False, {}
+    machine.installation.damaged.add(1)
+    machine.installation.bad.add(1)
+    agent = machine.agent(release(1))
+    agent.inspect()
+    agent.converge()
+    assert machine.power.effects.count("stage") == 1
+    assert machine.web.up
+
+
+def test_a_refresh_that_failed_is_done_before_anybody_is_asked() -> None:
+    machine = serving(1)
+    agent = machine.agent(release(2))
+    machine.web.stuck = True
+    with pytest.raises(NodeBroken):
+        agent.converge()
+    assert machine.served == {1}
+    machine.web.stuck = False
+    agent.converge()
+    assert machine.served == {2}
+    assert machine.journals.journal == Journal(live=2)
+
+
+def test_a_node_whose_first_trial_went_wrong_says_so_no_longer_when_it_serves() -> None:
+    machine = Machine()
+    machine.web.fails.add(1)
+    with pytest.raises(NodeBroken):
+        machine.agent(release(1)).converge()
+    assert machine.journals.journal is not None
+    assert machine.journals.journal.failure(1) is not None
+    machine.web.fails.clear()
+    machine.agent(release(1)).converge()
+    assert machine.journals.journal == Journal(live=1)
+
+
+def test_a_trial_that_another_process_began_is_not_settled_with_what_this_one_knows() -> None:
+    machine = serving(1)
+    agent = machine.agent(release(2))
+    agent.converge()
+    later = agent.journal().begin(3, until=FakeClock().now() + timedelta(seconds=60))
+    machine.installation.disk[3] = release(3)
+    machine.journals.journal = later
+    machine.installation.live = 3
+    assert not agent.observe().conducting
+
+
 def test_a_damaged_release_is_staged_again_from_the_store() -> None:
     machine = serving(1)
+    machine.web.up, machine.web.workers_ = False, {}
     machine.installation.damaged.add(1)
     agent = machine.agent(release(1))
     assert agent.inspect() is not None

@@ -6,7 +6,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from da_agent.domain import decisions
-from da_agent.domain.decisions import Observation, Prove, Recover, Rehearse, Rest, Revert, Settle, Stage, Start, Switch
+from da_agent.domain.decisions import (
+    Accept,
+    Observation,
+    Prove,
+    Recover,
+    Rehearse,
+    Rest,
+    Revert,
+    Settle,
+    Stage,
+    Start,
+    Switch,
+)
 from da_agent.domain.journals import Journal
 from da_agent.domain.proofs import Answer, Worker, prove
 
@@ -44,6 +56,26 @@ LATE = NOW + timedelta(seconds=61)
         pytest.param(SERVING, Rest(), id="serving the wanted release"),
         pytest.param(replace(SERVING, offered=()), Rest(), id="the store does not answer"),
         pytest.param(BEHIND, Stage(6), id="behind"),
+        pytest.param(
+            replace(SERVING, staged=frozenset(), journal=Journal(live=5).give_up(5, "no blob", at=NOW)),
+            Rest(),
+            id="damaged, and it cannot be staged again",
+        ),
+        pytest.param(
+            replace(BEHIND, current=None, journal=Journal().give_up(6, "no database", at=NOW)),
+            Rest(),
+            id="the first release was given up just now",
+        ),
+        pytest.param(
+            replace(BEHIND, current=None, journal=Journal().give_up(6, "no database", at=NOW), now=LATE),
+            Stage(6),
+            id="the first release was given up a while ago",
+        ),
+        pytest.param(
+            replace(SERVING, journal=Journal().give_up(5, "too slow", at=NOW)),
+            Accept(5),
+            id="the first release serves after all",
+        ),
         pytest.param(STAGED, Rehearse(6), id="staged"),
         pytest.param(replace(STAGED, rehearsed=frozenset({6})), Switch(6), id="rehearsed"),
         pytest.param(TRIAL, Prove(6), id="switched"),

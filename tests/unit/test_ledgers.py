@@ -117,3 +117,12 @@ def test_the_lease_of_a_dead_holder_ends() -> None:
     assert Leases(store, holder="a", nonce="1").claim()
     store.now += PERIOD
     assert Leases(store, holder="b", nonce="2").claim()
+
+
+def test_a_damaged_release_at_the_top_does_not_hide_the_one_below_it_nor_its_own_number() -> None:
+    store = MemoryStore()
+    ledger = Ledger(store)
+    assert (ledger.top().number, ledger.top().release) == (0, None)
+    ledger.append(release(1))
+    store.write(keys.release_key(2), b"damaged", ports.Always())
+    assert (ledger.top().number, ledger.top().release) == (2, release(1))

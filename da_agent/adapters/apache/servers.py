@@ -92,7 +92,7 @@ class Apache:
         """It belongs to the web user, because docassemble touches it to reload and wants to be able to."""
         path, text = self._paths.wsgi, configurations.loader()
         if not path.is_file() or path.read_bytes() != text:
-            files.replace(path, text)
+            files.replace(path, text, 0o644)
         path.chmod(0o644)
         if self._node.web_user:
             owner = configurations.account(self._node.web_user)

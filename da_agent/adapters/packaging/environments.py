@@ -7,6 +7,7 @@ from pathlib import Path
 
 from da_agent import files, ports
 from da_agent.adapters.packaging import complaints, processes, tools
+from da_agent.adapters.packaging.wheels import blob
 from da_agent.domain.blobs import Blob
 from da_agent.domain.paths import Paths
 from da_agent.domain.releases import Wheel
@@ -43,7 +44,11 @@ class UvEnvironments:
                 shutil.rmtree(into)
             self._run(["venv", "--python", self._python, into], into)
             if wheels:
-                self._install(wheels, links, into)
+                try:
+                    self._install(wheels, links, into)
+                except Tampered:
+                    self._drop_damaged(wheels, links)
+                    raise
 
     def _install(self, wheels: Sequence[Wheel], links: Sequence[Path], into: Path) -> None:
         """The wheels bring their bytecode: nothing is compiled here."""
@@ -57,6 +62,13 @@ class UvEnvironments:
         self._run(["pip", "sync", *options, "--python", into / "bin" / "python", lock], into)
         lock.unlink()
 
+    def _drop_damaged(self, wheels: Sequence[Wheel], links: Sequence[Path]) -> None:
+        """What the disk has spoilt is fetched again next time."""
+        for wheel, link in zip(wheels, links, strict=True):
+            if blob(link) != wheel.blob:
+                shutil.rmtree(link.parent, ignore_errors=True)
+                self._blobs.remove(wheel.blob.sha256)
+
     def _link(self, wheel: Wheel) -> Path:
         """The blob under the wheel's own name. It stays: uv knows by path and change time what it has unpacked."""
         link = self._links / wheel.blob.sha256 / wheel.filename
@@ -64,13 +76,13 @@ class UvEnvironments:
             raise NodeBroken(f"cannot install {wheel.filename}: this node does not have its bytes yet")
         if not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
-            blob = self._blobs.path(wheel.blob)
+            kept = self._blobs.path(wheel.blob)
             try:
-                link.hardlink_to(blob)
+                link.hardlink_to(kept)
             except OSError:
                 # Another file system, or one without hard links.
                 unfinished = link.with_suffix(".new")
-                shutil.copyfile(blob, unfinished)
+                shutil.copyfile(kept, unfinished)
                 unfinished.replace(link)
         return link
 

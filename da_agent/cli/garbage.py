@@ -1,0 +1,31 @@
+"""Room in the store and on this node's disk."""
+
+import click
+import msgspec
+
+from da_agent.cli import options
+from da_agent.wiring import Machine
+from da_agent.workflows import garbage
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@options.as_json
+@options.store
+def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
+    """Remove releases and blobs that no node needs, from the store and, on a node, from its disk.
+
+    The newest releases stay, those that nodes serve and the ones before them, and whatever is younger than a day.
+    """
+    machine = Machine(store=store)
+    found = garbage.collect(machine.store, dry_run=dry_run)
+    local = machine.sweep_blobs(dry_run=dry_run) if machine.is_node else 0
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return
+    verb = "would be removed" if dry_run else "removed"
+    click.echo(f"Store: {len(found.releases)} releases and {len(found.blobs)} blobs {verb}, {found.size} bytes")
+    for number in found.releases:
+        click.echo(f"  release {number}")
+    if machine.is_node:
+        click.echo(f"This node: {local} blobs {verb}")

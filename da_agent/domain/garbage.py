@@ -1,0 +1,29 @@
+"""Which releases and blobs nobody needs any more."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+
+AGE = timedelta(days=1)
+"""Nothing younger is removed: somebody may be about to use it."""
+
+KEPT = 10
+"""So many of the newest releases stay, needed or not: to look at, and to go back to."""
+
+
+def needless_releases(
+    written: Mapping[int, datetime], needed: Collection[int], *, now: datetime, kept: int = KEPT
+) -> tuple[int, ...]:
+    """Those of the ledger that may go, oldest first. `written` says when each was; `needed` are those that nodes serve
+    or are on their way to, and the one that the inbox has become. The newest is never among them."""
+    newest = set(sorted(written)[-max(kept, 1) :])
+    # A node may go back to the release before the oldest that is served.
+    served = [number for number in needed if number in written]
+    before = {max((number for number in written if number < oldest), default=oldest) for oldest in served}
+    stay = newest | set(needed) | before
+    return tuple(sorted(number for number, at in written.items() if number not in stay and now - at > AGE))
+
+
+def needless_blobs(written: Mapping[str, datetime], used: Iterable[str], *, now: datetime) -> tuple[str, ...]:
+    """The keys of blobs that may go, sorted; `used` are those that a release which stays names."""
+    stay = set(used)
+    return tuple(sorted(key for key, at in written.items() if key not in stay and now - at > AGE))

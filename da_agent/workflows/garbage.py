@@ -1,0 +1,55 @@
+"""Removing what nobody needs from the store."""
+
+from dataclasses import dataclass
+
+from da_agent import ports
+from da_agent.domain import garbage, keys
+from da_agent.domain.blobs import Blob
+from da_agent.errors import Absent
+from da_agent.workflows import reports
+from da_agent.workflows.adoptions import Inboxes
+from da_agent.workflows.ledgers import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was removed, or would be: releases by number, blobs by key, and their bytes together."""
+
+    releases: tuple[int, ...]
+    blobs: tuple[str, ...]
+    size: int
+
+
+def collect(store: ports.Store, *, dry_run: bool) -> Collected:
+    """Remove releases and blobs that no node needs, or only find them.
+
+    Nothing is removed unless every release that stays, and every node's report, could be read: Tampered names the one
+    that could not. Releases go before their blobs, oldest first: cut anywhere, no release lacks a blob.
+    """
+    ledger, now = Ledger(store), store.clock()
+    written = {keys.release_number(entry.key): entry.modified_at for entry in store.scan(keys.RELEASES)}
+    numbers = {number: at for number, at in written.items() if number is not None}
+    releases = garbage.needless_releases(numbers, _needed(store), now=now)
+    used: set[Blob] = set()
+    for number in numbers.keys() - set(releases):
+        try:
+            used.update(ledger.read(number).contents.blobs())
+        except Absent:
+            # Another collection has removed it meanwhile.
+            continue
+    entries = {entry.key: entry for entry in store.scan(keys.BLOBS)}
+    blobs = garbage.needless_blobs(
+        {key: entry.modified_at for key, entry in entries.items()}, map(keys.blob_key, used), now=now
+    )
+    if not dry_run:
+        for key in (*map(keys.release_key, releases), *blobs):
+            store.delete(key)
+    return Collected(releases, blobs, sum(entries[key].size for key in blobs))
+
+
+def _needed(store: ports.Store) -> set[int]:
+    verdict = Inboxes(store).verdict()
+    found = {None if verdict is None else verdict.release}
+    for report in reports.every(store):
+        found |= {report.release, report.target}
+    return {number for number in found if number is not None}

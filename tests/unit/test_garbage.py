@@ -1,0 +1,99 @@
+"""What is removed, and above all what is not."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from da_agent import ports
+from da_agent.domain import garbage, keys, records
+from da_agent.domain.blobs import blob_of
+from da_agent.domain.reports import Phase, Report
+from da_agent.errors import Tampered
+from da_agent.workflows import reports
+from da_agent.workflows.garbage import collect
+from da_agent.workflows.ledgers import Ledger
+from tests.fake_nodes import release
+from tests.fakes import NOON, MemoryStore
+
+OLD, YOUNG = NOON - timedelta(days=3), NOON - timedelta(hours=23)
+
+
+@pytest.mark.parametrize(
+    ("needed", "gone"),
+    [
+        pytest.param({9}, (1, 2, 3, 4, 5, 6, 7), id="the newest two, and the one before the served one"),
+        pytest.param({4, 9}, (1, 2, 5, 6, 7), id="what a node serves, and the one before"),
+        pytest.param({1}, (2, 3, 4, 5, 6, 7, 8), id="there is nothing before the first"),
+        pytest.param(set(), (1, 2, 3, 4, 5, 6, 7, 8), id="nobody is there"),
+        pytest.param({77}, (1, 2, 3, 4, 5, 6, 7, 8), id="a node that serves what the ledger does not have"),
+    ],
+)
+def test_releases_that_nobody_needs_go_oldest_first(needed: set[int], gone: tuple[int, ...]) -> None:
+    written = dict.fromkeys(range(1, 11), OLD)
+    assert garbage.needless_releases(written, needed, now=NOON, kept=2) == gone
+
+
+def test_nothing_younger_than_a_day_goes_and_never_the_newest() -> None:
+    written = dict.fromkeys(range(1, 11), OLD) | {3: YOUNG}
+    assert 3 not in garbage.needless_releases(written, {10}, now=NOON, kept=2)
+    assert garbage.needless_releases({1: OLD}, (), now=NOON, kept=0) == ()
+    assert garbage.needless_blobs({"a": OLD, "b": YOUNG, "c": OLD}, ["c"], now=NOON) == ("a",)
+
+
+def old_cluster(releases: int) -> MemoryStore:
+    """Releases with a blob of their own each, three days old; a node serves the newest."""
+    store = MemoryStore(OLD)
+    for number in range(1, releases + 1):
+        body = f"configuration {number}".encode()
+        made = release(number)
+        store.write(keys.blob_key(blob_of(body)), body, ports.Always())
+        Ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
+    store.write(keys.blob_key(blob_of(b"left over")), b"left over", ports.Always())
+    report = Report("node1", "host", "1.2.3.4:80", releases, releases, Phase.SERVING, None, "0.1", "Python 3.11", OLD)
+    reports.send(store, report)
+    store.now = NOON
+    return store
+
+
+def test_what_stays_is_whole_and_what_goes_is_told_first() -> None:
+    store = old_cluster(15)
+    planned = collect(store, dry_run=True)
+    assert planned.releases == (1, 2, 3, 4, 5)
+    assert len(planned.blobs) == 6
+    assert len(Ledger(store).numbers()) == 15
+    assert collect(store, dry_run=False) == planned
+    numbers = Ledger(store).numbers()
+    assert numbers == tuple(range(6, 16))
+    for number in numbers:
+        store.read(keys.blob_key(Ledger(store).read(number).contents.config))
+    assert collect(store, dry_run=False).releases == ()
+
+
+@pytest.mark.parametrize("key", [keys.node_key("node1"), keys.release_key(9)])
+def test_nothing_goes_when_something_that_counts_cannot_be_read(key: str) -> None:
+    store = old_cluster(15)
+    store.write(key, b"{", ports.Always())
+    before = [entry.key for entry in store.scan("")]
+    with pytest.raises(Tampered, match=key):
+        collect(store, dry_run=False)
+    assert [entry.key for entry in store.scan("")] == before
+
+
+def delete_until(delete: Callable[[str], None], left: Iterator[int], key: str) -> None:
+    if next(left, None) is None:
+        raise KeyboardInterrupt
+    delete(key)
+
+
+def test_a_cut_in_the_middle_leaves_no_release_without_its_blobs() -> None:
+    for cut in range(11):
+        store = old_cluster(15)
+        store.delete = partial(delete_until, store.delete, iter(range(cut)))  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            collect(store, dry_run=False)
+        for number in Ledger(store).numbers():
+            assert records.encode(Ledger(store).read(number))
+            store.read(keys.blob_key(Ledger(store).read(number).contents.config))
