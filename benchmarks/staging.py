@@ -1,0 +1,104 @@
+"""How long staging takes from a warm cache, bytecode included, against a bare `uv pip sync` without bytecode.
+
+    python -m benchmarks.staging [REQUIREMENT…]        (docassemble.webapp, which needs libldap2-dev and libsasl2-dev)
+
+Both install the same versions, from caches that are warm, with hard links, on the same disk, in turns; the table has
+the median and the range of the rounds, and the ratio of the medians.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import uv
+
+from da_agent.domain.releases import Release
+from da_agent.wiring import Machine
+from da_agent.workflows.ledgers import Ledger
+
+T = TypeVar("T")
+PYTHON = "/usr/bin/python3"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.staging", description=__doc__)
+    parser.add_argument("requirements", nargs="*", default=["docassemble.webapp"])
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args()
+    # The home of root is closed to the user who builds.
+    with tempfile.TemporaryDirectory(prefix="da-bench-", dir="/var/tmp") as folder:
+        work = Path(folder)
+        work.chmod(0o755)
+        measure(work, chosen.requirements, chosen.rounds)
+
+
+def measure(work: Path, requirements: list[str], rounds: int) -> None:
+    machine, release, adopting = adopted(work, requirements)
+    wheels = release.contents.wheels
+    settings = machine.settings(release)
+    _, fetching = timed(lambda: machine.transfers.fetch(release.contents.blobs()))
+    machine.web.prepare()
+    _, cold = timed(lambda: machine.installation.stage(release, settings))
+    lock = work / "lock.txt"
+    lock.write_text("".join(f"{wheel.name}=={wheel.version}\n" for wheel in wheels))
+    sync(work / "peer-first", lock, work / "peer-cache")
+    ours, bare = [], []
+    for number in range(rounds):
+        following = replace(release, number=release.number + 1 + number)
+        ours.append(timed(partial(machine.installation.stage, following, settings))[1])
+        bare.append(timed(partial(sync, work / f"peer-{number}", lock, work / "peer-cache"))[1])
+    version = subprocess.run([uv.find_uv_bin(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    environment = machine.paths.release(release.number) / "local"
+    compiled = sum(1 for _ in environment.rglob("*.pyc"))
+    modules = sum(1 for _ in environment.rglob("*.py"))
+    print(f"{len(wheels)} packages, {modules} modules, {compiled} of them with bytecode; {version}")
+    print(f"{'once: resolve, build, compile, store':<44}{adopting:8.2f} s")
+    print(f"{'once on a node: fetch':<44}{fetching:8.2f} s")
+    print(f"{'once on a node: stage with a cold cache':<44}{cold:8.2f} s")
+    print(row("stage, warm, with bytecode", ours))
+    print(row("uv pip sync, warm, without bytecode", bare))
+    print(f"{'ratio of the medians':<44}{statistics.median(ours) / statistics.median(bare):8.2f}")
+
+
+def adopted(work: Path, requirements: list[str]) -> tuple[Machine, Release, float]:
+    store = work / "store"
+    (store / "packages").mkdir(parents=True)
+    (store / "config.yml").write_text("secretkey: abcdefghijklmnop\nda agent:\n  quiet period: 0\n")
+    (store / "packages" / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements))
+    variables = {"DA_AGENT_STORE": f"file://{store}", "DA_AGENT_ROOT": str(work / "node"), "DA_AGENT_NODE": "bench"}
+    machine = Machine({**os.environ, **variables})
+    machine.prepare()
+    verdict, seconds = timed(lambda: machine.adoption.adopt("benchmark"))
+    if verdict.release is None:
+        raise SystemExit("\n".join(verdict.mistakes))
+    return machine, Ledger(machine.store).read(verdict.release), seconds
+
+
+def sync(into: Path, lock: Path, cache: Path) -> None:
+    program, options = uv.find_uv_bin(), ["--quiet", "--no-config", "--system-certs", "--cache-dir", str(cache)]
+    shutil.rmtree(into, ignore_errors=True)
+    subprocess.run([program, "venv", "--python", PYTHON, str(into), *options], check=True)
+    command = [program, "pip", "sync", "--link-mode", "hardlink", "--python", str(into / "bin" / "python"), str(lock)]
+    subprocess.run([*command, *options], check=True)
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    began = time.monotonic()
+    return work(), time.monotonic() - began
+
+
+def row(title: str, seconds: list[float]) -> str:
+    return f"{title:<44}{statistics.median(seconds):8.2f} s  ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+if __name__ == "__main__":
+    main()
