@@ -32,7 +32,8 @@ class Here:
 class There:
     """The cluster, from the store, as it was at `at` by the store's clock.
 
-    `pending`: the inbox has changed since `verdict`, and nobody has adopted it yet.
+    `head` is the newest release that can be read; `pending`: the inbox has changed since `verdict`, and nobody has
+    adopted it yet.
     """
 
     at: datetime
@@ -61,13 +62,12 @@ def status(store: ports.Store, here: Here | None) -> Status:
 
 def cluster(store: ports.Store) -> There:
     ledger, inboxes = Ledger(store), Inboxes(store)
-    number = ledger.head()
     verdict = inboxes.verdict()
     inbox = inboxes.list()
     return There(
         at=store.clock(),
         store=store.name,
-        head=None if number is None else ledger.read(number),
+        head=ledger.top().release,
         verdict=verdict,
         pending=bool(inbox.entries) and (verdict is None or verdict.fingerprint != inbox.fingerprint),
         nodes=tuple(reports.sightings(store)),
