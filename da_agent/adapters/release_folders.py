@@ -75,9 +75,9 @@ class ReleaseFolders:
         except (OSError, msgspec.DecodeError) as error:
             raise Tampered(f"cannot read {inventory}: {error}") from error
         for entry in entries:
-            path = root / entry.path
+            path = f"{root}/{entry.path}"
             try:
-                status = path.lstat()
+                status = os.lstat(path)
             except OSError as error:
                 raise Tampered(f"{path} is gone: {error.strerror}") from error
             if (status.st_size, status.st_mtime_ns) != (entry.size, entry.modified):
@@ -124,9 +124,9 @@ class ReleaseFolders:
             target.chmod(0o400)
         self._environments.build(contents.wheels, staged.environment)
         self._render(release, settings, staged.root)
-        _protect(staged.root, keep=(staged.certificates, staged.config))
+        entries = list(_protect(str(staged.root), "", (f"{staged.certificates.name}/", staged.config.name)))
         inventory = staged.root / "inventory.json"
-        inventory.write_bytes(msgspec.json.encode(list(_inventory(staged.root))))
+        inventory.write_bytes(msgspec.json.encode(entries))
         # Everything reaches the disk before the manifest does: a release that has one is whole, also after a power cut.
         os.sync()
         files.replace(staged.manifest, records.encode(release), 0o444)
@@ -167,28 +167,24 @@ class ReleaseFolders:
         shutil.rmtree(folder)
 
 
-def _inventory(root: Path) -> Iterator[_Entry]:
-    for current, _, names in os.walk(root):
-        for name in sorted(names):
-            path = Path(current, name)
-            status = path.lstat()
-            yield _Entry(str(path.relative_to(root)), status.st_size, status.st_mtime_ns)
+def _protect(folder: str, above: str, keep: tuple[str, ...]) -> Iterator[_Entry]:
+    """Every file in `folder`, after which nobody writes to it any more; `keep` have their own modes already.
 
-
-def _protect(root: Path, keep: tuple[Path, ...]) -> None:
-    """Nobody writes to a file of a release any more; `keep` have their own modes already.
-
-    Folders stay writable for their owner: removing the release later must not need tricks as another user.
+    Folders stay writable for their owner: removing the release later must not need tricks as another user. There are
+    tens of thousands of files: each is looked at once.
     """
-    for current, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if Path(current, name) not in keep]
-        for name in names:
-            path = Path(current, name)
-            if path not in keep and not path.is_symlink():
-                mode = stat.S_IMODE(path.lstat().st_mode)
-                # A file may be linked into other releases and the cache: an equal mode is not written again.
-                if mode & 0o222 or mode & 0o444 != 0o444:
-                    path.chmod((mode | 0o444) & ~0o222)
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            name = above + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _protect(entry.path, f"{name}/", keep)
+                continue
+            status = entry.stat(follow_symlinks=False)
+            mode = stat.S_IMODE(status.st_mode)
+            # A file may be linked into other releases and the cache: an equal mode is not written again.
+            if not entry.is_symlink() and (mode & 0o222 or mode & 0o444 != 0o444) and not name.startswith(keep):
+                Path(entry.path).chmod((mode | 0o444) & ~0o222)
+            yield _Entry(name, status.st_size, status.st_mtime_ns)
 
 
 def _used(releases: Path) -> set[str]:

@@ -68,8 +68,8 @@ from da_agent.errors import Stopped
 from da_agent.programs import commands
 clock = SystemClock()
 signal.signal(signal.SIGTERM, commands.stop)
-print("waiting", flush=True)
 try:
+    print("waiting", flush=True)
     while True:
         clock.wait(timedelta(seconds=60))
 except Stopped as stopped:
