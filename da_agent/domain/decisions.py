@@ -128,7 +128,8 @@ def decide(seen: Observation) -> Action:
         return Rest()
     if target not in seen.staged:
         # Without an offer there is nothing to stage it from: a damaged release is better served than none.
-        able = target in seen.offered and not _given_up(seen, target)
+        # Nor is it staged anew under processes that are serving it.
+        able = target in seen.offered and not _given_up(seen, target) and not (target == seen.current and seen.running)
         return Stage(target) if able else _keep_serving(seen)
     if seen.current == target and (seen.journal.live == target or _given_up(seen, target)):
         return _keep_serving(seen)

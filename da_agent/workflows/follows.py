@@ -82,9 +82,9 @@ class Follower:
 
     def until_serving(self) -> str | None:
         """Cycle while somebody else adopts or converges; None once this node serves, else the problem."""
-        self._inspect()
-        # What is on the disk first: adopting what lies in the inbox may take long.
-        self._attempt(self._converge)
+        if self._inspect():
+            # What is on the disk first: adopting what lies in the inbox may take long.
+            self._attempt(self._converge)
         while True:
             problem = self.cycle()
             if self._node.phase is Phase.SERVING or problem is not None:
@@ -112,15 +112,17 @@ class Follower:
         self._tell(problem)
         return problem
 
-    def _inspect(self) -> None:
+    def _inspect(self) -> bool:
+        """Whether the live release is whole."""
         try:
             with self._lock.hold(self._patience):
                 damage = self._node.inspect()
         except Busy:
             # Whoever is at work on this node has looked itself.
-            return
+            return True
         if damage:
             self._progress.say(f"The live release is damaged on this node: {damage}")
+        return damage is None
 
     def _attempt(self, work: Callable[[], None]) -> str | None:
         try:

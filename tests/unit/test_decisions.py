@@ -56,6 +56,12 @@ LATE = NOW + timedelta(seconds=61)
         pytest.param(SERVING, Rest(), id="serving the wanted release"),
         pytest.param(replace(SERVING, offered=()), Rest(), id="the store does not answer"),
         pytest.param(BEHIND, Stage(6), id="behind"),
+        pytest.param(replace(SERVING, staged=frozenset()), Rest(), id="damaged, and it is being served"),
+        pytest.param(
+            replace(SERVING, staged=frozenset(), running=False, workers=frozenset()),
+            Stage(5),
+            id="damaged, nobody serves",
+        ),
         pytest.param(
             replace(SERVING, staged=frozenset(), journal=Journal(live=5).give_up(5, "no blob", at=NOW)),
             Rest(),
@@ -92,7 +98,9 @@ LATE = NOW + timedelta(seconds=61)
         ),
         pytest.param(replace(SERVING, workers=frozenset({Worker(10, 9.0)})), Prove(5), id="a pid that was given again"),
         pytest.param(
-            replace(SERVING, staged=frozenset({4})), Stage(5), id="the live release is damaged and can be had again"
+            replace(SERVING, staged=frozenset({4}), running=False, workers=frozenset()),
+            Stage(5),
+            id="the live release is damaged, nobody serves it, and it can be had again",
         ),
         pytest.param(
             replace(SERVING, staged=frozenset({4}), offered=()), Rest(), id="damaged, and the store does not answer"
