@@ -121,6 +121,11 @@ def test_a_wheel_is_pushed_and_replaced_and_removed_without_a_failed_request(
         assert {gift_of(reply) for reply in each.replies} == {None, "1.0", "2.0"}
     assert failed_in_the_request_log(two_nodes) == []
 
+    assert "  gift: 1.0\n" in agent(two_nodes, "show", "2").stdout
+    assert "  ~ gift: 1.0 -> 2.0\n" in agent(two_nodes, "diff", "2", "3").stdout
+    assert agent(two_nodes, "show", "99").returncode == 8
+    assert "Store: 0 releases and 0 blobs removed, 0 bytes\n" in agent(two_nodes, "gc").stdout
+
 
 def gift_of(reply: Reply) -> str | None:
     gift = json.loads(reply.body)["gift"]
