@@ -4,12 +4,8 @@ import csv
 import io
 import stat
 import subprocess
-import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from da_agent.adapters.packaging import UvEnvironments
 from da_agent.domain.blobs import blob_of
@@ -30,14 +26,6 @@ import shop, shop.parts, kiosk
 sys.stdout.write(f"{shop.parts.__cached__ is not None} {shop.where()} ")
 sys.stdout.write(str([name for name in compiled if sys.argv[1] in name or "shop" in name or "kiosk" in name]))
 """
-
-
-@pytest.fixture
-def desk() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="da-agent-test-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        (Path(folder) / "inbox").mkdir()
-        yield Path(folder)
 
 
 def given(desk: Path) -> list[Path]:
@@ -62,6 +50,15 @@ def resolved(desk: Path, blobs: FolderOfBlobs) -> list[Wheel]:
             assert blob_of(data) == each.wheel.blob
             blobs.put(each.wheel.blob, data)
         return [each.wheel for each in locked]
+
+
+def installed(desk: Path, tmp_path: Path) -> Path:
+    """The environment that a node makes of them."""
+    paths = Paths(tmp_path / "root")
+    blobs = FolderOfBlobs(paths.blobs)
+    into = paths.release(1) / "local"
+    UvEnvironments(PYTHON, blobs, paths).build(resolved(desk, blobs), into)
+    return into
 
 
 def test_wheels_carry_the_bytecode_of_what_can_be_compiled_and_say_so(desk: Path, tmp_path: Path) -> None:
@@ -89,10 +86,7 @@ def test_the_wheel_that_came_is_remembered_and_not_compiled_again(desk: Path, tm
 
 
 def test_a_read_only_release_starts_without_compiling_anything(desk: Path, tmp_path: Path) -> None:
-    paths = Paths(tmp_path / "root")
-    blobs = FolderOfBlobs(paths.blobs)
-    into = paths.release(1) / "local"
-    UvEnvironments(PYTHON, blobs, paths).build(resolved(desk, blobs), into)
+    into = installed(desk, tmp_path)
     packages_ = into / "lib/python3.11/site-packages"
     for path in packages_.rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -108,10 +102,7 @@ def test_a_read_only_release_starts_without_compiling_anything(desk: Path, tmp_p
 
 
 def test_what_is_not_compiled_is_still_installed(desk: Path, tmp_path: Path) -> None:
-    paths = Paths(tmp_path / "root")
-    blobs = FolderOfBlobs(paths.blobs)
-    into = paths.release(1) / "local"
-    UvEnvironments(PYTHON, blobs, paths).build(resolved(desk, blobs), into)
+    into = installed(desk, tmp_path)
     package = into / "lib/python3.11/site-packages/shop"
     assert (package / "template.py").read_text() == "this is {{ no }} Python\n"
     assert not (package / CACHED.format("template")).exists()

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,15 +29,6 @@ from tests.fakes import MemoryBlobs, SilentProgress
 PYTHON = Path("/usr/bin/python3")
 ROOT = os.geteuid() == 0
 BUILDER = "www-data" if ROOT else None
-
-
-@pytest.fixture
-def desk() -> Iterator[Path]:
-    """A folder that the build user may enter, which pytest's own are not."""
-    with tempfile.TemporaryDirectory(prefix="da-agent-test-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        (Path(folder) / "inbox").mkdir()
-        yield Path(folder)
 
 
 @pytest.fixture
