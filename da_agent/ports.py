@@ -92,6 +92,10 @@ class Store(Protocol):
     def scan(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """Every object whose key begins with `prefix` and sorts behind `after`, in order of keys (by code point)."""
 
+    def survey(self, prefixes: Sequence[str]) -> Iterator[Entry]:
+        """Every object whose key begins with one of `prefixes`, which do not contain each other: with as few requests
+        as the store can do it with, in any order."""
+
     def delete(self, key: str) -> None:
         """Afterwards there is no such object; there need not have been one."""
 

@@ -1,7 +1,7 @@
 """In-memory implementations of the ports, which pass the same contract tests as the real ones."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -78,6 +78,10 @@ class MemoryStore:
         for key, stored in objects:
             if key.startswith(prefix) and key > after:
                 yield Entry(key, len(stored.data), stored.tag, stored.modified_at)
+
+    def survey(self, prefixes: Sequence[str]) -> Iterator[Entry]:
+        for prefix in prefixes:
+            yield from self.scan(prefix)
 
     def delete(self, key: str) -> None:
         self._answer()

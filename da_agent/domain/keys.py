@@ -12,6 +12,7 @@ BLOBS = ".agent/blobs/sha256/"
 NODES = ".agent/nodes/"
 VERDICT = ".agent/inbox.json"
 ADOPTING = ".agent/adopting.json"
+LOOKOUT = ".agent/lookout.json"
 PASSPORT = ".agent/passport/"
 
 

@@ -5,6 +5,7 @@ Adapters are imported where they are built: a command that needs no S3 does not 
 
 import grp
 import os
+import random
 import secrets
 import socket
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from da_agent import __version__, files, ports
 from da_agent.adapters.scratches import Scratch
-from da_agent.domain import configurations, first_configurations, garbage, variables
+from da_agent.domain import configurations, first_configurations, garbage, keys, variables
 from da_agent.domain.locations import DirectoryLocation, Location, credentials_of, location_of_environment
 from da_agent.domain.nodes import Node
 from da_agent.domain.paths import Paths, Staged
@@ -29,6 +30,7 @@ from da_agent.workflows.adoptions import Adoption
 from da_agent.workflows.drafts import Drafts
 from da_agent.workflows.follows import Follower
 from da_agent.workflows.leases import Leases
+from da_agent.workflows.lookouts import Lookout
 from da_agent.workflows.passports import require_fit
 from da_agent.workflows.pushes import Pushes
 
@@ -194,8 +196,16 @@ class Machine:
         )
 
     @cached_property
-    def leases(self) -> Leases:
-        return Leases(self.store, holder=self.name, nonce=secrets.token_hex(16))
+    def lookout(self) -> Lookout:
+        return Lookout(
+            store=self.store,
+            adoption=self.adoption,
+            adopting=Leases(self.store, holder=self.name, nonce=secrets.token_hex(16)),
+            watching=Leases(self.store, holder=self.name, nonce=secrets.token_hex(16), key=keys.LOOKOUT),
+            clock=self.clock,
+            progress=self.progress,
+            render=lambda: first_configurations.render(self.environment, secrets.token_urlsafe(32)),
+        )
 
     @cached_property
     def pushes(self) -> Pushes:
@@ -332,16 +342,15 @@ class Machine:
         return Follower(
             store=self.store,
             admit=self.admit,
-            adoption=self.adoption,
-            leases=self.leases,
+            lookout=self.lookout,
             node=self.converging,
             lock=self.lock,
             contact=self.contact,
             clock=self.clock,
             progress=self.progress,
-            render=lambda: first_configurations.render(self.environment, secrets.token_urlsafe(32)),
             report=self.report(),
             settings=self.live_settings,
+            chance=random.random,
         )
 
     def report(self) -> Report:

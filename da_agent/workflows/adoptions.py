@@ -1,11 +1,11 @@
 """From the inbox to the next release of the ledger."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 
 from da_agent import ports
 from da_agent.domain import configurations, keys, records
-from da_agent.domain.inboxes import Entry, Inbox, Seen, Verdict, inbox_of
+from da_agent.domain.inboxes import Inbox, Seen, Verdict, inbox_of
 from da_agent.domain.releases import Contents, Release
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, Lost, Refused, Tampered, TimedOut
@@ -26,8 +26,8 @@ class Inboxes:
         self._store = store
 
     def list(self) -> Inbox:
-        # Three prefixes, never the whole bucket: docassemble's own files may be millions.
-        return inbox_of(self._entries())
+        # Never the whole store: docassemble's own files, which may be millions, lie between the inbox's.
+        return inbox_of(self._store.survey((keys.CERTIFICATES, keys.CONFIG, keys.PACKAGES)))
 
     def verdict(self) -> Verdict | None:
         """What became of the inbox when it was last looked at; None when nobody has, or when the record is damaged."""
@@ -35,10 +35,6 @@ class Inboxes:
             return records.decode(Verdict, self._store.read(keys.VERDICT).data, keys.VERDICT)
         except (Absent, Tampered):
             return None
-
-    def _entries(self) -> Iterator[Entry]:
-        for prefix in (keys.CONFIG, keys.CERTIFICATES, keys.PACKAGES):
-            yield from self._store.scan(prefix)
 
 
 class Adoption:

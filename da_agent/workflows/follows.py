@@ -1,26 +1,23 @@
-"""The loop of a node: adopt what is new in the inbox, take what is new in the ledger, converge, report."""
+"""The loop of a node: look at the inbox when it is due, take what is new in the ledger, converge, report."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from da_agent import ports
+from da_agent.domain import polls
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase, Report
 from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, AgentError, Busy, NotHere, Tampered, TimedOut, Unreachable
+from da_agent.errors import Absent, AgentError, Busy, Tampered, Unreachable
 from da_agent.workflows import reports
-from da_agent.workflows.adoptions import Adoption, Inboxes, first_configuration
 from da_agent.workflows.converges import Node
-from da_agent.workflows.leases import Leases
 from da_agent.workflows.ledgers import Ledger
+from da_agent.workflows.lookouts import Lookout
 
 HEARTBEAT = timedelta(seconds=30)
 """How often a node reports although nothing has changed."""
-
-TRY_ADOPTION_AGAIN = timedelta(seconds=60)
-"""How long a node leaves an inbox that it could not adopt to others."""
 
 CANDIDATES = 20
 """How far back a node looks for a release that has not failed on it."""
@@ -37,38 +34,36 @@ class Follower:
         *,
         store: ports.Store,
         admit: Callable[[], None],
-        adoption: Adoption,
-        leases: Leases,
+        lookout: Lookout,
         node: Node,
         lock: ports.Lock,
         contact: ports.Contact,
         clock: ports.Clock,
         progress: ports.Progress,
-        render: Callable[[], bytes],
         report: Report,
         settings: Callable[[], Settings],
+        chance: Callable[[], float],
     ) -> None:
-        """`admit` raises unless the store may be used; `report` is this node's, with what never changes filled in."""
+        """`admit` raises unless the store may be used; `report` is this node's, with what never changes filled in;
+        `chance` is from 0 to 1, another one each time."""
         self._store = store
         self._admit = admit
         self._ledger = Ledger(store)
-        self._inboxes = Inboxes(store)
-        self._adoption = adoption
-        self._leases = leases
+        self._lookout = lookout
         self._node = node
         self._lock = lock
         self._contact = contact
         self._clock = clock
         self._progress = progress
-        self._render = render
         self._settings = settings
+        self._chance = chance
         self._report = report
         self._sent_at: datetime | None = None
         self._admitted = False
         self._answered = False
         self._head: int | None = None
         self._offered: tuple[int, ...] = ()
-        self._unable: tuple[str, datetime, str] | None = None
+        self._stands = False
         self._waiting = False
         self._problem: str | None = None
         self._patience = timedelta()
@@ -76,9 +71,16 @@ class Follower:
     def run(self, intact: Callable[[], bool]) -> None:
         """Cycle until `intact` says that the node's own folders have vanished; Stopped ends it, too."""
         self._inspect()
-        while intact():
-            self.cycle()
-            self._clock.wait(SOON if self._waiting else self._settings().poll_interval)
+        self._stands = woken = True
+        try:
+            while intact():
+                self.cycle(urgent=woken)
+                period = SOON if self._waiting else self._settings().poll_interval
+                woken = self._clock.wait(polls.pause(period, self._chance(), together=woken))
+        finally:
+            # Whoever is asked to end has little time: not for a store that does not answer.
+            if self._answered:
+                self._lookout.leave()
 
     def until_serving(self) -> str | None:
         """Cycle while somebody else adopts or converges; None once this node serves, else the problem."""
@@ -100,9 +102,12 @@ class Follower:
         self._patience = patience
         return self.cycle()
 
-    def cycle(self) -> str | None:
-        """One round. What went wrong is said, reported and returned; the next round begins anew."""
-        problem = self._attempt(self._look)
+    def cycle(self, *, urgent: bool = True) -> str | None:
+        """One round. What went wrong is said, reported and returned; the next round begins anew.
+
+        `urgent`: something may have happened to the inbox, whoever has the lookout.
+        """
+        problem = self._attempt(lambda: self._look(urgent=urgent))
         if problem is not None and not self._answered:
             problem = f"{problem} (last answer of the store: {self._contact.last() or 'never'})"
         problem = self._attempt(self._converge) or problem
@@ -131,45 +136,24 @@ class Follower:
             return str(error)
         return None
 
-    def _look(self) -> None:
+    def _look(self, *, urgent: bool) -> None:
         """Learn what the store has now. Raises without having forgotten what was known before."""
-        self._answered = False
+        self._answered = self._waiting = False
         if not self._admitted:
             self._admit()
             self._admitted = True
         head = self._known()
         self._answered = True
         self._contact.heard()
+        moved = True
         try:
-            self._adopt(empty=head is None)
+            if self._stands:
+                self._lookout.stand(self._settings().poll_interval)
+            moved = self._lookout.look(head, urgent=urgent)
         finally:
             # The ledger is read also when the inbox cannot be adopted here: others may have done it.
-            self._offer()
-
-    def _adopt(self, *, empty: bool) -> None:
-        self._waiting = False
-        if empty and first_configuration(self._store, self._render):
-            self._progress.say("Wrote the first configuration, from this node's environment")
-        inbox = self._inboxes.list()
-        verdict = self._inboxes.verdict()
-        if verdict is not None and verdict.fingerprint == inbox.fingerprint:
-            return
-        if self._unable and self._unable[0] == inbox.fingerprint and self._clock.now() < self._unable[1]:
-            raise NotHere(self._unable[2])
-        if not self._leases.claim():
-            self._waiting = True
-            return
-        try:
-            verdict = self._adoption.adopt("the inbox changed")
-        except (NotHere, Unreachable, TimedOut) as error:
-            self._unable = (inbox.fingerprint, self._clock.now() + TRY_ADOPTION_AGAIN, str(error))
-            raise
-        finally:
-            self._leases.release()
-        if verdict.mistakes:
-            self._progress.say("Refused the inbox: " + "; ".join(verdict.mistakes))
-        else:
-            self._progress.say(f"The inbox is release {verdict.release}")
+            self._waiting = self._lookout.waiting
+            self._offer(self._known() if moved else head)
 
     def _known(self) -> int | None:
         """The newest release of the ledger; None before there is one.
@@ -186,8 +170,7 @@ class Follower:
             f" has served release {live}: is the store mounted, and is it the right one?"
         )
 
-    def _offer(self) -> None:
-        head = self._known()
+    def _offer(self, head: int | None) -> None:
         if head is None:
             return
         journal = self._node.journal()
@@ -238,7 +221,7 @@ class Follower:
             failed=journal.failed[-3:],
         )
         now = self._clock.now()
-        if report == self._report and self._sent_at is not None and now - self._sent_at < HEARTBEAT:
+        if report == self._report and not polls.due(self._sent_at, HEARTBEAT, now=now):
             return
         self._report = report
         try:

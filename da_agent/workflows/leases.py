@@ -1,4 +1,5 @@
-"""Who is adopting the inbox now, so that eight nodes do not build the same wheels eight times.
+"""Who alone does something for all nodes now: adopts the inbox, so that eight nodes do not build the same wheels eight
+times; has the lookout, so that eight nodes do not list the inbox eight times.
 
 Nothing depends on it but the effort: two who adopt at once still make one release, because an append has one winner.
 """
@@ -22,40 +23,47 @@ class Lease:
 
 
 class Leases:
-    """One lease in the store; it ends by itself."""
+    """One lease in the store; it ends by itself, by the store's clock."""
 
-    def __init__(self, store: ports.Store, *, holder: str, nonce: str) -> None:
+    def __init__(self, store: ports.Store, *, holder: str, nonce: str, key: str = keys.ADOPTING) -> None:
         self._store = store
         self._holder = holder
         self._nonce = nonce
+        self._key = key
+        self._tag: str | None = None
 
-    def claim(self) -> bool:
+    def claim(self, term: timedelta = PERIOD) -> bool:
         """Whether this holder has the lease now. Claiming twice is the same as claiming once, but lasts longer."""
         now = self._store.clock()
+        # While the lease is as this holder left it, nobody else can have it: one request renews it.
+        if self._tag is not None and self._write(now + term, ports.IfTag(self._tag)):
+            return True
         condition: ports.Condition = ports.IfAbsent()
         try:
-            stored = self._store.read(keys.ADOPTING)
+            stored = self._store.read(self._key)
             condition = ports.IfTag(stored.tag)
-            lease = records.decode(Lease, stored.data, keys.ADOPTING)
+            lease = records.decode(Lease, stored.data, self._key)
             if lease.until > now and lease.holder != self._holder:
                 return False
         except (Absent, Tampered):
             pass
-        return self._write(Lease(self._holder, now + PERIOD, self._nonce), condition)
+        return self._write(now + term, condition)
 
     def release(self) -> None:
         """Let the next one in; only ever ends the lease of this holder."""
         try:
-            stored = self._store.read(keys.ADOPTING)
-            lease = records.decode(Lease, stored.data, keys.ADOPTING)
+            stored = self._store.read(self._key)
+            lease = records.decode(Lease, stored.data, self._key)
         except (Absent, Tampered):
             return
         if lease.holder == self._holder:
-            self._write(Lease(self._holder, self._store.clock(), self._nonce), ports.IfTag(stored.tag))
+            self._write(self._store.clock(), ports.IfTag(stored.tag))
+        self._tag = None
 
-    def _write(self, lease: Lease, condition: ports.Condition) -> bool:
+    def _write(self, until: datetime, condition: ports.Condition) -> bool:
+        self._tag = None
         try:
-            self._store.write(keys.ADOPTING, records.encode(lease), condition)
+            self._tag = self._store.write(self._key, records.encode(Lease(self._holder, until, self._nonce)), condition)
         except (Lost, Doubtful, Absent):
             return False
         return True

@@ -275,6 +275,13 @@ def test_an_empty_store_lists_nothing(store: Store) -> None:
     assert keys_of(store, "no", "z") == []
 
 
+def test_a_survey_finds_all_that_lies_below_several_prefixes_and_nothing_else(store: Store) -> None:
+    for key in ("ca/1", "certs/a", "certs/b/c", "certs.old", "clients/1", "config.yml", "config.yml.old", "files/1"):
+        store.write(key, b"", Always())
+    found = sorted(entry.key for entry in store.survey(("certs/", "config.yml", "packages/")))
+    assert found == ["certs/a", "certs/b/c", "config.yml", "config.yml.old"]
+
+
 def test_a_long_listing_is_whole(store: Store) -> None:
     keys = [f"many/{number:04d}" for number in range(1100)]
 

@@ -1,119 +1,25 @@
 """The loop of a node, and several nodes on one store."""
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from da_agent import ports
 from da_agent.domain import keys
 from da_agent.domain.journals import Journal
-from da_agent.domain.reports import Phase, Report
-from da_agent.domain.settings import Settings
 from da_agent.errors import NotHere, ReleaseBroken, StoreUnfit, TimedOut, Unreachable
 from da_agent.workflows import reports, waits
-from da_agent.workflows.adoptions import Adoption, Inboxes
-from da_agent.workflows.converges import Node
-from da_agent.workflows.drafts import Drafts
-from da_agent.workflows.follows import Follower
-from da_agent.workflows.leases import Leases
+from da_agent.workflows.adoptions import Inboxes
 from da_agent.workflows.ledgers import Ledger
-from tests.fake_nodes import CutJournals, FakeInstallation, FakeResolver, FakeSnapshots, FakeWeb, Power, wheel
-from tests.fakes import FakeClock, FakeLock, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
+from tests.fake_nodes import wheel
+from tests.fakes import FakeClock, FakeLock, MemoryStore, SilentProgress
+from tests.members import Member
 
 
-class Contact:
-    """When the store was heard, as a count."""
-
-    def __init__(self) -> None:
-        self.times = 0
-
-    def heard(self) -> None:
-        self.times += 1
-
-    def last(self) -> datetime | None:
-        return None
-
-
-@dataclass
-class Member:
-    """A node of a cluster in memory."""
-
-    store: MemoryStore
-    name: str
-    resolver: FakeResolver = field(default_factory=FakeResolver)
-    clock: FakeClock = field(default_factory=FakeClock)
-    progress: SilentProgress = field(default_factory=SilentProgress)
-    contact: Contact = field(default_factory=Contact)
-
-    def __post_init__(self) -> None:
-        self.installation = FakeInstallation()
-        self.web = FakeWeb(self.installation)
-        self.journals = CutJournals(Power())
-        self.clock.on_wait = lambda _: setattr(self.store, "now", self.store.now + self.clock.waits[-1])
-        self.follower = self.begin()
-
-    def begin(self) -> Follower:
-        """A new process of the agent on the same node."""
-        transfers = MemoryTransfers(self.store, MemoryBlobs())
-        drafts = Drafts(
-            snapshots=FakeSnapshots(self.store),
-            resolver=self.resolver,
-            progress=self.progress,
-            now=self.store.clock,
-            trusted=frozenset,
-        )
-        self.follower = Follower(
-            store=self.store,
-            admit=self.admit,
-            adoption=Adoption(self.store, transfers, drafts, self.clock, who=self.name, nonce=lambda: self.name),
-            leases=Leases(self.store, holder=self.name, nonce=self.name),
-            node=Node(
-                installation=self.installation,
-                journals=self.journals,
-                transfers=transfers,
-                web=self.web,
-                clock=self.clock,
-                progress=self.progress,
-                settings=lambda _: Settings(start_timeout=timedelta(seconds=2)),
-            ),
-            lock=FakeLock(),
-            contact=self.contact,
-            clock=self.clock,
-            progress=self.progress,
-            render=f"name: {self.name}\n".encode,
-            report=Report(
-                self.name,
-                "host",
-                "address",
-                None,
-                None,
-                Phase.STARTING,
-                None,
-                "0",
-                "3.11",
-                datetime(2026, 1, 1, tzinfo=UTC),
-            ),
-            settings=Settings,
-        )
-        return self.follower
-
-    def admit(self) -> None:
-        """Every store is fit here."""
-
-    def put(self, key: str, data: bytes) -> None:
-        self.store.write(key, data, ports.Always())
-
-    @property
-    def live(self) -> int | None:
-        return self.installation.live
-
-
-def member(name: str = "a", store: MemoryStore | None = None) -> Member:
+def member(name: str = "a", store: MemoryStore | None = None) -> Member[MemoryStore]:
     return Member(store or MemoryStore(), name)
 
 
-def serving() -> Member:
+def serving() -> Member[MemoryStore]:
     node = member()
     assert node.follower.until_serving() is None
     assert node.live == 1

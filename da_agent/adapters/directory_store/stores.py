@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,6 +89,10 @@ class DirectoryStore:
                 # What vanishes while we list is no longer there to be listed.
                 with suppress(Absent):
                     yield self._entry(key)
+
+    def survey(self, prefixes: Sequence[str]) -> Iterator[Entry]:
+        for prefix in prefixes:
+            yield from self.scan(prefix)
 
     def _entry(self, key: str) -> Entry:
         with self._root.reading("read", key):

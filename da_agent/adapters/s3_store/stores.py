@@ -3,7 +3,7 @@
 import itertools
 import random
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _CHUNK = 1024 * 1024
 _PART = 16 * _CHUNK
 _IN_PARTS = 64 * _CHUNK
+_PAGE = 1000
 _CONFLICTS = 5
 _CLOCK_PATIENCE = 60.0
 
@@ -39,6 +40,7 @@ class S3Store:
         self._location = location
         self._folder = f"{location.prefix}/" if location.prefix else ""
         self._clients = connect(location, credentials)
+        self._crowded: set[tuple[str, ...]] = set()
         self._clock = StoreClock()
         for client in (self._clients.patient, self._clients.once):
             client.meta.events.register("after-call.s3", self._hear)
@@ -102,7 +104,7 @@ class S3Store:
     def scan(self, prefix: str, after: str = "") -> Iterator[Entry]:
         last = self._folder + after if after else ""
         while True:
-            page = self._list(f"list {prefix or 'everything'}", prefix, last, 1000)
+            page = self._list(f"list {prefix or 'everything'}", prefix, last, _PAGE)
             for each in page.get("Contents", []):
                 if each["Key"] <= last:
                     raise StoreUnfit(f"cannot use the store {self.name}: it does not list objects in order")
@@ -115,6 +117,22 @@ class S3Store:
                 return
             if not page.get("Contents"):
                 raise Unreachable(f"cannot list {prefix} in the store {self.name}: its answer breaks off")
+
+    def survey(self, prefixes: Sequence[str]) -> Iterator[Entry]:
+        for _, near in itertools.groupby(sorted(prefixes), key=lambda prefix: prefix[:1]):
+            yield from self._together(tuple(near))
+
+    def _together(self, near: tuple[str, ...]) -> Iterator[Entry]:
+        """One listing that covers all of `near`, unless too much of others lies between them: then one for each."""
+        if len(near) > 1 and near not in self._crowded:
+            after = near[0] if near[0].endswith("/") else ""
+            page = list(itertools.islice(self.scan(near[0][:1], after), _PAGE - 1))
+            if len(page) < _PAGE - 1 or (page[-1].key > near[-1] and not page[-1].key.startswith(near[-1])):
+                yield from (entry for entry in page if entry.key.startswith(near))
+                return
+            self._crowded.add(near)
+        for prefix in near:
+            yield from self.scan(prefix)
 
     def _list(self, act: str, prefix: str, after: str, limit: int) -> "ListObjectsV2OutputTypeDef":
         start: Any = {"StartAfter": after} if after else {}

@@ -1,0 +1,139 @@
+"""Nodes of a cluster whose disk, web server and lock are in memory; the store is any."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+from da_agent import ports
+from da_agent.domain import keys
+from da_agent.domain.reports import Phase, Report
+from da_agent.domain.settings import Settings
+from da_agent.errors import Stopped
+from da_agent.workflows.adoptions import Adoption
+from da_agent.workflows.converges import Node
+from da_agent.workflows.drafts import Drafts
+from da_agent.workflows.follows import Follower
+from da_agent.workflows.leases import Leases
+from da_agent.workflows.lookouts import Lookout
+from tests.fake_nodes import CutJournals, FakeInstallation, FakeResolver, FakeSnapshots, FakeWeb, Power
+from tests.fakes import FakeClock, FakeLock, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
+
+S = TypeVar("S", bound=ports.Store)
+
+
+class Contact:
+    """When the store was heard, as a count."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def heard(self) -> None:
+        self.times += 1
+
+    def last(self) -> datetime | None:
+        return None
+
+
+@dataclass
+class Member(Generic[S]):
+    """A node of a cluster in memory."""
+
+    store: S
+    name: str
+    resolver: FakeResolver = field(default_factory=FakeResolver)
+    clock: FakeClock = field(default_factory=FakeClock)
+    progress: SilentProgress = field(default_factory=SilentProgress)
+    contact: Contact = field(default_factory=Contact)
+
+    def __post_init__(self) -> None:
+        self.installation = FakeInstallation()
+        self.web = FakeWeb(self.installation)
+        self.journals = CutJournals(Power())
+        self.clock.on_wait = self._pass_time
+        self.follower = self.begin()
+
+    def _pass_time(self, _: int) -> None:
+        if isinstance(self.store, MemoryStore):
+            self.store.now += self.clock.waits[-1]
+
+    def begin(self) -> Follower:
+        """A new process of the agent on the same node."""
+        transfers = MemoryTransfers(self.store, MemoryBlobs())
+        drafts = Drafts(
+            snapshots=FakeSnapshots(self.store),
+            resolver=self.resolver,
+            progress=self.progress,
+            now=self.store.clock,
+            trusted=frozenset,
+        )
+        adoption = Adoption(self.store, transfers, drafts, self.clock, who=self.name, nonce=lambda: self.name)
+        self.follower = Follower(
+            store=self.store,
+            admit=self.admit,
+            lookout=Lookout(
+                store=self.store,
+                adoption=adoption,
+                adopting=Leases(self.store, holder=self.name, nonce=self.name),
+                watching=Leases(self.store, holder=self.name, nonce=self.name, key=keys.LOOKOUT),
+                clock=self.clock,
+                progress=self.progress,
+                render=f"name: {self.name}\n".encode,
+            ),
+            node=Node(
+                installation=self.installation,
+                journals=self.journals,
+                transfers=transfers,
+                web=self.web,
+                clock=self.clock,
+                progress=self.progress,
+                settings=lambda _: Settings(start_timeout=timedelta(seconds=2)),
+            ),
+            lock=FakeLock(),
+            contact=self.contact,
+            clock=self.clock,
+            progress=self.progress,
+            report=Report(
+                self.name,
+                "host",
+                "address",
+                None,
+                None,
+                Phase.STARTING,
+                None,
+                "0",
+                "3.11",
+                datetime(2026, 1, 1, tzinfo=UTC),
+            ),
+            settings=Settings,
+            chance=lambda: 0.5,
+        )
+        return self.follower
+
+    def admit(self) -> None:
+        """Every store is fit here."""
+
+    def run(self, polls: int, before: Callable[[int], object] = lambda number: None) -> None:
+        """The loop, stopped after so many polls; `before` is called with the number of each wait between them."""
+
+        def count(number: int) -> None:
+            self._pass_time(number)
+            before(number - done)
+            if number - done == polls:
+                raise Stopped
+
+        done = len(self.clock.waits)
+        self.clock.on_wait = count
+        try:
+            with suppress(Stopped):
+                self.follower.run(lambda: True)
+        finally:
+            self.clock.on_wait = self._pass_time
+
+    def put(self, key: str, data: bytes) -> None:
+        self.store.write(key, data, ports.Always())
+
+    @property
+    def live(self) -> int | None:
+        return self.installation.live
