@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from da_agent import files, ports
 from da_agent.domain import records
@@ -189,6 +188,9 @@ def _protect(folder: str, above: str, keep: tuple[str, ...]) -> Iterator[_Entry]
 
 def _used(releases: Path) -> set[str]:
     """Names of releases that a running process uses: the loader keeps a file of its release open."""
+    # Not where it is only asked which release is live.
+    import psutil
+
     used: set[str] = set()
     prefix = f"{releases}/"
     for process in psutil.process_iter():

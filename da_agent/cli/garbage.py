@@ -1,11 +1,9 @@
 """Room in the store and on this node's disk."""
 
 import click
-import msgspec
 
 from da_agent.cli import options
 from da_agent.wiring import Machine
-from da_agent.workflows import garbage
 
 
 @click.command()
@@ -17,11 +15,13 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
 
     The newest releases stay, those that nodes serve and the ones before them, and whatever is younger than a day.
     """
+    from da_agent.workflows import garbage
+
     machine = Machine(store=store)
     found = garbage.collect(machine.store, dry_run=dry_run)
     local = machine.sweep_blobs(dry_run=dry_run) if machine.is_node else 0
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        options.echo_json(found)
         return
     verb = "would be removed" if dry_run else "removed"
     click.echo(f"Store: {len(found.releases)} releases and {len(found.blobs)} blobs {verb}, {found.size} bytes")

@@ -1,17 +1,23 @@
 """What changes the inbox: push, remove, adopt."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from da_agent.cli import options
 from da_agent.domain import keys
-from da_agent.domain.inboxes import Inbox, Verdict
 from da_agent.errors import Absent, NotHere, Refused
 from da_agent.wiring import Machine
-from da_agent.workflows import pushes, waits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from da_agent.domain.inboxes import Inbox, Verdict
+    from da_agent.workflows import pushes
 
 SUFFIXES = (".whl", ".tar.gz", ".zip")
 
@@ -27,6 +33,8 @@ def push() -> None:
 @options.store
 def config(file: Path, store: str | None, *, wait: bool, timeout: int) -> None:
     """Make FILE the configuration of every node."""
+    from da_agent.workflows import pushes
+
     data = _read(file)
     _push(Machine(store=store), lambda _: pushes.config(data), f"configuration from {file.name}", wait, timeout)
 
@@ -37,6 +45,8 @@ def config(file: Path, store: str | None, *, wait: bool, timeout: int) -> None:
 @options.store
 def certs(directory: Path, store: str | None, *, wait: bool, timeout: int) -> None:
     """Install the certificates and keys of DIRECTORY on every node; other names stay as they are."""
+    from da_agent.workflows import pushes
+
     found = {
         path.relative_to(directory).as_posix(): _read(path)
         for path in sorted(directory.rglob("*"))
@@ -53,6 +63,8 @@ def certs(directory: Path, store: str | None, *, wait: bool, timeout: int) -> No
 @options.store
 def package(packages: tuple[str, ...], store: str | None, *, wait: bool, timeout: int) -> None:
     """Install packages on every node: requirements such as "six>=1.16", or wheels, sdists and zips."""
+    from da_agent.workflows import pushes
+
     machine = Machine(store=store)
     files = {Path(each).name: Path(each) for each in packages if each.endswith(SUFFIXES)}
     missing = [str(path) for path in files.values() if not path.is_file()]
@@ -79,6 +91,8 @@ def remove() -> None:
 @options.store
 def remove_package(name: str, store: str | None, *, wait: bool, timeout: int) -> None:
     """Uninstall the package NAME, and what only it needed, on every node."""
+    from da_agent.workflows import pushes
+
     machine = Machine(store=store)
     _push(
         machine,
@@ -106,6 +120,8 @@ def _push(machine: Machine, change: Callable[[Inbox], pushes.Change], reason: st
 
 def _await(machine: Machine, act: Callable[[], Verdict], wait: bool, timeout: int) -> None:
     """Say what became of it, and wait until the nodes have it."""
+    from da_agent.workflows import waits
+
     try:
         verdict = act()
     except NotHere as elsewhere:

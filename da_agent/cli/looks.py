@@ -1,17 +1,20 @@
 """What only looks: status, history, show and diff."""
 
-from datetime import datetime
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from da_agent.cli import options
-from da_agent.domain.journals import Journal
-from da_agent.domain.releases import Release
-from da_agent.domain.reports import Sighting
 from da_agent.wiring import Machine
-from da_agent.workflows import statuses, views
-from da_agent.workflows.statuses import Here, Status, There
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from da_agent.domain.releases import Release
+    from da_agent.domain.reports import Sighting
+    from da_agent.workflows.statuses import Here, Status, There
 
 
 @click.command()
@@ -19,10 +22,12 @@ from da_agent.workflows.statuses import Here, Status, There
 @options.store
 def status(store: str | None, *, as_json: bool) -> None:
     """This node, the newest release, the inbox and why it was refused, and the other nodes."""
+    from da_agent.workflows import statuses
+
     machine = Machine(store=store)
     found = statuses.status(machine.store, _here(machine))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        options.echo_json(found)
     else:
         click.echo("\n".join(_lines(found)))
 
@@ -33,9 +38,11 @@ def status(store: str | None, *, as_json: bool) -> None:
 @options.store
 def history(store: str | None, limit: int, *, as_json: bool) -> None:
     """The releases, newest first."""
+    from da_agent.workflows import statuses
+
     releases = statuses.history(Machine(store=store).store, limit)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(releases)).decode())
+        options.echo_json(releases)
         return
     for release in releases:
         click.echo(f"{release.number:>6}  {_time(release.published_at)}  {_contents(release)}  {release.reason}")
@@ -49,9 +56,11 @@ def history(store: str | None, limit: int, *, as_json: bool) -> None:
 @options.store
 def show(store: str | None, number: int | None, *, as_json: bool) -> None:
     """What release NUMBER holds, or the newest: configuration with secrets masked, certificates, packages."""
+    from da_agent.workflows import views
+
     found = views.show(Machine(store=store).store, number)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        options.echo_json(found)
         return
     click.echo(f"Release {found.number}, published {_time(found.published_at)} by {found.publisher} ({found.reason})")
     for title, values in (
@@ -71,9 +80,11 @@ def show(store: str | None, number: int | None, *, as_json: bool) -> None:
 @options.store
 def diff(store: str | None, before: int, after: int | None, *, as_json: bool) -> None:
     """What changed from release BEFORE to release AFTER, or to the newest. Secrets are masked."""
+    from da_agent.workflows import views
+
     found = views.diff(Machine(store=store).store, before, after)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        options.echo_json(found)
         return
     changes = (
         ("Configuration", found.configuration),
@@ -90,6 +101,9 @@ def diff(store: str | None, before: int, after: int | None, *, as_json: bool) ->
 def _here(machine: Machine) -> Here | None:
     if not machine.is_node:
         return None
+    from da_agent.domain.journals import Journal
+    from da_agent.workflows.statuses import Here
+
     current = machine.installation.current()
     journal = machine.journals.load() or Journal(live=current)
     return Here(machine.name, str(machine.paths.root), current, journal, machine.contact.last())
@@ -133,9 +147,11 @@ def _there_lines(there: There) -> list[str]:
 
 
 def _node(seen: Sighting, now: datetime) -> str:
+    from da_agent.workflows.statuses import PATIENCE
+
     report = seen.report
     age = max(0, round((now - seen.at).total_seconds()))
-    state = f"silent for {age} s" if seen.silent(now, statuses.PATIENCE) else f"{report.phase.value}, {age} s ago"
+    state = f"silent for {age} s" if seen.silent(now, PATIENCE) else f"{report.phase.value}, {age} s ago"
     problem = f": {report.problem}" if report.problem else ""
     return f"  {report.node:<20} release {report.release or 'none':<6} {report.address:<22} {state}{problem}"
 

@@ -14,6 +14,13 @@ def store(command: F) -> F:
     )
 
 
+def echo_json(value: object) -> None:
+    """What --json prints."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
 def as_json(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="For machines.")(command)
 

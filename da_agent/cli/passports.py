@@ -8,7 +8,6 @@ import click
 
 from da_agent.cli import options
 from da_agent.wiring import Machine
-from da_agent.workflows.passports import examine
 
 
 @click.command()
@@ -16,6 +15,8 @@ from da_agent.workflows.passports import examine
 @options.store
 def passport(store: str | None, *, as_json: bool) -> None:
     """Examine the store: exit code 0 when it is fit for a cluster, 1 when it is not."""
+    from da_agent.workflows.passports import examine
+
     machine = Machine(store=store)
     result = examine(machine.store, machine.race, secrets.token_hex(8))
     machine.passports.save(result)

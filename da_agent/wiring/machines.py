@@ -1,7 +1,10 @@
 """This machine, as its environment describes it: each piece is built when it is first asked for.
 
-Adapters are imported where they are built: a command that needs no S3 does not wait for boto3.
+It is imported where it is built, too: a command that needs no S3 does not wait for boto3, and one that only asks for
+help waits for nothing at all.
 """
+
+from __future__ import annotations
 
 import grp
 import os
@@ -9,30 +12,31 @@ import random
 import secrets
 import socket
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from da_agent import __version__, files, ports
-from da_agent.adapters.scratches import Scratch
-from da_agent.domain import configurations, first_configurations, garbage, keys, variables
+from da_agent import __version__, files
+from da_agent.domain import keys, variables
 from da_agent.domain.locations import DirectoryLocation, Location, credentials_of, location_of_environment
-from da_agent.domain.nodes import Node
 from da_agent.domain.paths import Paths, Staged
-from da_agent.domain.releases import Release, Target
-from da_agent.domain.reports import Phase, Report
-from da_agent.domain.settings import Settings
 from da_agent.errors import AgentError, NotHere, Refused
-from da_agent.workflows import converges, reports
-from da_agent.workflows.adoptions import Adoption
-from da_agent.workflows.drafts import Drafts
-from da_agent.workflows.follows import Follower
-from da_agent.workflows.leases import Leases
-from da_agent.workflows.lookouts import Lookout
-from da_agent.workflows.passports import require_fit
-from da_agent.workflows.pushes import Pushes
+
+if TYPE_CHECKING:
+    from da_agent import ports
+    from da_agent.domain.nodes import Node
+    from da_agent.domain.releases import Release, Target, Wheel
+    from da_agent.domain.reports import Report
+    from da_agent.domain.settings import Settings
+    from da_agent.workflows import converges
+    from da_agent.workflows.adoptions import Adoption
+    from da_agent.workflows.drafts import Drafts
+    from da_agent.workflows.follows import Follower
+    from da_agent.workflows.lookouts import Lookout
+    from da_agent.workflows.pushes import Pushes
 
 
 class Machine:
@@ -110,6 +114,8 @@ class Machine:
 
     def admit(self) -> None:
         """Raise unless the store is fit for a cluster; it is examined at first contact."""
+        from da_agent.workflows.passports import require_fit
+
         require_fit(self.store, self.race, self.passports, secrets.token_hex(8))
 
     @cached_property
@@ -118,6 +124,8 @@ class Machine:
         if self.is_node and os.access(self.paths.agent, os.W_OK):
             with files.on_this_node(f"make {self.paths.scratch}"):
                 self.paths.scratch.mkdir(exist_ok=True)
+            from da_agent.adapters.scratches import Scratch
+
             self._used = Scratch(self.paths.scratch)
             self._used.use()
             return self.paths.scratch
@@ -142,7 +150,7 @@ class Machine:
         return Lines(sys.stderr)
 
     @cached_property
-    def clock(self) -> "ports.Clock":
+    def clock(self) -> ports.Clock:
         from da_agent.adapters.clocks import SystemClock
 
         return SystemClock()
@@ -171,6 +179,7 @@ class Machine:
     def drafts(self) -> Drafts:
         from da_agent.adapters.snapshots import SnapshotFolders
         from da_agent.adapters.trusts import trusted_subjects
+        from da_agent.workflows.drafts import Drafts
 
         return Drafts(
             snapshots=SnapshotFolders(self.store, self.scratch),
@@ -183,6 +192,8 @@ class Machine:
 
     def _admit_target(self, target: Target) -> None:
         """What a node resolves fits itself; another machine must be like one of the nodes."""
+        from da_agent.workflows import reports
+
         nodes = {each.report.python for each in reports.sightings(self.store)}
         if not self.is_node and nodes and str(target) not in nodes:
             raise NotHere(
@@ -191,12 +202,18 @@ class Machine:
 
     @cached_property
     def adoption(self) -> Adoption:
+        from da_agent.workflows.adoptions import Adoption
+
         return Adoption(
             self.store, self.transfers, self.drafts, self.clock, who=self.name, nonce=lambda: secrets.token_hex(16)
         )
 
     @cached_property
     def lookout(self) -> Lookout:
+        from da_agent.domain import first_configurations
+        from da_agent.workflows.leases import Leases
+        from da_agent.workflows.lookouts import Lookout
+
         return Lookout(
             store=self.store,
             adoption=self.adoption,
@@ -209,6 +226,9 @@ class Machine:
 
     @cached_property
     def pushes(self) -> Pushes:
+        from da_agent.workflows.leases import Leases
+        from da_agent.workflows.pushes import Pushes
+
         # Not the node's own lease: its loop waits for a push on the same machine, too.
         leases = Leases(self.store, holder=f"{self.name}, pushing", nonce=secrets.token_hex(16))
         return Pushes(self.store, self.drafts, self.adoption, leases)
@@ -245,17 +265,20 @@ class Machine:
 
     @cached_property
     def installation(self) -> ports.Installation:
-        from da_agent.adapters.packaging import UvEnvironments
         from da_agent.adapters.release_folders import ReleaseFolders
 
         user = self.node.web_user
         return ReleaseFolders(
             self.paths,
             self.blobs,
-            UvEnvironments(self.node.python, self.blobs, self.paths),
-            self.web.render,
+            _Environments(self),
+            self._render,
             None if user is None else grp.getgrnam(user).gr_gid,
         )
+
+    def _render(self, release: Release, settings: Settings, into: Path) -> None:
+        """Whoever only asks which release is live needs no web server."""
+        self.web.render(release, settings, into)
 
     # ---- the node's work
 
@@ -278,10 +301,14 @@ class Machine:
 
     def sweep(self) -> None:
         """Remove what processes that were killed have left; not while another one of this node is at work."""
+        from da_agent.adapters.scratches import Scratch
+
         Scratch(self.paths.scratch).sweep(self.paths.root, self.paths.agent, self.paths.wsgi.parent)
 
     def sweep_blobs(self, *, dry_run: bool) -> int:
         """Remove this node's blobs that no release on its disk has; how many there are."""
+        from da_agent.domain import garbage
+
         with self.lock.hold(timedelta()):
             staged = [self.installation.load(number) for number in self.installation.staged()]
             keep = frozenset(blob for release in staged for blob in release.contents.blobs())
@@ -312,6 +339,9 @@ class Machine:
 
     def settings(self, release: Release) -> Settings:
         """What the release's own configuration says; the defaults when its blob is not at hand."""
+        from da_agent.domain import configurations
+        from da_agent.domain.settings import Settings
+
         for path in (Staged(self.paths.release(release.number)).config, self.blobs.path(release.contents.config)):
             try:
                 return configurations.parse(path.read_bytes()).settings
@@ -320,6 +350,9 @@ class Machine:
         return Settings()
 
     def live_settings(self) -> Settings:
+        from da_agent.domain import configurations
+        from da_agent.domain.settings import Settings
+
         try:
             return configurations.parse(Staged(self.paths.current).config.read_bytes()).settings
         except (OSError, AgentError):
@@ -327,6 +360,8 @@ class Machine:
 
     @cached_property
     def converging(self) -> converges.Node:
+        from da_agent.workflows import converges
+
         return converges.Node(
             installation=self.installation,
             journals=self.journals,
@@ -339,6 +374,8 @@ class Machine:
 
     @cached_property
     def follower(self) -> Follower:
+        from da_agent.workflows.follows import Follower
+
         return Follower(
             store=self.store,
             admit=self.admit,
@@ -354,6 +391,8 @@ class Machine:
         )
 
     def report(self) -> Report:
+        from da_agent.domain.reports import Phase, Report
+
         return Report(
             node=self.name,
             host=socket.gethostname(),
@@ -366,3 +405,15 @@ class Machine:
             python=str(self.resolver.target),
             started_at=self.clock.now(),
         )
+
+
+class _Environments:
+    """ports.Environments whose tools are imported when the first release is staged."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def build(self, wheels: Sequence[Wheel], into: Path) -> None:
+        from da_agent.adapters.packaging import UvEnvironments
+
+        UvEnvironments(self._machine.node.python, self._machine.blobs, self._machine.paths).build(wheels, into)

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 from da_agent import ports
 from da_agent.domain import configurations, keys, records
-from da_agent.domain.inboxes import Inbox, Seen, Verdict, inbox_of
+from da_agent.domain.inboxes import Inbox, Seen, Verdict
 from da_agent.domain.releases import Contents, Release
 from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, Lost, Refused, Tampered, TimedOut
+from da_agent.errors import Absent, Lost, Refused, TimedOut
 from da_agent.workflows.drafts import Draft, Drafts, Prepared
+from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger, Top
 
 LONGEST_WAIT = timedelta(seconds=60)
@@ -17,24 +18,6 @@ LONGEST_WAIT = timedelta(seconds=60)
 
 ATTEMPTS = 20
 """How often an inbox that keeps changing is read again before a person is told."""
-
-
-class Inboxes:
-    """Reads what people put into the store, and what was thought of it."""
-
-    def __init__(self, store: ports.Store) -> None:
-        self._store = store
-
-    def list(self) -> Inbox:
-        # Never the whole store: docassemble's own files, which may be millions, lie between the inbox's.
-        return inbox_of(self._store.survey((keys.CERTIFICATES, keys.CONFIG, keys.PACKAGES)))
-
-    def verdict(self) -> Verdict | None:
-        """What became of the inbox when it was last looked at; None when nobody has, or when the record is damaged."""
-        try:
-            return records.decode(Verdict, self._store.read(keys.VERDICT).data, keys.VERDICT)
-        except (Absent, Tampered):
-            return None
 
 
 class Adoption:

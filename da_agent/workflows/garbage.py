@@ -7,7 +7,7 @@ from da_agent.domain import garbage, keys
 from da_agent.domain.blobs import Blob
 from da_agent.errors import Absent
 from da_agent.workflows import reports
-from da_agent.workflows.adoptions import Inboxes
+from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger
 
 

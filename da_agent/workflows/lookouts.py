@@ -10,7 +10,8 @@ from da_agent.domain import lookouts
 from da_agent.domain.inboxes import Inbox
 from da_agent.domain.lookouts import Judged, Part, Unable
 from da_agent.errors import AgentError, NotHere
-from da_agent.workflows.adoptions import Adoption, Inboxes, first_configuration
+from da_agent.workflows.adoptions import Adoption, first_configuration
+from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.leases import Leases
 
 

@@ -8,8 +8,9 @@ from da_agent import ports
 from da_agent.domain import keys, requirements
 from da_agent.domain.inboxes import Entry, Inbox, Verdict
 from da_agent.errors import Absent, Doubtful, Lost, NotHere, Refused, Unreachable
-from da_agent.workflows.adoptions import Adoption, Inboxes
+from da_agent.workflows.adoptions import Adoption
 from da_agent.workflows.drafts import Draft, Drafts, overlaid
+from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.leases import Leases
 from da_agent.workflows.ledgers import Ledger
 

@@ -10,7 +10,7 @@ from da_agent.domain.releases import Release
 from da_agent.domain.reports import Sighting
 from da_agent.errors import Absent, AgentError
 from da_agent.workflows import reports
-from da_agent.workflows.adoptions import Inboxes
+from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger
 
 PATIENCE = timedelta(seconds=100)

@@ -7,7 +7,7 @@ from da_agent.domain.inboxes import Verdict
 from da_agent.domain.reports import Sighting
 from da_agent.errors import NotHere, Refused, ReleaseBroken, TimedOut
 from da_agent.workflows import reports
-from da_agent.workflows.adoptions import Inboxes
+from da_agent.workflows.inboxes import Inboxes
 
 LOOK_AGAIN = timedelta(seconds=0.5)
 

@@ -8,7 +8,7 @@ from da_agent.domain import keys
 from da_agent.domain.journals import Journal
 from da_agent.errors import NotHere, ReleaseBroken, StoreUnfit, TimedOut, Unreachable
 from da_agent.workflows import reports, waits
-from da_agent.workflows.adoptions import Inboxes
+from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger
 from tests.fake_nodes import wheel
 from tests.fakes import FakeClock, FakeLock, MemoryStore, SilentProgress

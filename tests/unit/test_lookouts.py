@@ -10,7 +10,7 @@ from da_agent.domain.inboxes import Entry
 from da_agent.domain.lookouts import ASIDE, ASK, EVERY, TRUST, Judged, Part, Unable, term
 from da_agent.errors import Lost, NotHere, Unreachable
 from da_agent.ports import Condition, Stored
-from da_agent.workflows.adoptions import Inboxes
+from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.leases import Leases
 from da_agent.workflows.ledgers import Ledger
 from tests.fake_nodes import wheel

@@ -1,0 +1,24 @@
+"""What people have put into the store, and what was thought of it."""
+
+from da_agent import ports
+from da_agent.domain import keys, records
+from da_agent.domain.inboxes import Inbox, Verdict, inbox_of
+from da_agent.errors import Absent, Tampered
+
+
+class Inboxes:
+    """Reads what people put into the store, and what was thought of it."""
+
+    def __init__(self, store: ports.Store) -> None:
+        self._store = store
+
+    def list(self) -> Inbox:
+        # Never the whole store: docassemble's own files, which may be millions, lie between the inbox's.
+        return inbox_of(self._store.survey((keys.CERTIFICATES, keys.CONFIG, keys.PACKAGES)))
+
+    def verdict(self) -> Verdict | None:
+        """What became of the inbox when it was last looked at; None when nobody has, or when the record is damaged."""
+        try:
+            return records.decode(Verdict, self._store.read(keys.VERDICT).data, keys.VERDICT)
+        except (Absent, Tampered):
+            return None
