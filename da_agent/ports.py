@@ -207,6 +207,13 @@ class Installation(Protocol):
     def switch(self, number: int) -> None:
         """Make a staged release live in one step: before it the old one is, after it the new, also after a crash."""
 
+    def needless(self, keep: frozenset[int], before: datetime) -> tuple[int, ...]:
+        """Releases that were touched last before that moment, unfinished ones too, and are neither live, nor in `keep`,
+        nor used by a process."""
+
+    def remove(self, number: int) -> None:
+        """Afterwards there is no such release, for whoever has found it needless; there need not have been one."""
+
     def sweep(self, keep: frozenset[int]) -> None:
         """Remove unfinished releases and complete ones that are neither live, nor in `keep`, nor used by a process."""
 
@@ -220,6 +227,9 @@ class Environments(Protocol):
         ReleaseBroken when wheels do not fit this Python or do not install; NodeBroken when the node is at fault.
         An unfinished one may be left at `into` after an error.
         """
+
+    def forget(self) -> None:
+        """Drop what was kept of wheels whose blobs the node does not have any more. What is built stays whole."""
 
 
 class Journals(Protocol):

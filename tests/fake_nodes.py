@@ -76,6 +76,13 @@ class FakeInstallation:
         assert number in self.disk
         self.live = number
 
+    def needless(self, keep: frozenset[int], before: datetime) -> tuple[int, ...]:
+        """All are old here, and no process uses any."""
+        return tuple(sorted(set(self.disk) - keep - {self.live}))
+
+    def remove(self, number: int) -> None:
+        self.disk.pop(number, None)
+
     def sweep(self, keep: frozenset[int]) -> None:
         self.power.effect("sweep")
         self.disk = {number: release for number, release in self.disk.items() if number in keep | {self.live}}

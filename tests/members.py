@@ -74,7 +74,7 @@ class Member(Generic[S]):
             admit=self.admit,
             lookout=Lookout(
                 store=self.store,
-                adoption=adoption,
+                adopt=adoption.adopt,
                 adopting=Leases(self.store, holder=self.name, nonce=self.name),
                 watching=Leases(self.store, holder=self.name, nonce=self.name, key=keys.LOOKOUT),
                 clock=self.clock,

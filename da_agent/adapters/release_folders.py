@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -103,14 +104,26 @@ class ReleaseFolders:
         except OSError as error:
             raise NodeBroken(f"cannot switch {current} to release {number}: {error.strerror}") from error
 
+    def needless(self, keep: frozenset[int], before: datetime) -> tuple[int, ...]:
+        with files.on_this_node(f"look through {self._paths.releases}"):
+            return tuple(
+                sorted(int(folder.name) for folder in self._unused(keep) if folder.stat().st_mtime < before.timestamp())
+            )
+
+    def remove(self, number: int) -> None:
+        folder = self._paths.release(number)
+        with files.on_this_node(f"remove {folder}"):
+            self._discard(folder)
+
     def sweep(self, keep: frozenset[int]) -> None:
-        current = self.current()
-        used = _used(self._paths.releases)
-        for folder in self._folders():
-            number = int(folder.name)
-            if number != current and number not in keep and folder.name not in used:
-                with files.on_this_node(f"remove {folder}"):
-                    self._discard(folder)
+        for folder in self._unused(keep):
+            self.remove(int(folder.name))
+
+    def _unused(self, keep: frozenset[int]) -> list[Path]:
+        stay = keep | {self.current()}
+        folders = [folder for folder in self._folders() if int(folder.name) not in stay]
+        used = _used(self._paths.releases) if folders else set()
+        return [folder for folder in folders if folder.name not in used]
 
     def _fill(self, release: Release, settings: Settings, staged: Staged) -> None:
         contents = release.contents

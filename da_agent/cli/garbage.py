@@ -19,13 +19,15 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
 
     machine = Machine(store=store)
     found = garbage.collect(machine.store, dry_run=dry_run)
-    local = machine.sweep_blobs(dry_run=dry_run) if machine.is_node else 0
+    here = machine.clear(dry_run=dry_run) if machine.is_node else None
     if as_json:
-        options.echo_json(found)
+        options.echo_json({"store": found, "here": here})
         return
     verb = "would be removed" if dry_run else "removed"
     click.echo(f"Store: {len(found.releases)} releases and {len(found.blobs)} blobs {verb}, {found.size} bytes")
     for number in found.releases:
         click.echo(f"  release {number}")
-    if machine.is_node:
-        click.echo(f"This node: {local} blobs {verb}")
+    if here is not None:
+        click.echo(f"This node: {len(here.releases)} releases and {len(here.blobs)} blobs {verb}")
+        for number in here.releases:
+            click.echo(f"  release {number}")

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
+from da_agent.domain.journals import Journal
+
 AGE = timedelta(days=1)
 """Nothing younger is removed: somebody may be about to use it."""
 
@@ -21,6 +23,17 @@ def needless_releases(
     before = {max((number for number in written if number < oldest), default=oldest) for oldest in served}
     stay = newest | set(needed) | before
     return tuple(sorted(number for number, at in written.items() if number not in stay and now - at > AGE))
+
+
+KEPT_HERE = 2
+"""Complete releases that stay on a node's disk beside those it needs: to go back at once, without the store."""
+
+
+def kept_here(staged: Collection[int], current: int | None, journal: Journal) -> frozenset[int]:
+    """The releases that stay on a node's disk: the live one, the last proven, those of a trial, the newest others."""
+    trial = (journal.trial.release, journal.trial.before) if journal.trial is not None else ()
+    needed = {number for number in (current, journal.live, *trial) if number is not None}
+    return frozenset(needed | set(sorted(set(staged) - needed)[-KEPT_HERE:]))
 
 
 def needless_blobs(written: Mapping[str, datetime], used: Iterable[str], *, now: datetime) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from da_agent.errors import AgentError, NotHere, Refused
 
 if TYPE_CHECKING:
     from da_agent import ports
+    from da_agent.domain.inboxes import Verdict
     from da_agent.domain.nodes import Node
     from da_agent.domain.releases import Release, Target, Wheel
     from da_agent.domain.reports import Report
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from da_agent.workflows.adoptions import Adoption
     from da_agent.workflows.drafts import Drafts
     from da_agent.workflows.follows import Follower
+    from da_agent.workflows.garbage import Freed
     from da_agent.workflows.lookouts import Lookout
     from da_agent.workflows.pushes import Pushes
 
@@ -216,7 +218,7 @@ class Machine:
 
         return Lookout(
             store=self.store,
-            adoption=self.adoption,
+            adopt=self._adopt,
             adopting=Leases(self.store, holder=self.name, nonce=secrets.token_hex(16)),
             watching=Leases(self.store, holder=self.name, nonce=secrets.token_hex(16), key=keys.LOOKOUT),
             clock=self.clock,
@@ -276,6 +278,10 @@ class Machine:
             None if user is None else grp.getgrnam(user).gr_gid,
         )
 
+    def _adopt(self, reason: str) -> Verdict:
+        """What resolves packages and reads certificates takes memory, and most nodes never need it."""
+        return self.adoption.adopt(reason)
+
     def _render(self, release: Release, settings: Settings, into: Path) -> None:
         """Whoever only asks which release is live needs no web server."""
         self.web.render(release, settings, into)
@@ -305,17 +311,22 @@ class Machine:
 
         Scratch(self.paths.scratch).sweep(self.paths.root, self.paths.agent, self.paths.wsgi.parent)
 
-    def sweep_blobs(self, *, dry_run: bool) -> int:
-        """Remove this node's blobs that no release on its disk has; how many there are."""
-        from da_agent.domain import garbage
+    def clear(self, *, dry_run: bool) -> Freed:
+        """Remove what this node does not need from its disk."""
+        from da_agent.domain.journals import Journal
+        from da_agent.workflows import garbage
 
-        with self.lock.hold(timedelta()):
-            staged = [self.installation.load(number) for number in self.installation.staged()]
-            keep = frozenset(blob for release in staged for blob in release.contents.blobs())
-            needless = self.blobs.needless(keep, self.clock.now() - garbage.AGE)
-            for sha256 in () if dry_run else needless:
-                self.blobs.remove(sha256)
-        return len(needless)
+        # The loop holds the lock for a moment with each poll.
+        with self.lock.hold(timedelta(minutes=1)):
+            journal = self.journals.load() or Journal(live=self.installation.current())
+            return garbage.clear(
+                self.installation,
+                self.blobs,
+                _Environments(self),
+                journal,
+                now=self.clock.now(),
+                dry_run=dry_run,
+            )
 
     def listen(self, stack: ExitStack, waking: Collection[str]) -> None:
         """Be an event listener of supervisor on stdin and stdout, until the stack is closed."""
@@ -414,6 +425,12 @@ class _Environments:
         self._machine = machine
 
     def build(self, wheels: Sequence[Wheel], into: Path) -> None:
+        self._made().build(wheels, into)
+
+    def forget(self) -> None:
+        self._made().forget()
+
+    def _made(self) -> ports.Environments:
         from da_agent.adapters.packaging import UvEnvironments
 
-        UvEnvironments(self._machine.node.python, self._machine.blobs, self._machine.paths).build(wheels, into)
+        return UvEnvironments(self._machine.node.python, self._machine.blobs, self._machine.paths)

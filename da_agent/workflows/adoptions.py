@@ -126,24 +126,3 @@ class Adoption:
             return configurations.parse(self._store.read(keys.blob_key(contents.config)).data).settings
         except (Absent, Refused):
             return Settings()
-
-
-def first_configuration(store: ports.Store, render: Callable[[], bytes]) -> bool:
-    """Give an empty store its first configuration; True when it was this caller's.
-
-    Only a store that has clearly answered that it has neither a ledger nor a configuration gets one: an unreachable
-    one raises. Create-only: however many nodes start in the same second, one of them is the author.
-    """
-    if Ledger(store).head() is not None:
-        return False
-    try:
-        store.read(keys.CONFIG)
-    except Absent:
-        pass
-    else:
-        return False
-    try:
-        store.write(keys.CONFIG, render(), ports.IfAbsent())
-    except Lost:
-        return False
-    return True

@@ -1,10 +1,12 @@
-"""Removing what nobody needs from the store."""
+"""Removing what nobody needs, from the store and from a node's disk."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from da_agent import ports
 from da_agent.domain import garbage, keys
 from da_agent.domain.blobs import Blob
+from da_agent.domain.journals import Journal
 from da_agent.errors import Absent
 from da_agent.workflows import reports
 from da_agent.workflows.inboxes import Inboxes
@@ -45,6 +47,41 @@ def collect(store: ports.Store, *, dry_run: bool) -> Collected:
         for key in (*map(keys.release_key, releases), *blobs):
             store.delete(key)
     return Collected(releases, blobs, sum(entries[key].size for key in blobs))
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What was removed from this node's disk, or would be: releases by number, blobs by hash."""
+
+    releases: tuple[int, ...]
+    blobs: tuple[str, ...]
+
+
+def clear(
+    installation: ports.Installation,
+    blobs: ports.Blobs,
+    environments: ports.Environments,
+    journal: Journal,
+    *,
+    now: datetime,
+    dry_run: bool,
+) -> Freed:
+    """Remove what this node does not need; for whoever holds the node's lock, so that nobody stages or switches.
+
+    Releases go before their blobs, as in the store. Tampered, and nothing is removed, when one that stays is damaged.
+    """
+    staged = installation.staged()
+    before = now - garbage.AGE
+    releases = installation.needless(garbage.kept_here(staged, installation.current(), journal), before)
+    stay = [installation.load(number) for number in staged - set(releases)]
+    needless = blobs.needless(frozenset(blob for each in stay for blob in each.contents.blobs()), before)
+    if not dry_run:
+        for number in releases:
+            installation.remove(number)
+        for sha256 in needless:
+            blobs.remove(sha256)
+        environments.forget()
+    return Freed(releases, needless)
 
 
 def _needed(store: ports.Store) -> set[int]:

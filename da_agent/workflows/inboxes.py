@@ -1,9 +1,12 @@
 """What people have put into the store, and what was thought of it."""
 
+from collections.abc import Callable
+
 from da_agent import ports
 from da_agent.domain import keys, records
 from da_agent.domain.inboxes import Inbox, Verdict, inbox_of
-from da_agent.errors import Absent, Tampered
+from da_agent.errors import Absent, Lost, Tampered
+from da_agent.workflows.ledgers import Ledger
 
 
 class Inboxes:
@@ -22,3 +25,24 @@ class Inboxes:
             return records.decode(Verdict, self._store.read(keys.VERDICT).data, keys.VERDICT)
         except (Absent, Tampered):
             return None
+
+
+def first_configuration(store: ports.Store, render: Callable[[], bytes]) -> bool:
+    """Give an empty store its first configuration; True when it was this caller's.
+
+    Only a store that has clearly answered that it has neither a ledger nor a configuration gets one: an unreachable
+    one raises. Create-only: however many nodes start in the same second, one of them is the author.
+    """
+    if Ledger(store).head() is not None:
+        return False
+    try:
+        store.read(keys.CONFIG)
+    except Absent:
+        pass
+    else:
+        return False
+    try:
+        store.write(keys.CONFIG, render(), ports.IfAbsent())
+    except Lost:
+        return False
+    return True

@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 
 from da_agent import ports
 from da_agent.domain import lookouts
-from da_agent.domain.inboxes import Inbox
+from da_agent.domain.inboxes import Inbox, Verdict
 from da_agent.domain.lookouts import Judged, Part, Unable
 from da_agent.errors import AgentError, NotHere
-from da_agent.workflows.adoptions import Adoption, first_configuration
-from da_agent.workflows.inboxes import Inboxes
+from da_agent.workflows.inboxes import Inboxes, first_configuration
 from da_agent.workflows.leases import Leases
 
 
@@ -22,17 +21,17 @@ class Lookout:
         self,
         *,
         store: ports.Store,
-        adoption: Adoption,
+        adopt: Callable[[str], Verdict],
         adopting: Leases,
         watching: Leases,
         clock: ports.Clock,
         progress: ports.Progress,
         render: Callable[[], bytes],
     ) -> None:
-        """`adopting` and `watching` are the leases to adopt and to have the lookout; `render` makes a first
-        configuration."""
+        """`adopt` makes a release of the inbox, for a reason; `adopting` and `watching` are the leases to do that and
+        to have the lookout; `render` makes a first configuration."""
         self._store = store
-        self._adoption = adoption
+        self._make_release = adopt
         self._adopting = adopting
         self._watching = watching
         self._clock = clock
@@ -101,7 +100,7 @@ class Lookout:
 
     def _adopt(self, inbox: Inbox) -> None:
         try:
-            verdict = self._adoption.adopt("the inbox changed")
+            verdict = self._make_release("the inbox changed")
         except AgentError as error:
             self._part = replace(self._part, unable=Unable(inbox.fingerprint, self._clock.now(), str(error)))
             self.leave()

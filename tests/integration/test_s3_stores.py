@@ -133,3 +133,15 @@ def test_the_server_of_the_demo_says_how_to_reach_it_and_leaves_nothing_behind(
     with pytest.raises(Unreachable):
         store.read("key")
     assert list((tmp_path / "s3").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("region", "endpoint"),
+    [
+        ("eu-central-1", "https://s3.eu-central-1.amazonaws.com"),
+        ("cn-north-1", "https://s3.cn-north-1.amazonaws.com.cn"),
+    ],
+)
+def test_without_an_endpoint_of_its_own_a_store_is_amazons(region: str, endpoint: str) -> None:
+    store = S3Store(S3Location("shop", "", None, region, path_style=False), ("key", "secret"))
+    assert store.identity == f"{endpoint}/shop"

@@ -11,9 +11,9 @@ from da_agent.domain import keys
 from da_agent.domain.inboxes import Inbox, inbox_of
 from da_agent.errors import NotHere, Refused, TimedOut, Unreachable
 from da_agent.workflows import pushes
-from da_agent.workflows.adoptions import Adoption, first_configuration
+from da_agent.workflows.adoptions import Adoption
 from da_agent.workflows.drafts import Drafts
-from da_agent.workflows.inboxes import Inboxes
+from da_agent.workflows.inboxes import Inboxes, first_configuration
 from da_agent.workflows.leases import Leases
 from da_agent.workflows.ledgers import Ledger
 from da_agent.workflows.pushes import Change, Pushes

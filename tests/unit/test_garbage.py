@@ -1,22 +1,25 @@
 """What is removed, and above all what is not."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from da_agent import ports
 from da_agent.domain import garbage, keys, records
 from da_agent.domain.blobs import blob_of
+from da_agent.domain.journals import Journal, Trial
+from da_agent.domain.releases import Wheel
 from da_agent.domain.reports import Phase, Report
 from da_agent.errors import Tampered
 from da_agent.workflows import reports
-from da_agent.workflows.garbage import collect
+from da_agent.workflows.garbage import Freed, clear, collect
 from da_agent.workflows.ledgers import Ledger
-from tests.fake_nodes import release
-from tests.fakes import NOON, MemoryStore
+from tests.fake_nodes import FakeInstallation, release
+from tests.fakes import NOON, MemoryBlobs, MemoryStore
 
 OLD, YOUNG = NOON - timedelta(days=3), NOON - timedelta(hours=23)
 
@@ -41,6 +44,54 @@ def test_nothing_younger_than_a_day_goes_and_never_the_newest() -> None:
     assert 3 not in garbage.needless_releases(written, {10}, now=NOON, kept=2)
     assert garbage.needless_releases({1: OLD}, (), now=NOON, kept=0) == ()
     assert garbage.needless_blobs({"a": OLD, "b": YOUNG, "c": OLD}, ["c"], now=NOON) == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("current", "journal", "kept"),
+    [
+        pytest.param(9, Journal(live=9), {9, 8, 7}, id="the live one and the two newest others"),
+        pytest.param(9, Journal(live=3, trial=Trial(9, 3, NOON)), {9, 8, 7, 3}, id="in a trial"),
+        pytest.param(3, Journal(live=3, trial=Trial(5, 3, NOON)), {3, 5, 9, 8}, id="before the switch of a trial"),
+        pytest.param(2, Journal(), {2, 9, 8}, id="nothing was ever proven"),
+        pytest.param(None, Journal(), {9, 8}, id="nothing is live"),
+    ],
+)
+def test_a_node_keeps_what_it_serves_what_it_may_go_back_to_and_a_few_more(
+    current: int | None, journal: Journal, kept: set[int]
+) -> None:
+    assert garbage.kept_here(range(1, 10), current, journal) == kept
+
+
+def test_a_node_is_cleared_of_releases_and_of_the_blobs_that_only_they_had() -> None:
+    installation, blobs, environments = FakeInstallation(), MemoryBlobs(), Forgetful()
+    for number in range(1, 7):
+        body = f"configuration {number}".encode()
+        made = release(number)
+        installation.disk[number] = replace(made, contents=replace(made.contents, config=blob_of(body)))
+        blobs.bodies[blob_of(body)] = body
+    installation.live = 6
+
+    def cleared(*, dry_run: bool) -> Freed:
+        return clear(installation, blobs, environments, Journal(live=6), now=NOON, dry_run=dry_run)
+
+    planned = cleared(dry_run=True)
+    assert (planned.releases, len(planned.blobs), len(blobs.bodies)) == ((1, 2, 3), 3, 6)
+    assert set(installation.disk) == set(range(1, 7))
+    assert (cleared(dry_run=False), set(installation.disk)) == (planned, {4, 5, 6})
+    assert sorted(blobs.bodies.values()) == [b"configuration 4", b"configuration 5", b"configuration 6"]
+    assert environments.times == 1
+
+
+class Forgetful:
+    """Environments that count how often they are told to forget."""
+
+    times = 0
+
+    def build(self, wheels: Sequence[Wheel], into: Path) -> None:
+        raise AssertionError("nothing is built here")
+
+    def forget(self) -> None:
+        self.times += 1
 
 
 def old_cluster(releases: int) -> MemoryStore:

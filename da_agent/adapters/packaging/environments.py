@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from packaging.utils import parse_wheel_filename
+
 from da_agent import files, ports
 from da_agent.adapters.packaging import complaints, processes, tools
 from da_agent.adapters.packaging.wheels import blob
@@ -50,6 +52,16 @@ class UvEnvironments:
                     self._drop_damaged(wheels, links)
                     raise
 
+    def forget(self) -> None:
+        with files.on_this_node(f"look through {self._links}"):
+            gone = self._forgotten() if self._links.is_dir() else []
+            names = sorted({parse_wheel_filename(link.name)[0] for link in gone})
+            if names:
+                # Also other versions of a name, where there are some: they are unpacked once more when they are needed.
+                self._run(["cache", "clean", *names], self._links)
+            for link in gone:
+                shutil.rmtree(link.parent, ignore_errors=True)
+
     def _install(self, wheels: Sequence[Wheel], links: Sequence[Path], into: Path) -> None:
         """The wheels bring their bytecode: nothing is compiled here."""
         lines = [
@@ -88,12 +100,13 @@ class UvEnvironments:
 
     def _sweep(self, wanted: set[str]) -> None:
         """Forget wheels whose blobs the node has forgotten: a link would keep their bytes."""
-        if not self._links.is_dir():
-            return
-        for folder in self._links.iterdir():
-            for link in folder.glob("*.whl"):
-                if folder.name not in wanted and not self._blobs.has(Blob(folder.name, link.stat().st_size)):
-                    shutil.rmtree(folder, ignore_errors=True)
+        for link in self._forgotten() if self._links.is_dir() else ():
+            if link.parent.name not in wanted:
+                shutil.rmtree(link.parent, ignore_errors=True)
+
+    def _forgotten(self) -> list[Path]:
+        found = (link for folder in self._links.iterdir() for link in folder.glob("*.whl"))
+        return [link for link in found if not self._blobs.has(Blob(link.parent.name, link.stat().st_size))]
 
     @property
     def _links(self) -> Path:

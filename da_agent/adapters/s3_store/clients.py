@@ -1,11 +1,14 @@
 """Connections to S3."""
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import Loader
+from botocore.session import Session
 
 from da_agent.domain.locations import S3Location
 from da_agent.errors import Refused
@@ -17,6 +20,8 @@ _CONNECT_TIMEOUT = 5
 _READ_TIMEOUT = 20
 _ATTEMPTS = 3
 _CONNECTIONS = 32
+_SERVICES = frozenset({"s3", "sts", "oidc", "portal.sso"})
+"""Ourselves, and where boto3 may get credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,9 @@ def connect(location: S3Location, credentials: tuple[str, str] | None) -> Client
     """
     key, secret = credentials or (None, None)
     try:
-        session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=location.region)
+        session = boto3.Session(
+            aws_access_key_id=key, aws_secret_access_key=secret, region_name=location.region, botocore_session=_core()
+        )
         region = session.region_name or "us-east-1"
 
         def client(attempts: int) -> "S3Client":
@@ -45,6 +52,30 @@ def connect(location: S3Location, credentials: tuple[str, str] | None) -> Client
         return Clients(patient=client(_ATTEMPTS), once=client(1))
     except (BotoCoreError, ValueError) as error:
         raise Refused(f"cannot use the store {location}: {error}") from error
+
+
+class _Frugal(Loader):
+    """Keeps the end points of the services that we talk to: those of all the others are 7 MB of memory."""
+
+    def load_data_with_path(self, name: str) -> Any:
+        if name != "endpoints":
+            return super().load_data_with_path(name)
+        # A loader remembers everything it has read: this one goes away with it.
+        data, path = Loader(self.search_paths).load_data_with_path(name)
+        kept = [{**each, "services": _ours(each["services"])} for each in data["partitions"]]
+        return {**data, "partitions": kept}, path
+
+
+def _ours(services: dict[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in services.items() if name in _SERVICES}
+
+
+def _core() -> Session:
+    core = Session()
+    given = core.get_config_variable("data_path") or ""
+    folders = [os.path.expanduser(folder) for folder in given.split(os.pathsep) if folder]  # noqa: PTH111
+    core.register_component("data_loader", _Frugal(folders))
+    return core
 
 
 def _config(location: S3Location, attempts: int) -> Config:
