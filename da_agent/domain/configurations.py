@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from da_agent.domain import docassemble_keys, documents, keys
+from da_agent.domain import certificate_places, docassemble_keys, documents, keys
 from da_agent.domain.docassemble_keys import canonical
 from da_agent.domain.documents import Entry, Mistake, Scalar, Section
 from da_agent.domain.packages import Indexes
@@ -40,6 +40,7 @@ def parse(data: bytes) -> Configuration:
     document = documents.parse(data, keys.CONFIG)
     root = document.root
     mistakes = [*document.mistakes, *docassemble_keys.check(root), *_misspelt_section(root), *_index_mistakes(root)]
+    mistakes += certificate_places.check(root)
     settings = Settings()
     section = docassemble_keys.find(root, OUR_SECTION)
     if section is not None:

@@ -1,0 +1,81 @@
+"""Where certificates are put, as config.yml says it."""
+
+from pathlib import Path
+
+import pytest
+
+from da_agent.domain import configurations
+from da_agent.domain.certificate_places import Places, places
+from da_agent.domain.paths import Paths
+from da_agent.errors import Refused
+
+STANDARD = Paths(Path("/usr/share/docassemble"))
+ELSEWHERE = Paths(Path("/srv/node"))
+
+
+def read(text: str, paths: Paths = STANDARD, web_user: str | None = "www-data") -> Places:
+    return places(configurations.parse(b"a: 1\n" + text.encode()).root, paths, web_user)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", Places(Path("/etc/ssl/docassemble"), None, "www-data")),
+        ("cert install directory: /srv/tls\n", Places(Path("/srv/tls"), None, "www-data")),
+        ("cert_install_directory: /srv/tls\n", Places(Path("/srv/tls"), None, "www-data")),
+        (
+            "web server certificate directory: /var/www/.certs\n",
+            Places(Path("/etc/ssl/docassemble"), Path("/var/www/.certs"), "www-data"),
+        ),
+        (
+            "web_server_certificate_directory: /var/www/.certs\nweb_server_user: web\n",
+            Places(Path("/etc/ssl/docassemble"), Path("/var/www/.certs"), "web"),
+        ),
+        ("web server certificate directory: null\n", Places(Path("/etc/ssl/docassemble"), None, "www-data")),
+        ("web server certificate directory: ''\n", Places(Path("/etc/ssl/docassemble"), None, "www-data")),
+    ],
+)
+def test_both_spellings_say_where_certificates_are_put(text: str, expected: Places) -> None:
+    assert read(text) == expected
+
+
+def test_a_node_elsewhere_keeps_its_certificates_below_its_own_root() -> None:
+    assert read("", ELSEWHERE).install == Path("/srv/node/ssl")
+
+
+def test_nobody_else_owns_the_copy_where_everything_runs_as_one_user() -> None:
+    assert read("web server user: www-data\n", web_user=None).owner is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("cert install directory:\n", '"cert install directory" must not be empty'),
+        ("cert_install_directory: ''\n", '"cert_install_directory" must not be empty'),
+        ("cert install directory: false\n", '"cert install directory" must be a text'),
+        ("cert install directory: tls\n", '"cert install directory" must be an absolute path'),
+        ("cert install directory: /srv/../etc\n", '"cert install directory" must be an absolute path'),
+        ("cert install directory: //\n", '"cert install directory" must be a folder of its own'),
+        ("web_server_certificate_directory: certs\n", '"web_server_certificate_directory" must be an absolute path'),
+        (
+            "cert install directory: /srv/tls\nweb server certificate directory: /srv/tls/web\n",
+            '"web server certificate directory" and "cert install directory" must be two folders side by side',
+        ),
+    ],
+)
+def test_places_that_cannot_be_are_mistakes_of_the_configuration(text: str, sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        read(text)
+    assert [mistake for mistake in refused.value.mistakes if sentence in mistake], refused.value.mistakes
+    assert len(refused.value.mistakes) == 1
+
+
+@pytest.mark.parametrize("name", ["", "/certs", "/current/certs", "/releases", "/agent/x", "/files", "/webapp"])
+def test_what_the_node_uses_for_something_else_is_no_place(name: str) -> None:
+    with pytest.raises(Refused, match="used for something else"):
+        read(f"cert install directory: /srv/node{name}\n", ELSEWHERE)
+
+
+def test_the_folder_above_the_node_is_no_place() -> None:
+    with pytest.raises(Refused, match="used for something else"):
+        read("cert install directory: /srv\n", ELSEWHERE)
