@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from da_agent.domain.blobs import Blob
+from da_agent.domain.certificate_places import Placed, Places
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.journals import Journal
 from da_agent.domain.packages import Locked, Sources
@@ -216,6 +217,23 @@ class Installation(Protocol):
 
     def sweep(self, keep: frozenset[int]) -> None:
         """Remove unfinished releases and complete ones that are neither live, nor in `keep`, nor used by a process."""
+
+
+class CertificateFolders(Protocol):
+    """Certificates where other programs look for them: files 0400, whole folders, switched in one step each.
+
+    A folder of somebody else that cannot be moved away (a mount) is changed file by file instead; `Placed` says so.
+    Refused when a folder holds more than certificates; NodeBroken for what else the node does not allow.
+    """
+
+    def read(self, folder: Path) -> Mapping[str, bytes] | None:
+        """The files in a folder and those below, by relative name; None when there is no such folder."""
+
+    def follow(self, places: Places) -> tuple[Placed, ...]:
+        """The places have the live release's certificates. A release without any takes nothing away from others."""
+
+    def show(self, certificates: Mapping[str, bytes], places: Places) -> tuple[Placed, ...]:
+        """The places have these files, until there is a release that has some."""
 
 
 class Environments(Protocol):

@@ -48,9 +48,14 @@ def inbox_of(entries: Iterable[Entry]) -> Inbox:
     return Inbox(tuple(sorted(entry for entry in entries if _belongs(entry.key))))
 
 
-def _belongs(key: str) -> bool:
+def is_litter(key: str) -> bool:
+    """Whether the last part of a name says that nobody put it there to be used."""
     name = key.rsplit("/", 1)[-1]
-    if not name or name.startswith(".") or name.endswith(("~", "_$folder$", ".swp")):
+    return not name or name.startswith(".") or name.endswith(("~", "_$folder$", ".swp"))
+
+
+def _belongs(key: str) -> bool:
+    if is_litter(key):
         return False
     return key == keys.CONFIG or key.startswith((keys.CERTIFICATES, keys.PACKAGES))
 

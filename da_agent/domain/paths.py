@@ -36,7 +36,7 @@ class Paths:
 
     @property
     def served_certificates(self) -> Path:
-        """Where other programs find the live certificates: a link that follows the switch."""
+        """Where other programs find the certificates, unless config.yml says otherwise."""
         return Path("/etc/ssl/docassemble") if self.root == Path("/usr/share/docassemble") else self.root / "ssl"
 
     @property
@@ -85,6 +85,11 @@ class Paths:
     def wheel_cache(self) -> Path:
         """uv's cache, from which environments are hard-linked."""
         return self.agent / "uv"
+
+    @property
+    def certificate_sets(self) -> Path:
+        """Copies of certificates: of a machine without a release, or with another owner."""
+        return self.agent / "certificates"
 
     @property
     def passports(self) -> Path:

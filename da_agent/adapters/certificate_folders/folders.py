@@ -1,0 +1,148 @@
+"""The places of certificates as links: to the live release, or to a set of copies.
+
+A link to `current/certs` moves with the switch itself, so that such a place is never behind. A set is complete and on
+the disk before a link names it, and goes when none does any more.
+"""
+
+import os
+import pwd
+import secrets
+import shutil
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from da_agent import files
+from da_agent.adapters.certificate_folders import mounts, renames
+from da_agent.domain.certificate_places import Placed, Places
+from da_agent.domain.inboxes import is_litter
+from da_agent.domain.paths import Paths, Staged
+from da_agent.errors import NodeBroken, Refused
+
+_KINDS = (".crt", ".key", ".pem", ".csr", ".cer", ".p12", ".pfx", ".der")
+
+
+class LinkedFolders:
+    """Implements ports.CertificateFolders."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._sets = paths.certificate_sets
+        self._live = Staged(paths.current).certificates
+
+    def read(self, folder: Path) -> Mapping[str, bytes] | None:
+        with files.on_this_node(f"read the certificates in {folder}"):
+            return _read(folder) if folder.is_dir() else None
+
+    def follow(self, places: Places) -> tuple[Placed, ...]:
+        with files.on_this_node(f"put the certificates into {places.install}"):
+            found = _read(self._live)
+            if not found and os.path.lexists(places.install) and not _leads_to(places.install, self._live):
+                return ()
+            return self._place(found, places, self._live)
+
+    def show(self, certificates: Mapping[str, bytes], places: Places) -> tuple[Placed, ...]:
+        with files.on_this_node(f"put the certificates into {places.install}"):
+            return self._place(certificates, places, self._set(certificates, places.install, None))
+
+    def _place(self, found: Mapping[str, bytes], places: Places, source: Path) -> tuple[Placed, ...]:
+        placed = [self._lay(source, places.install, found, None)]
+        if places.web is not None and (found or places.web.is_symlink()):
+            own = source if places.owner is None else self._set(found, places.web, places.owner)
+            placed.append(self._lay(own, places.web, found, places.owner))
+        self._sweep({each.path for each in placed})
+        return tuple(placed)
+
+    def _set(self, found: Mapping[str, bytes], place: Path, owner: str | None) -> Path:
+        """A folder of its own with these files: the one that `place` leads to, when that is right already."""
+        ids = _ids(owner)
+        if place.is_symlink() and place.readlink().is_relative_to(self._sets) and _is_right(place, found, ids):
+            return place.readlink()
+        _make_public(self._sets)
+        folder = self._sets / secrets.token_hex(8)
+        for name in sorted(found):
+            _make_folder((folder / name).parent, folder, ids)
+            mounts.write(folder / name, found[name], ids)
+        _make_folder(folder, folder, ids)
+        for path in [folder, *(each for each in folder.rglob("*") if each.is_dir())]:
+            files.sync_directory(path)
+        files.sync_directory(self._sets)
+        return folder
+
+    def _lay(self, target: Path, place: Path, found: Mapping[str, bytes], owner: str | None) -> Placed:
+        """Make `place` lead to `target` in one step, whatever is there."""
+        renames.sweep(place)
+        if _leads_to(place, target):
+            return Placed(place, changed=False)
+        if not place.is_symlink() and place.exists():
+            _refuse_foreign(place)
+        _make_public(place.parent)
+        return renames.link(place, target) or mounts.fill(place, found, _ids(owner))
+
+    def _sweep(self, places: set[Path]) -> None:
+        """Remove sets that none of the places leads to: unfinished ones, and those before."""
+        used = {place.readlink() for place in places if place.is_symlink()}
+        if self._sets.is_dir():
+            for folder in self._sets.iterdir():
+                if folder not in used:
+                    shutil.rmtree(folder)
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not any(map(is_litter, path.relative_to(folder).parts))
+    }
+
+
+def _leads_to(place: Path, target: Path) -> bool:
+    return place.is_symlink() and place.readlink() == target
+
+
+def _refuse_foreign(place: Path) -> None:
+    """A folder with anything else in it is not one of certificates: /etc/ssl must not vanish for a misprint."""
+    if not place.is_dir():
+        raise NodeBroken(f"cannot put the certificates into {place}: it is no folder; move it away")
+    for path in place.rglob("*"):
+        name = path.relative_to(place)
+        if not (path.is_dir() or any(map(is_litter, name.parts)) or path.name.endswith(_KINDS)):
+            raise Refused(
+                f"cannot put the certificates into {place}: it holds more than certificates ({name}); move that away,"
+                " or name a folder of its own in config.yml"
+            )
+
+
+def _ids(owner: str | None) -> tuple[int, int] | None:
+    if owner is None:
+        return None
+    try:
+        user = pwd.getpwnam(owner)
+    except KeyError as error:
+        raise NodeBroken(f"cannot give certificates to {owner}: this machine has no such user") from error
+    return user.pw_uid, user.pw_gid
+
+
+def _make_public(path: Path) -> None:
+    """The web user must get through it, whatever the umask."""
+    if not path.is_dir():
+        _make_public(path.parent)
+        path.mkdir(exist_ok=True)
+        path.chmod(0o755)
+
+
+def _make_folder(path: Path, top: Path, ids: tuple[int, int] | None) -> None:
+    if path.is_dir():
+        return
+    if path != top:
+        _make_folder(path.parent, top, ids)
+    path.mkdir(mode=0o700)
+    if ids:
+        os.chown(path, *ids)
+
+
+def _is_right(folder: Path, found: Mapping[str, bytes], ids: tuple[int, int] | None) -> bool:
+    owner = ids[0] if ids else os.geteuid()
+    if not folder.is_dir() or _read(folder) != found:
+        return False
+    states = [(folder / name).stat() for name in found]
+    return all((stat.S_IMODE(state.st_mode), state.st_uid) == (0o400, owner) for state in states)

@@ -1,0 +1,65 @@
+"""Putting a link in the place of whatever is there, in one step."""
+
+import ctypes
+import errno
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from da_agent import files
+from da_agent.domain.certificate_places import Placed
+
+_AT_FDCWD = -100
+_EXCHANGE = 2
+_UNMOVABLE = frozenset({errno.EXDEV, errno.EBUSY, errno.EROFS, errno.EINVAL, errno.ENOSYS})
+"""A mount, a folder of a container's image, a read-only folder above it, a file system that cannot exchange names."""
+
+
+def link(place: Path, target: Path) -> Placed | None:
+    """`place` is a link to `target`; a folder that was there is kept under another name beside it.
+
+    None, and nothing has changed, when the folder that is there cannot be moved.
+    """
+    new = place.with_name(f".{place.name}.{secrets.token_hex(6)}.new")
+    is_folder = place.is_dir() and not place.is_symlink()
+    try:
+        new.symlink_to(target)
+        if not is_folder:
+            new.replace(place)
+            files.sync_directory(place.parent)
+            return Placed(place, changed=True)
+        _exchange(new, place)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        if is_folder and error.errno in _UNMOVABLE:
+            return None
+        raise
+    kept = place.with_name(f"{place.name}.replaced-{secrets.token_hex(3)}")
+    if any(new.iterdir()):
+        new.rename(kept)
+    else:
+        new.rmdir()
+    files.sync_directory(place.parent)
+    return Placed(place, changed=True, remark=f"what was there is in {kept}" if kept.exists() else "")
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Python has no name for it."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    names = (os.fsencode(one), os.fsencode(other))
+    if call(_AT_FDCWD, names[0], _AT_FDCWD, names[1], ctypes.c_uint(_EXCHANGE)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(one), None, str(other))
+
+
+def sweep(place: Path) -> None:
+    """What somebody who was killed in here has left: a link that nobody needs, or the folder that was replaced."""
+    for path in place.parent.glob(f".{place.name}.*.new"):
+        if path.is_symlink():
+            path.unlink(missing_ok=True)
+        else:
+            path.rename(place.with_name(f"{place.name}.replaced-{secrets.token_hex(3)}"))
