@@ -151,11 +151,9 @@ class ReleaseFolders:
 
     def _links(self) -> None:
         """The names by which people and docassemble's settings know what the switch points to."""
-        current = Staged(self._paths.current)
         for path, target in (
             (self._paths.root / "config.yml", Path("current/config.yml")),
             (self._paths.root / "local", Path("current/local")),
-            (self._paths.served_certificates, current.certificates),
         ):
             # What is there already and is no link was put there by somebody: it is left alone.
             if path.is_symlink() and path.readlink() != target:

@@ -76,21 +76,11 @@ def reset() -> None:
 
 @click.command(name="install_certs")
 def install_certs() -> None:
-    """Put the live release's certificates where the web server and others find them, and let Apache read them again."""
+    """Put the certificates where the web server and others find them, and let Apache read them again."""
+    signal.signal(signal.SIGTERM, stop)
     machine = Machine()
     with machine.lock.hold(PATIENCE):
-        number = machine.installation.current()
-        if number is None:
-            raise NodeBroken(f"no release is installed below {machine.paths.root}: nothing to take certificates from")
-        machine.installation.switch(number)
-        if not machine.paths.served_certificates.is_symlink():
-            raise NodeBroken(
-                f"cannot install the certificates: {machine.paths.served_certificates} is a folder of its own; move it"
-                " away, and a link that follows the releases takes its place"
-            )
-        if machine.web.running():
-            machine.web.restart()
-    sys.stderr.write(f"The certificates of release {number} are in {machine.paths.served_certificates}\n")
+        machine.certificates.install()
 
 
 COMMANDS = (initialize, sync, update, reset, install_certs)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from da_agent.domain.settings import Settings
     from da_agent.workflows import converges
     from da_agent.workflows.adoptions import Adoption
+    from da_agent.workflows.certificates import Certificates
     from da_agent.workflows.drafts import Drafts
     from da_agent.workflows.follows import Follower
     from da_agent.workflows.garbage import Freed
@@ -94,13 +95,7 @@ class Machine:
 
     @cached_property
     def store(self) -> ports.Store:
-        if isinstance(self.location, DirectoryLocation):
-            from da_agent.adapters.directory_store import DirectoryStore
-
-            return DirectoryStore(self.location.path)
-        from da_agent.adapters.s3_store import S3Store
-
-        return S3Store(self.location, credentials_of(self.environment))
+        return open_store(self.location, credentials_of(self.environment))
 
     @cached_property
     def race(self) -> ports.Race:
@@ -190,6 +185,7 @@ class Machine:
             now=self.store.clock,
             trusted=trusted_subjects,
             admit=self._admit_target,
+            home=self.location,
         )
 
     def _admit_target(self, target: Target) -> None:
@@ -286,6 +282,25 @@ class Machine:
         """Whoever only asks which release is live needs no web server."""
         self.web.render(release, settings, into)
 
+    @cached_property
+    def certificates(self) -> Certificates:
+        from da_agent.adapters.certificate_folders import LinkedFolders
+        from da_agent.adapters.trusts import trusted_subjects
+        from da_agent.workflows.certificates import Certificates
+
+        return Certificates(
+            node=self.node,
+            paths=self.paths,
+            installation=self.installation,
+            folders=LinkedFolders(self.paths),
+            web=self.web,
+            progress=self.progress,
+            now=self.clock.now,
+            trusted=trusted_subjects,
+            read=_read,
+            store=open_store,
+        )
+
     # ---- the node's work
 
     def prepare(self) -> None:
@@ -381,6 +396,7 @@ class Machine:
             clock=self.clock,
             progress=self.progress,
             settings=self.settings,
+            place=self.certificates.follow,
         )
 
     @cached_property
@@ -434,3 +450,19 @@ class _Environments:
         from da_agent.adapters.packaging import UvEnvironments
 
         return UvEnvironments(self._machine.node.python, self._machine.blobs, self._machine.paths)
+
+
+def open_store(location: Location, credentials: tuple[str, str] | None) -> ports.Store:
+    if isinstance(location, DirectoryLocation):
+        from da_agent.adapters.directory_store import DirectoryStore
+
+        return DirectoryStore(location.path)
+    from da_agent.adapters.s3_store import S3Store
+
+    return S3Store(location, credentials)
+
+
+def _read(path: Path) -> bytes | None:
+    """A file of this node; None when there is none."""
+    with files.on_this_node(f"read {path}"):
+        return path.read_bytes() if path.exists() else None

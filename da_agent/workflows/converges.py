@@ -1,6 +1,7 @@
 """From wherever this node is to the release it should serve: observe, decide, act."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,7 +13,7 @@ from da_agent.domain.proofs import Answer, Proof, Worker, prove
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase
 from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, NodeBroken, ReleaseBroken, Tampered
+from da_agent.errors import Absent, AgentError, NodeBroken, ReleaseBroken, Tampered
 
 ASK_AGAIN = timedelta(milliseconds=100)
 """How long to wait for worker processes that are still starting before they are asked again."""
@@ -37,7 +38,9 @@ class Node:
         clock: ports.Clock,
         progress: ports.Progress,
         settings: Callable[[Release], Settings],
+        place: Callable[[], object] = lambda: None,
     ) -> None:
+        """`place` brings the live release's certificates to where other programs look for them."""
         self._installation = installation
         self._journals = journals
         self._transfers = transfers
@@ -45,6 +48,8 @@ class Node:
         self._clock = clock
         self._progress = progress
         self._settings = settings
+        self._place = place
+        self._placed: int | None = None
         self._releases: dict[int, Release] = {}
         self._damaged: set[int] = set()
         self._rehearsed: set[int] = set()
@@ -125,6 +130,8 @@ class Node:
                 self._sweep(seen)
                 self.phase = Phase.SERVING if seen.running else Phase.STOPPED
                 told()
+                # A node whose other programs lack the new certificates serves all the same, and says so each time.
+                self._follow_certificates()
                 return
             phase = _PHASES.get(type(action), self.phase)
             if phase is not self.phase:
@@ -190,7 +197,7 @@ class Node:
         self._journals.save(begun)
         self._trial = begun.trial
         self._forget_answers()
-        self._installation.switch(number)
+        self._move(number)
         self._refresh(seen.current, number)
 
     def _refresh(self, before: int | None, after: int) -> None:
@@ -273,9 +280,22 @@ class Node:
         """Switch first, journal after: whoever dies in between finds the trial again and does the same once more."""
         if before is None or before == release or before not in self._installation.staged():
             return
-        self._installation.switch(before)
+        self._move(before)
         if self._web.running():
             self._refresh(release, before)
+
+    def _move(self, number: int) -> None:
+        self._installation.switch(number)
+        # Now, because the application may read them when it starts; what goes wrong is raised once the node is at rest.
+        with suppress(AgentError):
+            self._follow_certificates()
+
+    def _follow_certificates(self) -> None:
+        """Once for each switch and once in each process: whoever was killed behind a switch left it to the next."""
+        current = self._installation.current()
+        if current is not None and current != self._placed:
+            self._place()
+            self._placed = current
 
     def _forget_answers(self) -> None:
         self._answers.clear()

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from da_agent import ports
-from da_agent.domain import certificates, configurations, keys, requirements
+from da_agent.domain import certificate_sources, certificates, configurations, keys, requirements
 from da_agent.domain.blobs import Blob, File, blob_of
 from da_agent.domain.configurations import Configuration
 from da_agent.domain.inboxes import Entry, Inbox
+from da_agent.domain.locations import Location
 from da_agent.domain.packages import Indexes, Locked, Sources
 from da_agent.domain.releases import Contents, Target
 from da_agent.errors import NotHere, Refused, Unreachable
@@ -51,14 +52,19 @@ class Drafts:
         now: Callable[[], datetime],
         trusted: Callable[[], Collection[bytes]],
         admit: Callable[[Target], None] = lambda _: None,
+        home: Location | None = None,
     ) -> None:
-        """`admit` raises NotHere when packages that are resolved for a target would not fit the cluster's nodes."""
+        """`admit` raises NotHere when packages that are resolved for a target would not fit the cluster's nodes.
+
+        `home` is where the store is: a configuration must not say that certificates come from anywhere else.
+        """
         self._snapshots = snapshots
         self._resolver = resolver
         self._progress = progress
         self._now = now
         self._trusted = trusted
         self._admit = admit
+        self._home = home
 
     @contextmanager
     def prepare(self, draft: Draft, before: Contents | None) -> Iterator[Prepared]:
@@ -72,6 +78,8 @@ class Drafts:
             mistakes: list[str] = []
             config, configuration = self._config(draft, snapshot, mistakes)
             files, bodies = self._certificates(draft, snapshot, before, mistakes)
+            if configuration is not None:
+                mistakes += certificate_sources.mistakes(configuration.root, self._home, bool(files))
             lines = self._requirements(draft, snapshot, mistakes)
             if mistakes or configuration is None:
                 raise Refused(mistakes)

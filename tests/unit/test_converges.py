@@ -268,3 +268,70 @@ def test_workers_of_an_old_release_outside_a_trial_are_replaced() -> None:
         agent.converge()
     agent.converge()
     assert machine.served == {1}
+
+
+# ---- certificates where others look for them
+
+
+class Followers:
+    """Counts, and fails when it is told to."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.followed: list[int | None] = []
+        self.failing = False
+
+    def follow(self) -> None:
+        if self.failing:
+            raise NodeBroken("cannot put the certificates into /var/www/.certs: read-only file system")
+        self.followed.append(self.machine.installation.live)
+
+
+def follower(machine: Machine, followers: Followers, *offered: Release) -> Node:
+    node = Node(
+        installation=machine.installation,
+        journals=machine.journals,
+        transfers=Transfers(),
+        web=machine.web,
+        clock=FakeClock(),
+        progress=SilentProgress(),
+        settings=lambda _: SETTINGS,
+        place=followers.follow,
+    )
+    node.offer(*offered)
+    return node
+
+
+def test_certificates_follow_each_switch_before_the_application_starts_and_once_in_each_process() -> None:
+    machine = serving(1)
+    followers = Followers(machine)
+    node = follower(machine, followers, release(2), release(1))
+    machine.web.reload = lambda: followers.followed.append(None) or FakeWeb.reload(machine.web)  # type: ignore[method-assign,func-returns-value]
+    node.converge()
+    node.converge()
+    assert followers.followed == [2, None]
+    follower(machine, followers, release(2)).converge()
+    assert followers.followed == [2, None, 2]
+
+
+def test_a_release_that_is_taken_back_takes_its_certificates_back() -> None:
+    machine = serving(1)
+    followers = Followers(machine)
+    machine.web.fails.add(2)
+    follower(machine, followers, release(2), release(1)).converge()
+    assert followers.followed == [2, 1]
+
+
+def test_certificates_that_cannot_follow_are_said_each_time_and_stop_nothing() -> None:
+    machine = serving(1)
+    followers = Followers(machine)
+    followers.failing = True
+    node = follower(machine, followers, release(2), release(1))
+    for _ in range(2):
+        with pytest.raises(NodeBroken, match="read-only"):
+            node.converge()
+        assert machine.served == {2}
+        assert machine.journals.journal == Journal(live=2)
+    followers.failing = False
+    node.converge()
+    assert followers.followed == [2]
