@@ -1,24 +1,14 @@
 """What a release holds, and what differs between two, in words that anybody may read: secrets are masked."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from da_agent.domain import documents, pems
+from da_agent.domain import documents, masks, pems
 from da_agent.domain.documents import Section, Series, Value
 from da_agent.domain.releases import Wheel
 from da_agent.errors import Refused
 
-MASK = "********"
-_SECRET = re.compile(
-    r"(secret|passw|passphrase|pwd|token|credential|private|salt|(api|access|account|client|encryption|server|session)"
-    r"[ _-]?(key|id)|\bkey\b|keys?$|connection[ _-]?string|dsn|\b(url|uri)s?$)",
-    re.IGNORECASE,
-)
-"""Parts of keys whose values are masked. Rather one too many: a key named `url` may have a password in it."""
-_SHOWN = re.compile(r"^(pip index url|pip extra index urls|endpoint url|url root|external hostname)$", re.IGNORECASE)
-_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 _LONGEST = 100
 
 
@@ -40,18 +30,14 @@ class Change:
 
 def settings(config: bytes) -> dict[str, str]:
     """Every value of a configuration by its path (`db.host`, `dispatch[2]`), with secrets masked."""
-    return {path: _shown(path, value) for path, value in _leaves(config)}
+    return {path: str(leaf) for path, leaf in _leaves(config).items()}
 
 
 def configuration(before: bytes, after: bytes) -> tuple[Change, ...]:
     """Changed keys, sorted; a changed secret is named, and both of its values are masked."""
-    old, new = dict(_leaves(before)), dict(_leaves(after))
+    old, new = _leaves(before), _leaves(after)
     return tuple(
-        Change(
-            path,
-            _shown(path, old[path]) if path in old else None,
-            _shown(path, new[path]) if path in new else None,
-        )
+        Change(path, str(old[path]) if path in old else None, str(new[path]) if path in new else None)
         for path in sorted(old.keys() | new.keys())
         if old.get(path) != new.get(path)
     )
@@ -66,7 +52,7 @@ def files(before: Mapping[str, bytes], after: Mapping[str, bytes], now: datetime
     """Certificate files that were added, removed or changed."""
     old, new = expiries(before, now), expiries(after, now)
     return tuple(
-        Change(name, old.get(name), new.get(name))
+        Change(name, old.get(name), "the same, with other bytes" if old.get(name) == new.get(name) else new.get(name))
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     )
@@ -87,32 +73,35 @@ def packages(before: tuple[Wheel, ...], after: tuple[Wheel, ...]) -> tuple[Chang
     return tuple(changes)
 
 
-def _leaves(config: bytes) -> Iterator[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    text: str
+    secret: bool
+
+    def __str__(self) -> str:
+        """What may be shown of it, on one line."""
+        text = " ".join(masks.masked(self.text, secret=self.secret).split())
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _leaves(config: bytes) -> dict[str, _Leaf]:
     document = documents.parse(config, "config.yml")
-    return _below("", document.root)
+    return dict(_below("", document.root, secret=False))
 
 
-def _below(path: str, value: Value) -> Iterator[tuple[str, str]]:
+def _below(path: str, value: Value, *, secret: bool) -> Iterator[tuple[str, _Leaf]]:
     if isinstance(value, Section) and value.entries:
+        # In a list of variables the name stands beside the value.
+        labels = [str(entry.value.plain) for entry in value.entries if entry.key in ("name", "variable")]
         for entry in value.entries:
-            yield from _below(documents.below(path, entry.key), entry.value)
+            names = [str(entry.key), *(labels if entry.key == "value" else ())]
+            hidden = secret or masks.names_secret(names)
+            yield from _below(documents.below(path, entry.key), entry.value, secret=hidden)
     elif isinstance(value, Series) and value.items:
         for number, item in enumerate(value.items):
-            yield from _below(f"{path}[{number}]", item)
+            yield from _below(f"{path}[{number}]", item, secret=secret)
     else:
-        yield path, "null" if value.plain is None else str(value.plain)
-
-
-def _shown(path: str, text: str) -> str:
-    if _is_secret(path) and text not in ("null", "[]", "{}", "True", "False"):
-        return MASK
-    text = _PASSWORD_IN_URL.sub(f"{MASK}@", " ".join(text.split()))
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-def _is_secret(path: str) -> bool:
-    parts = [re.sub(r"\[\d+\]", "", part) for part in path.split(".")]
-    return any(_SECRET.search(part) and not _SHOWN.match(part) for part in parts)
+        yield path, _Leaf("null" if value.plain is None else str(value.plain), secret)
 
 
 def _expiry(data: bytes, name: str, now: datetime) -> str:
@@ -123,4 +112,6 @@ def _expiry(data: bytes, name: str, now: datetime) -> str:
     if not found.certificates:
         return "a private key"
     until = found.certificates[0].not_valid_after_utc
-    return f"valid until {until:%Y-%m-%d}, {(until - now).days} days left"
+    if until < now:
+        return f"expired on {until:%Y-%m-%d}"
+    return f"valid until {until:%Y-%m-%d}, expires in {(until - now).days} days"

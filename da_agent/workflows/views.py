@@ -84,7 +84,10 @@ def _certificates(store: ports.Store, contents: Contents) -> dict[str, bytes]:
 def _blob(store: ports.Store, blob: Blob) -> bytes:
     """Small ones: what people wrote."""
     key = keys.blob_key(blob)
-    data = store.read(key).data
+    try:
+        data = store.read(key).data
+    except Absent as absent:
+        raise Tampered(f"{key} is missing from {store.name}, and a release needs it") from absent
     if blob_of(data) != blob:
         raise Tampered(f"{key} in {store.name} has other bytes than its name says")
     return data

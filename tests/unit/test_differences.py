@@ -6,7 +6,8 @@ import pytest
 
 from da_agent.domain import differences
 from da_agent.domain.blobs import Blob
-from da_agent.domain.differences import MASK, Change
+from da_agent.domain.differences import Change
+from da_agent.domain.masks import MASK
 from da_agent.domain.releases import Wheel
 from tests.certificates import authority, issue
 
@@ -33,6 +34,16 @@ def wheel(name: str, version: str, letter: str = "a") -> Wheel:
         "redis: redis://:hunter2@host/1",
         "redis: redis://me:hunter2@host/1",
         "mail: {password: [1, hunter2]}",
+        "db: {pass: hunter2}",
+        "smtp_pass: hunter2",
+        "redis: redis://:a/hunter2@host/1",
+        "link: https://x.example/?page=1&api_key=hunter2",
+        "env: [{name: API_TOKEN, value: hunter2}]",
+        "webhook: https://x.example/hunter2",
+        'odd: "-----BEGIN EC PRIVATE KEY----- hunter2"',
+        "odd: sk_live_4eC39HqLyjWDhunter2",
+        "odd: AKIAIOSFODNN7hunter2",
+        "odd: https://hooks.example/T0/XXXX4eC39HqLyhunter2",
     ],
 )
 def test_secrets_are_masked_wherever_they_stand(line: str) -> None:
@@ -46,10 +57,12 @@ def test_secrets_are_masked_wherever_they_stand(line: str) -> None:
 
 def test_everything_else_is_shown_by_its_path() -> None:
     lines = ("db: {host: here, password: null}", "dispatch: [a, b]", "s3: {enable: true}", "empty: {}")
-    text = "\n".join([*lines, "pip index url: https://x/simple"])
+    interview = "default interview: docassemble.Demo2:data/questions/my-long-interview-2024.yml"
+    text = "\n".join([*lines, interview, "pip index url: https://x/simple"])
     assert differences.settings(text.encode()) == {
         "db.host": "here",
         "db.password": "null",
+        "default interview": "docassemble.Demo2:data/questions/my-long-interview-2024.yml",
         "dispatch[0]": "a",
         "dispatch[1]": "b",
         "s3.enable": "True",
@@ -93,7 +106,11 @@ def test_certificates_say_until_when_they_are_valid_and_keys_say_nothing() -> No
     pair = issue(authority("Test"), ("shop.example",))
     files = {"a.crt": pair.pem, "a.key": pair.key, "notes.txt": b"hello"}
     shown = differences.expiries(files, NOW)
-    assert "days left" in shown["a.crt"]
+    assert shown["a.crt"].endswith("expires in 89 days")
+    assert differences.expiries(files, NOW + timedelta(days=100))["a.crt"].startswith("expired on 20")
     assert (shown["a.key"], shown["notes.txt"]) == ("a private key", "5 bytes")
     (change,) = differences.files(files, {**files, "a.key": b"other"}, NOW + timedelta(days=1))
     assert (change.name, change.before) == ("a.key", "a private key")
+    other = issue(authority("Test"), ("shop.example",))
+    (change,) = differences.files(files, {**files, "a.key": other.key}, NOW)
+    assert change.after == "the same, with other bytes"
