@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from da_agent.domain.blobs import Blob
-from da_agent.domain.certificate_places import Placed, Places
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.journals import Journal
 from da_agent.domain.packages import Locked, Sources
 from da_agent.domain.passports import Passport
+from da_agent.domain.places import Placed, Places
 from da_agent.domain.proofs import Answer, Worker
 from da_agent.domain.releases import Release, Target, Wheel
 from da_agent.domain.settings import Settings

@@ -1,41 +1,17 @@
 """Where a node's certificates are put for other programs, as config.yml says it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from da_agent.domain import docassemble_keys
 from da_agent.domain.documents import Mistake, Section
 from da_agent.domain.paths import Paths
+from da_agent.domain.places import Places
 from da_agent.errors import Refused
 
 INSTALL = "cert install directory"
 WEB = "web server certificate directory"
 OWNER = "web server user"
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """`install` is for programs that begin as root; `web`, where it is asked for, belongs to the web user `owner`.
-
-    Without an `owner` everything on the node runs as one user.
-    """
-
-    install: Path
-    web: Path | None = None
-    owner: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """What became of one of the places. `remark` is what people should know about it, or empty."""
-
-    path: Path
-    changed: bool
-    remark: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.path}{' (unchanged)' if not self.changed else ''}{': ' + self.remark if self.remark else ''}"
 
 
 def places(root: Section, paths: Paths, web_user: str | None) -> Places:

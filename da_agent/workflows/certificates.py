@@ -11,12 +11,12 @@ from pathlib import Path
 from da_agent import ports
 from da_agent.domain import certificate_places, certificate_sources, certificates, configurations, keys
 from da_agent.domain.blobs import Blob, blob_of
-from da_agent.domain.certificate_places import Placed
 from da_agent.domain.documents import Section
 from da_agent.domain.inboxes import is_litter
 from da_agent.domain.locations import DirectoryLocation, Location, location_of_environment
 from da_agent.domain.nodes import Node
 from da_agent.domain.paths import Paths, Staged
+from da_agent.domain.places import Placed, Places
 from da_agent.domain.releases import Release
 from da_agent.errors import Absent, NodeBroken, Refused, Tampered
 from da_agent.workflows.ledgers import Ledger
@@ -141,7 +141,7 @@ class Certificates:
 
     # ---- where to
 
-    def _places(self, root: Section) -> certificate_places.Places:
+    def _places(self, root: Section) -> Places:
         return certificate_places.places(root, self._paths, self._node.web_user)
 
     def _done(self, origin: str, placed: Collection[Placed]) -> None:

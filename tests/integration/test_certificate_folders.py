@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.certificate_folders import LinkedFolders, renames
-from da_agent.domain.certificate_places import Placed, Places
 from da_agent.domain.paths import Paths
+from da_agent.domain.places import Placed, Places
 from da_agent.errors import NodeBroken, Refused
 from tests.clusters_of_witnesses import folder
 

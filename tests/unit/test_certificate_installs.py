@@ -10,9 +10,9 @@ import pytest
 from da_agent import ports
 from da_agent.domain import keys, records
 from da_agent.domain.blobs import File, blob_of
-from da_agent.domain.certificate_places import Placed, Places
 from da_agent.domain.locations import Location
 from da_agent.domain.paths import Paths
+from da_agent.domain.places import Placed, Places
 from da_agent.domain.releases import Contents, Release
 from da_agent.domain.variables import parse_node
 from da_agent.errors import AgentError, NodeBroken, Refused, Tampered, Unreachable

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from da_agent.domain import configurations
-from da_agent.domain.certificate_places import Places, places
+from da_agent.domain.certificate_places import places
 from da_agent.domain.paths import Paths
+from da_agent.domain.places import Places
 from da_agent.errors import Refused
 
 STANDARD = Paths(Path("/usr/share/docassemble"))

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from da_agent import files
 from da_agent.adapters.certificate_folders import mounts, renames
-from da_agent.domain.certificate_places import Placed, Places
 from da_agent.domain.inboxes import is_litter
 from da_agent.domain.paths import Paths, Staged
+from da_agent.domain.places import Placed, Places
 from da_agent.errors import NodeBroken, Refused
 
 _KINDS = (".crt", ".key", ".pem", ".csr", ".cer", ".p12", ".pfx", ".der")
