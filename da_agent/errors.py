@@ -51,6 +51,13 @@ class Doubtful(Unreachable):
     """A conditional write got no clear answer: it may or may not have happened. Read back and compare."""
 
 
+class StoreDamaged(AgentError):
+    """The store lacks an object that a release names, or has other bytes under its name. Nobody's release is at
+    fault: once somebody has put the right bytes back, the same works."""
+
+    exit_code = 13
+
+
 class Busy(AgentError):
     """Another agent process holds this node's lock."""
 

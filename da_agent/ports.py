@@ -24,6 +24,9 @@ from da_agent.errors import AgentError
 
 T = TypeVar("T")
 
+Sink = Callable[[bytes], object]
+"""Takes the next bytes of a stream."""
+
 # ---- the store ------------------------------------------------------------------------------------------------
 
 
@@ -76,10 +79,12 @@ class Store(Protocol):
     def read(self, key: str) -> Stored:
         """The whole small object; Absent when there is none."""
 
-    def fetch(self, key: str, sink: Callable[[bytes], object]) -> None:
-        """Stream the object into `sink` in bounded chunks; Absent when there is none.
+    def fetch(self, key: str, sink: Sink, start: int = 0) -> None:
+        """Stream the object from byte `start` on into `sink` in bounded chunks; Absent when there is none.
 
-        After an error `sink` may have had any part of it: only a checked hash says that it is whole.
+        Nothing comes when it ends before `start`. What is cut goes on inside, with the same object, as long as enough
+        of it comes; Lost when it was replaced meanwhile. After an error `sink` has had the first part of what it was
+        to get. Whether the bytes before `start` were those of the same object only a checked hash can say.
         """
 
     def write(self, key: str, body: bytes | Path, when: Condition) -> str:
@@ -129,9 +134,12 @@ class Blobs(Protocol):
     def path(self, blob: Blob) -> Path:
         """Where it lies (read-only); valid when `has`."""
 
-    def receive(self, blob: Blob, fill: Callable[[Callable[[bytes], object]], object]) -> None:
-        """Take the bytes that `fill` hands to the sink it is given. Commit point: one rename, when the hash is right.
+    def receive(self, blob: Blob, fill: Callable[[Sink, int], object]) -> None:
+        """Take the bytes that `fill` hands to the sink, from the place that it is given on. Commit point: one rename,
+        when the hash is right.
 
+        What came before an error of `fill` is kept, and the next one, also of another process, is asked for the rest.
+        When that turns out wrong, everything is thrown away and asked for once more.
         Raises Tampered when the bytes are not the blob's, NodeBroken when the disk is full, and whatever `fill` raises.
         """
 
@@ -157,7 +165,7 @@ class Transfers(Protocol):
     def fetch(self, blobs: Iterable[Blob]) -> None:
         """Afterwards the node has them all; those it already had are not asked for.
 
-        ReleaseBroken when the store has no such blob, Tampered when its bytes are wrong.
+        StoreDamaged, naming the object, when the store has no such blob or other bytes under its name.
         """
 
     def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:

@@ -11,8 +11,8 @@ from da_agent.domain import keys
 from da_agent.domain.blobs import Blob, blob_of
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.journals import Journal
-from da_agent.errors import Absent, AgentError, Busy, Lost, ReleaseBroken, Stopped, Tampered
-from da_agent.ports import Condition, IfAbsent, IfTag, Store, Stored
+from da_agent.errors import Absent, AgentError, Busy, Lost, Stopped, StoreDamaged, Tampered
+from da_agent.ports import Condition, IfAbsent, IfTag, Sink, Store, Stored
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 CHUNK = 1024 * 1024
@@ -54,10 +54,10 @@ class MemoryStore:
                 raise Absent(f"there is no {key} in {self.name}")
             return self._objects[key]
 
-    def fetch(self, key: str, sink: Callable[[bytes], object]) -> None:
+    def fetch(self, key: str, sink: Sink, start: int = 0) -> None:
         data = self.read(key).data
-        for start in range(0, len(data), CHUNK):
-            sink(data[start : start + CHUNK])
+        for place in range(start, len(data), CHUNK):
+            sink(data[place : place + CHUNK])
 
     def write(self, key: str, body: bytes | Path, when: Condition) -> str:
         self._answer()
@@ -104,10 +104,11 @@ class MemoryStore:
 
 
 class MemoryBlobs:
-    """Blobs in memory: `bodies`."""
+    """Blobs in memory: `bodies`, and what has come of others: `parts`."""
 
     def __init__(self) -> None:
         self.bodies: dict[Blob, bytes] = {}
+        self.parts: dict[Blob, bytearray] = {}
 
     def has(self, blob: Blob) -> bool:
         return blob in self.bodies
@@ -115,12 +116,17 @@ class MemoryBlobs:
     def path(self, blob: Blob) -> Path:
         return Path("/memory/blobs") / blob.sha256
 
-    def receive(self, blob: Blob, fill: Callable[[Callable[[bytes], object]], object]) -> None:
-        body = bytearray()
-        fill(body.extend)
-        if blob_of(bytes(body)) != blob:
+    def receive(self, blob: Blob, fill: Callable[[Sink, int], object]) -> None:
+        resumed = blob in self.parts
+        body = self.parts.setdefault(blob, bytearray())
+        fill(body.extend, len(body))
+        del self.parts[blob]
+        if blob_of(bytes(body)) == blob:
+            self.bodies[blob] = bytes(body)
+        elif resumed:
+            self.receive(blob, fill)
+        else:
             raise Tampered(f"what was received is not blob {blob.sha256}")
-        self.bodies[blob] = bytes(body)
 
     def needless(self, keep: frozenset[Blob], before: datetime) -> tuple[str, ...]:
         """All are old here."""
@@ -145,9 +151,9 @@ class MemoryTransfers:
     def _fetch(self, blob: Blob) -> None:
         key = keys.blob_key(blob)
         try:
-            self._blobs.receive(blob, lambda sink: self._store.fetch(key, sink))
-        except Absent as error:
-            raise ReleaseBroken(f"cannot fetch {key}: the store does not have it") from error
+            self._blobs.receive(blob, lambda sink, start: self._store.fetch(key, sink, start))
+        except (Absent, Tampered) as error:
+            raise StoreDamaged(f"cannot fetch {key}: {error}") from error
 
     def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:
         for blob, body in bodies.items():

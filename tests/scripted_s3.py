@@ -3,7 +3,7 @@
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -34,12 +34,17 @@ ACTS = PATIENT | CONDITIONAL
 
 @dataclass
 class Script:
-    """Answers each request with the next of `answers`, and the last one for ever; remembers the requests."""
+    """Answers each request with the next of `answers`, and the last one for ever; remembers the requests.
+
+    With a `pause` (seconds) each answer goes out in portions of so many bytes, and there is one behind each.
+    """
 
     answers: list[bytes]
     requests: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
+    pause: float = 0.0
+    portion: int = 1024
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def store(self, **changes: object) -> S3Store:
@@ -61,13 +66,22 @@ class Script:
         if answer == NEVER:
             self.stopped.wait()
             return False
-        writer.write(answer)
+        self._send(writer, answer)
         return b"Connection: close" not in answer and answer != b""
+
+    def _send(self, writer: BinaryIO, answer: bytes) -> None:
+        if not self.pause:
+            writer.write(answer)
+            return
+        with suppress(OSError):
+            for place in range(0, len(answer), self.portion):
+                writer.write(answer[place : place + self.portion])
+                self.stopped.wait(self.pause)
 
 
 @contextmanager
-def scripted(*answers: bytes) -> Iterator[Script]:
-    script = Script(list(answers))
+def scripted(*answers: bytes, pause: float = 0.0) -> Iterator[Script]:
+    script = Script(list(answers), pause=pause)
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from da_agent.domain import keys
 from da_agent.domain.blobs import Blob
-from da_agent.errors import Absent, Doubtful, Lost, ReleaseBroken, Tampered, Unreachable
-from da_agent.ports import Always, Blobs, IfAbsent, Progress, Store
+from da_agent.errors import Absent, Doubtful, Lost, StoreDamaged, Tampered, Unreachable
+from da_agent.ports import Always, Blobs, IfAbsent, Progress, Sink, Store
 
 T = TypeVar("T")
 
@@ -61,20 +61,24 @@ class ParallelTransfers:
         key = keys.blob_key(blob)
         measure = course.measure()
 
-        def fill(sink: Callable[[bytes], object]) -> None:
-            measure.restart()
+        def fill(sink: Sink, start: int) -> None:
+            measure.restart(start)
 
             def take(chunk: bytes) -> None:
                 course.check()
                 sink(chunk)
                 measure.add(len(chunk))
 
-            self._store.fetch(key, take)
+            self._store.fetch(key, take, start)
 
         try:
             course.persist(lambda: self._blobs.receive(blob, fill))
         except Absent as error:
-            raise ReleaseBroken(f"cannot fetch {key}: there is no such blob in {self._store.name}") from error
+            raise StoreDamaged(f"cannot fetch {key}: there is no such blob in {self._store.name}") from error
+        except Tampered as error:
+            raise StoreDamaged(f"cannot use {key} in {self._store.name}: {error}; put the right bytes back") from error
+        except Lost as error:
+            raise Unreachable(f"cannot fetch {key}: {error}") from error
 
     def _upload(self, blob: Blob, body: bytes | Path, since: datetime, course: "_Course") -> None:
         if not course.persist(lambda: self._is_whole(blob, since)):
@@ -135,7 +139,7 @@ class _Course:
         for _ in range(_TRIES - 1):
             try:
                 return act()
-            except (Unreachable, Tampered):
+            except (Unreachable, Tampered, Lost):
                 self._ended.wait(pause)
                 self.check()
                 pause *= 2
@@ -157,8 +161,10 @@ class _Measure:
         self._done = 0
         self._most = 0
 
-    def restart(self) -> None:
+    def restart(self, start: int) -> None:
+        """The next bytes are those from `start` on; those before are here already."""
         self._done = 0
+        self.add(start)
 
     def add(self, size: int) -> None:
         self._done += size

@@ -75,6 +75,11 @@ class Paths:
         return self.agent / "scratch"
 
     @property
+    def partial(self) -> Path:
+        """What has come of blobs so far; it outlives a start, so that nothing is fetched twice."""
+        return self.agent / "partial"
+
+    @property
     def blobs(self) -> Path:
         return self.agent / "blobs"
 

@@ -3,10 +3,10 @@
 import errno
 import hashlib
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from da_agent.adapters.blob_files import BlobFiles
 from da_agent.domain.blobs import Blob, blob_of
 from da_agent.domain.paths import Paths
 from da_agent.errors import NodeBroken, Tampered, Unreachable
-from da_agent.ports import Blobs
+from da_agent.ports import Blobs, Sink
 from tests.fakes import MemoryBlobs
 
 BODY = b"some bytes " * 1000
@@ -28,8 +28,8 @@ MAKERS: dict[str, Callable[[Path], Blobs]] = {
 }
 
 
-def filling(*chunks: bytes) -> Callable[[Callable[[bytes], object]], None]:
-    def fill(sink: Callable[[bytes], object]) -> None:
+def filling(*chunks: bytes) -> Callable[[Sink, int], None]:
+    def fill(sink: Sink, start: int) -> None:
         for chunk in chunks:
             sink(chunk)
 
@@ -75,13 +75,64 @@ def test_wrong_bytes_are_never_kept(blobs: Blobs, wrong: bytes) -> None:
 
 
 def test_a_cut_download_is_never_kept_and_its_error_is_told(blobs: Blobs) -> None:
-    def fill(sink: Callable[[bytes], object]) -> None:
+    def fill(sink: Sink, start: int) -> None:
         sink(BODY[:5000])
         raise Unreachable("the store went away")
 
     with pytest.raises(Unreachable, match="the store went away"):
         blobs.receive(BLOB, fill)
     assert not blobs.has(BLOB)
+
+
+def cutting(*chunks: bytes) -> Callable[[Sink, int], None]:
+    def fill(sink: Sink, start: int) -> None:
+        filling(*chunks)(sink, start)
+        raise Unreachable("the store went away")
+
+    return fill
+
+
+class Source:
+    """Gives `body` from the place on that it is asked for, and remembers those places."""
+
+    def __init__(self, body: bytes = BODY) -> None:
+        self.body = body
+        self.asked: list[int] = []
+
+    def fill(self, sink: Sink, start: int) -> None:
+        self.asked.append(start)
+        sink(self.body[start:])
+
+
+def test_after_a_cut_only_the_rest_is_asked_for(blobs: Blobs) -> None:
+    source = Source()
+    for part in (BODY[:5000], BODY[5000:7000]):
+        with pytest.raises(Unreachable):
+            blobs.receive(BLOB, cutting(part))
+    blobs.receive(BLOB, source.fill)
+    assert source.asked == [7000]
+    assert blobs.has(BLOB)
+
+
+def test_when_the_kept_bytes_turn_out_wrong_everything_is_asked_for_once_more(blobs: Blobs) -> None:
+    source = Source()
+    with pytest.raises(Unreachable):
+        blobs.receive(BLOB, cutting(b"wrong"))
+    blobs.receive(BLOB, source.fill)
+    assert source.asked == [5, 0]
+    assert blobs.has(BLOB)
+
+
+def test_what_stays_wrong_is_asked_for_twice_and_then_told(blobs: Blobs) -> None:
+    source = Source(bytes(len(BODY)))
+    with pytest.raises(Unreachable):
+        blobs.receive(BLOB, cutting(b"wrong"))
+    with pytest.raises(Tampered):
+        blobs.receive(BLOB, source.fill)
+    assert source.asked == [5, 0]
+    source.body = BODY
+    blobs.receive(BLOB, source.fill)
+    assert source.asked == [5, 0, 0]
 
 
 def test_what_is_needless_can_be_removed_and_the_rest_stays(blobs: Blobs) -> None:
@@ -126,7 +177,7 @@ def test_a_short_body_is_told_from_a_wrong_one(files: BlobFiles) -> None:
 def test_a_body_without_end_is_refused_at_its_first_surplus_byte(files: BlobFiles) -> None:
     taken = 0
 
-    def fill(sink: Callable[[bytes], object]) -> None:
+    def fill(sink: Sink, start: int) -> None:
         nonlocal taken
         while True:
             sink(b"z" * 1000)
@@ -177,34 +228,94 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 body = b"z" * 20000
 try:
-    BlobFiles(Paths(Path(sys.argv[1]))).receive(blob_of(body), lambda sink: sink(body))
+    BlobFiles(Paths(Path(sys.argv[1]))).receive(blob_of(body), lambda sink, start: sink(body))
 except NodeBroken as error:
     print(error)
 """
     command = [sys.executable, "-c", child, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.startswith(f"cannot write to {tmp_path}/agent/scratch: file too large")
+    assert done.stdout.startswith(f"cannot write to {tmp_path}/agent/partial: file too large")
     assert everything(tmp_path) == []
 
 
-def test_a_process_killed_in_a_download_leaves_nothing_that_is_read(files: BlobFiles, tmp_path: Path) -> None:
-    child = """
+CHILD = """
 import os, signal, sys
 from pathlib import Path
 from da_agent.adapters.blob_files import BlobFiles
 from da_agent.domain.blobs import Blob
 from da_agent.domain.paths import Paths
-def fill(sink):
-    sink(b"some bytes " * 999)
-    os.kill(os.getpid(), signal.SIGKILL)
+def fill(sink, start):
+    sink(b"some bytes " * 500)
+    print("begun", flush=True)
+    sys.stdin.readline()
+    sink(b"some bytes " * 500)
 BlobFiles(Paths(Path(sys.argv[1]))).receive(Blob(sys.argv[2], int(sys.argv[3])), fill)
 """
-    command = [sys.executable, "-c", child, str(tmp_path), BLOB.sha256, str(BLOB.size)]
-    assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
+
+
+@contextmanager
+def half_way(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process, that has received half of the blob; with a line on stdin it receives the rest and ends."""
+    command = [sys.executable, "-c", CHILD, str(folder), BLOB.sha256, str(BLOB.size)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_process_killed_in_a_download_leaves_nothing_that_is_read_and_the_next_one_goes_on(
+    files: BlobFiles, tmp_path: Path
+) -> None:
+    with half_way(tmp_path) as process:
+        process.kill()
+        process.wait(60)
     assert len(everything(tmp_path)) == 1
     assert not files.has(BLOB)
     assert not files.path(BLOB).exists()
 
-    files.receive(BLOB, filling(BODY))
-    assert files.path(BLOB) in everything(tmp_path)
+    source = Source()
+    files.receive(BLOB, source.fill)
+    assert source.asked == [len(BODY) // 2]
+    assert everything(tmp_path) == [files.path(BLOB)]
     assert hashlib.sha256(files.path(BLOB).read_bytes()).hexdigest() == BLOB.sha256
+
+
+def test_two_processes_that_receive_the_same_blob_do_not_disturb_each_other(files: BlobFiles, tmp_path: Path) -> None:
+    source = Source()
+    with half_way(tmp_path) as process:
+        files.receive(BLOB, source.fill)
+        assert files.path(BLOB).read_bytes() == BODY
+        process.communicate("go on\n", timeout=60)
+        assert process.returncode == 0
+    assert source.asked == [0]
+    assert everything(tmp_path) == [files.path(BLOB)]
+    assert files.path(BLOB).read_bytes() == BODY
+
+
+def test_what_nobody_has_gone_on_with_for_a_day_is_removed_unless_somebody_is_at_it(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable):
+        BlobFiles(Paths(tmp_path)).receive(blob_of(b"unwanted"), cutting(b"unw"))
+    with half_way(tmp_path):
+        (left, busy) = sorted(everything(tmp_path), key=lambda path: path.stat().st_size)
+        for path in (left, busy):
+            os.utime(path, (0, 0))
+        BlobFiles(Paths(tmp_path)).receive(blob_of(b"another"), filling(b"another"))
+        assert busy.exists()
+        assert not left.exists()
+
+
+def test_a_full_disk_that_was_given_room_takes_the_rest(
+    files: BlobFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Unreachable):
+        files.receive(BLOB, cutting(BODY[:5000]))
+    monkeypatch.setattr(os, "write", lambda descriptor, data: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(NodeBroken):
+        files.receive(BLOB, Source().fill)
+    monkeypatch.undo()
+    assert everything(tmp_path) == []
+    files.receive(BLOB, Source().fill)
+    assert files.has(BLOB)

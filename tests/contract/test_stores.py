@@ -38,9 +38,9 @@ def keys_of(store: Store, prefix: str = "", after: str = "") -> list[str]:
     return [entry.key for entry in store.scan(prefix, after)]
 
 
-def fetched(store: Store, key: str) -> bytes:
+def fetched(store: Store, key: str, start: int = 0) -> bytes:
     body = bytearray()
-    store.fetch(key, body.extend)
+    store.fetch(key, body.extend, start)
     return bytes(body)
 
 
@@ -64,6 +64,15 @@ def test_bytes_come_back_as_they_were(store: Store, data: bytes) -> None:
     store.write("bytes", data, Always())
     assert store.read("bytes").data == data
     assert fetched(store, "bytes") == data
+
+
+@pytest.mark.parametrize("start", [0, 1, 1024 * 1024, 2_499_999, 2_500_000, 2_500_001, 9_000_000])
+def test_an_object_can_be_fetched_from_any_place_on(store: Store, start: int) -> None:
+    body = secrets.token_bytes(2_500_000)
+    store.write("key", body, Always())
+    assert fetched(store, "key", start) == body[start:]
+    with pytest.raises(Absent):
+        fetched(store, "another", start)
 
 
 def test_a_file_is_written_like_its_bytes(store: Store, tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from da_agent.adapters.s3_store import clients, stores
+from da_agent.adapters.s3_store import bodies, clients, stores
 from da_agent.errors import Absent, AgentError, Doubtful, Forbidden, Lost, NodeBroken, StoreUnfit, Unreachable
-from da_agent.ports import Always, IfAbsent, IfTag
+from da_agent.ports import Always, IfAbsent, IfTag, Store
 from tests.scripted_s3 import ACTS, CLOSED, CONDITIONAL, NEVER, NOW, PATIENT, READING, answer, error, listing, scripted
 
 DONE = answer("200 OK", b"", 'ETag: "new"')
@@ -87,6 +87,72 @@ def test_a_body_that_stops_coming_is_unreachable(monkeypatch: pytest.MonkeyPatch
     stuck = OTHERS.replace(b"Length: 5", b"Length: 9")
     with scripted(stuck) as script, pytest.raises(Unreachable, match="cannot read a/key"):
         READING[act](script.store())
+
+
+# ---- resuming
+
+BODY = bytes(range(256)) * 1024
+FIRST, SECOND = BODY[: 80 * 1024], BODY[80 * 1024 : 160 * 1024]
+
+
+def whole(body: bytes = BODY, *headers: str, cut: int | None = None, status: str = "200 OK") -> bytes:
+    """An answer with all of `body`, of which only the first `cut` bytes come before the connection ends."""
+    reply = answer(status, body, 'ETag: "one"', *headers)
+    return (
+        reply if cut is None else reply[: len(reply) - len(body) + cut].replace(b"Date:", b"Connection: close\r\nDate:")
+    )
+
+
+def part(start: int, cut: int | None = None) -> bytes:
+    told = f"Content-Range: bytes {start}-{len(BODY) - 1}/{len(BODY)}"
+    return whole(BODY[start:], told, cut=cut, status="206 Partial Content")
+
+
+def fetched(store: Store, start: int = 0) -> bytes:
+    body = bytearray()
+    store.fetch("a/key", body.extend, start)
+    return bytes(body)
+
+
+def test_a_body_that_is_cut_goes_on_where_it_stopped_with_the_same_object() -> None:
+    second = len(FIRST) + len(SECOND)
+    with scripted(whole(cut=len(FIRST)), part(len(FIRST), len(SECOND)), part(second)) as script:
+        assert fetched(script.store()) == BODY
+    assert [headers.get("range") for headers in script.headers] == [None, f"bytes={len(FIRST)}-", f"bytes={second}-"]
+    assert [headers.get("if-match") for headers in script.headers] == [None, '"one"', '"one"']
+
+
+def test_a_store_that_knows_no_ranges_sends_everything_and_nothing_is_doubled() -> None:
+    with scripted(whole(cut=len(FIRST)), whole()) as script:
+        assert fetched(script.store()) == BODY
+        assert fetched(script.store(), 70_000) == BODY[70_000:]
+        assert fetched(script.store(), len(BODY) + 1) == b""
+
+
+def test_another_object_is_never_joined_to_the_first_part_of_one() -> None:
+    with scripted(whole(cut=len(FIRST)), TOO_LATE) as script, pytest.raises(Lost, match="replaced while it was read"):
+        fetched(script.store())
+
+
+def test_another_range_than_the_one_asked_for_is_no_answer() -> None:
+    with scripted(part(5)) as script, pytest.raises(Unreachable, match="behind byte 7, it sent 'bytes 5-"):
+        fetched(script.store(), 7)
+
+
+def test_a_store_that_is_cut_off_again_and_again_after_a_few_bytes_is_unreachable() -> None:
+    with scripted(whole(cut=100)) as script, pytest.raises(Unreachable, match="cannot read a/key"):
+        fetched(script.store())
+    assert len(script.requests) == 1
+
+
+def test_a_store_that_sends_byte_by_byte_is_told_from_one_that_is_only_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_PACE_SECONDS", 0.2)
+    with scripted(whole(), pause=0.01) as script:
+        monkeypatch.setattr(script, "portion", 8192)
+        assert fetched(script.store()) == BODY
+        monkeypatch.setattr(script, "portion", 16)
+        with pytest.raises(Unreachable, match="not even 32 KiB came"):
+            fetched(script.store())
 
 
 CONFLICTS: dict[str, tuple[str, list[bytes], type[AgentError] | None]] = {

@@ -14,8 +14,8 @@ from da_agent.adapters.transfers import ParallelTransfers
 from da_agent.domain import keys
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.paths import Paths
-from da_agent.errors import AgentError, Doubtful, NodeBroken, ReleaseBroken, Tampered, Unreachable
-from da_agent.ports import Always, Blobs, Condition, Store, Transfers
+from da_agent.errors import AgentError, Doubtful, NodeBroken, StoreDamaged, Unreachable
+from da_agent.ports import Always, Blobs, Condition, Sink, Store, Transfers
 from tests.fakes import MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
 
 BODIES = {blob_of(body): body for body in (b"%d " % number * (number * 20_000) for number in range(30))}
@@ -31,7 +31,7 @@ class BusyStore(MemoryStore):
         self.on_fetch: Callable[[str], object] = lambda key: None
         self.on_chunk: Callable[[str], object] = lambda key: None
 
-    def fetch(self, key: str, sink: Callable[[bytes], object]) -> None:
+    def fetch(self, key: str, sink: Sink, start: int = 0) -> None:
         self.fetched.append(key)
         self.on_fetch(key)
 
@@ -39,7 +39,7 @@ class BusyStore(MemoryStore):
             sink(chunk)
             self.on_chunk(key)
 
-        super().fetch(key, take)
+        super().fetch(key, take, start)
 
     def write(self, key: str, body: bytes | Path, when: Condition) -> str:
         self.written.append((key, when))
@@ -103,10 +103,10 @@ def test_what_was_uploaded_can_be_fetched(tmp_path: Path, maker: str) -> None:
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_a_blob_that_the_store_lacks_breaks_the_release_and_is_named(tmp_path: Path, maker: str) -> None:
+def test_a_blob_that_the_store_lacks_is_the_stores_fault_and_is_named(tmp_path: Path, maker: str) -> None:
     lost = blob_of(b"lost")
     transfer, _ = MAKERS[maker](MemoryStore(), tmp_path)
-    with pytest.raises(ReleaseBroken, match=keys.blob_key(lost)):
+    with pytest.raises(StoreDamaged, match=keys.blob_key(lost)):
         transfer.fetch([lost])
 
 
@@ -115,7 +115,7 @@ def test_wrong_bytes_in_the_store_are_never_kept(tmp_path: Path, maker: str) -> 
     store = MemoryStore()
     store.write(keys.blob_key(blob_of(b"right")), b"wrong", Always())
     transfer, blobs = MAKERS[maker](store, tmp_path)
-    with pytest.raises(Tampered):
+    with pytest.raises(StoreDamaged, match=keys.blob_key(blob_of(b"right"))):
         transfer.fetch([blob_of(b"right")])
     assert not blobs.has(blob_of(b"right"))
 
@@ -126,7 +126,7 @@ def test_what_the_node_has_is_not_asked_for_and_the_biggest_come_first(
     transfer = ParallelTransfers(store, blobs, progress, workers=1)
     transfer.upload(BODIES)
     there = list(BODIES)[7]
-    blobs.receive(there, lambda sink: sink(BODIES[there]))
+    blobs.receive(there, lambda sink, start: sink(BODIES[there]))
     transfer.fetch(BODIES)
     missing = sorted((blob for blob in BODIES if blob != there), key=lambda blob: -blob.size)
     assert store.fetched == [keys.blob_key(blob) for blob in missing]
@@ -178,7 +178,7 @@ class EndlessStore(MemoryStore):
         self._endless = endless
         self._begun = threading.Event()
 
-    def fetch(self, key: str, sink: Callable[[bytes], object]) -> None:
+    def fetch(self, key: str, sink: Sink, start: int = 0) -> None:
         if key != self._endless:
             assert self._begun.wait(10)
             raise NodeBroken("the disk is full")
@@ -193,7 +193,7 @@ def test_a_long_download_is_cut_short_when_another_one_fails(blobs: BlobFiles, t
     with pytest.raises(NodeBroken, match="the disk is full"):
         transfer.fetch([endless, bad])
     assert not blobs.has(endless)
-    assert list((tmp_path / "node/agent/scratch").iterdir()) == []
+    assert list((tmp_path / "node/agent/partial").iterdir()) == []
 
 
 @pytest.mark.parametrize(("failures", "arrives"), [(1, True), (2, True), (3, False)])

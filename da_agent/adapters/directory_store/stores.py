@@ -21,7 +21,7 @@ from da_agent.adapters.directory_store.roots import DENIED, LOCK, MISSING, OURS,
 from da_agent.adapters.directory_store.tags import Tags, changed_at
 from da_agent.domain.inboxes import Entry
 from da_agent.errors import Absent, Doubtful, Lost, Refused, StoreUnfit, Unreachable
-from da_agent.ports import Always, Condition, IfAbsent, IfTag, Stored
+from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Stored
 
 _CHUNK = 1024 * 1024
 _DAY = 24 * 3600
@@ -70,15 +70,16 @@ class DirectoryStore:
             # Looked at after reading: a file that somebody wrote to meanwhile must not seem older than its bytes.
             return Stored(data, hashlib.sha256(data).hexdigest(), _modified_at(os.fstat(descriptor)))
 
-    def fetch(self, key: str, sink: Callable[[bytes], object]) -> None:
-        with closing(self._stream(key)) as chunks:
+    def fetch(self, key: str, sink: Sink, start: int = 0) -> None:
+        with closing(self._stream(key, start)) as chunks:
             for chunk in chunks:
                 sink(chunk)
 
-    def _stream(self, key: str) -> Generator[bytes, None, None]:
+    def _stream(self, key: str, start: int) -> Generator[bytes, None, None]:
         """What goes wrong between two chunks, in a sink, is no fault of the store and is not translated here."""
         self._root.check()
         with self._root.reading("read", key), self._root.open(key) as descriptor:
+            os.lseek(descriptor, start, os.SEEK_SET)
             while chunk := os.read(descriptor, _CHUNK):
                 yield chunk
 

@@ -32,6 +32,12 @@ class Conflict(Exception):
     """409: the store was busy with another write to the same object, and perhaps did ours, perhaps not."""
 
 
+class Beyond(Exception):
+    """416: the object ends before the place from which it was asked for."""
+
+
+_Kind = type[AgentError] | type[Conflict] | type[Beyond]
+
 _REMEDIES: dict[object, str] = {
     "NoSuchBucket": "; create it, or correct the name of the store",
     "RequestTimeTooSkewed": "; set this machine's clock",
@@ -63,7 +69,7 @@ def translated(act: str, store: str, *, conditional: bool = False) -> Iterator[N
         raise unclear(f"{task}: {_sentence(error)}") from error
 
 
-def _judged(error: ClientError, act: str, task: str, store: str, *, conditional: bool) -> AgentError | Conflict:
+def _judged(error: ClientError, act: str, task: str, store: str, *, conditional: bool) -> Exception:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     said = error.response.get("Error", {})
     code, message = said.get("Code", ""), said.get("Message", "")
@@ -74,11 +80,13 @@ def _judged(error: ClientError, act: str, task: str, store: str, *, conditional:
     return kind(answer + _REMEDIES.get(code, _REMEDIES.get(kind, "")))
 
 
-def _kind(status: int, code: str, *, conditional: bool) -> type[AgentError] | type[Conflict]:
+def _kind(status: int, code: str, *, conditional: bool) -> _Kind:
     """By status first: look-alikes have codes of their own. Only "no such key" itself is an absent object."""
-    kind: type[AgentError] | type[Conflict] = Unreachable
+    kind: _Kind = Unreachable
     if status == 412:
         kind = Lost
+    elif status == 416:
+        kind = Beyond
     elif status == 409 and conditional:
         kind = Conflict
     elif status == 501 or code == "NotImplemented":

@@ -3,31 +3,33 @@
 import itertools
 import random
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from botocore.response import StreamingBody
-
 from da_agent import files
-from da_agent.adapters.s3_store.answers import Conflict, translated
+from da_agent.adapters.s3_store.answers import Beyond, Conflict, translated
+from da_agent.adapters.s3_store.bodies import STREAM, Body
 from da_agent.adapters.s3_store.clients import connect
 from da_agent.adapters.s3_store.clocks import StoreClock
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.locations import S3Location
 from da_agent.errors import Absent, AgentError, Doubtful, Lost, Refused, StoreUnfit, Unreachable
-from da_agent.ports import Always, Condition, IfAbsent, IfTag, Stored
+from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Stored
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ListObjectsV2OutputTypeDef
 
-_CHUNK = 1024 * 1024
-_PART = 16 * _CHUNK
-_IN_PARTS = 64 * _CHUNK
+_MIB = 1024 * 1024
+_PART = 16 * _MIB
+_IN_PARTS = 64 * _MIB
 _PAGE = 1000
+_WORTH_GOING_ON = 64 * 1024
+"""Bytes: a store that is cut off after fewer is not asked again at once."""
+
 _CONFLICTS = 5
 _CLOCK_PATIENCE = 60.0
 
@@ -65,41 +67,44 @@ class S3Store:
             raise Unreachable(f"cannot ask for the time in the store {self.name}: its answer has no date")
         return now
 
-    def _hear(self, http_response: Any, **_: object) -> None:
+    def _hear(self, http_response: Any, parsed: dict[str, Any], **_: object) -> None:
         self._clock.hear(http_response.headers.get("Date"))
+        parsed[STREAM] = http_response.raw
 
     # ---- reading ----------------------------------------------------------------------------------------------
 
     def read(self, key: str) -> Stored:
-        with self._opened(key) as (answer, chunks):
-            return Stored(b"".join(chunks), answer["ETag"], answer["LastModified"].astimezone(UTC))
+        with self._opened(key, {}) as body:
+            return Stored(b"".join(body.chunks), body.tag, body.modified_at)
 
-    def fetch(self, key: str, sink: Callable[[bytes], object]) -> None:
-        with self._opened(key) as (_, chunks):
-            for chunk in chunks:
-                sink(chunk)
+    def fetch(self, key: str, sink: Sink, start: int = 0) -> None:
+        given, tag = start, ""
+        while True:
+            begun = given
+            wish = ({"Range": f"bytes={given}-"} if given else {}) | ({"IfMatch": tag} if tag else {})
+            try:
+                with self._opened(key, wish) as body:
+                    tag = body.tag
+                    for chunk in body.rest(given):
+                        sink(chunk)
+                        given += len(chunk)
+                return
+            except Beyond:
+                return
+            except Lost as lost:
+                raise Lost(f"{key} in the store {self.name} was replaced while it was read") from lost
+            except Unreachable:
+                # Asked again by whoever asked us: with a pause, and not for ever.
+                if given - begun < _WORTH_GOING_ON:
+                    raise
 
     @contextmanager
-    def _opened(self, key: str) -> Iterator[tuple[Any, Iterator[bytes]]]:
+    def _opened(self, key: str, wish: Mapping[str, Any]) -> Iterator[Body]:
         name, act = self._key(key), f"read {key}"
         with translated(act, self.name):
-            answer = self._clients.patient.get_object(Bucket=self._location.bucket, Key=name)
-        with ExitStack() as stack:
-            body = stack.enter_context(closing(answer["Body"]))
-            yield answer, stack.enter_context(closing(self._chunks(act, body, answer.get("ContentLength"))))
-
-    def _chunks(self, act: str, body: StreamingBody, length: int | None) -> Generator[bytes, None, None]:
-        """What goes wrong between two chunks, in a sink, is no fault of the store and is not translated here."""
-        received = 0
-        while True:
-            with translated(act, self.name):
-                chunk = body.read(_CHUNK)
-            if not chunk:
-                break
-            received += len(chunk)
-            yield chunk
-        if length is not None and received != length:
-            raise Unreachable(f"cannot {act} in the store {self.name}: it sent {received} of {length} bytes")
+            answer: Any = self._clients.patient.get_object(Bucket=self._location.bucket, Key=name, **wish)
+        with closing(answer["Body"]):
+            yield Body(answer, act, self.name)
 
     def scan(self, prefix: str, after: str = "") -> Iterator[Entry]:
         last = self._folder + after if after else ""

@@ -1,0 +1,159 @@
+"""What has come of blobs so far: it outlives the process, and has one writer at a time."""
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from da_agent import files
+from da_agent.domain.blobs import Blob
+from da_agent.errors import NodeBroken, Tampered
+
+_CHUNK = 1024 * 1024
+_DAY = 24 * 3600.0
+
+
+class Partial:
+    """The file with the first bytes of one blob, which are hashed as they come."""
+
+    def __init__(self, blob: Blob, path: Path, descriptor: int) -> None:
+        """`descriptor` is the file's, open for reading and writing; what is in it already is hashed now."""
+        self._blob = blob
+        self._path = path
+        self._descriptor = descriptor
+        self._digest = hashlib.sha256()
+        self.size = 0
+        self.moved = False
+        while chunk := os.read(descriptor, _CHUNK):
+            self._digest.update(chunk)
+            self.size += len(chunk)
+        if self.size > blob.size:
+            self.clear()
+
+    @property
+    def missing(self) -> int:
+        return self._blob.size - self.size
+
+    def take(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        rest = memoryview(chunk)
+        while rest:
+            try:
+                written = os.write(self._descriptor, rest)
+            except OSError as error:
+                raise self._complaint(error) from error
+            self.size += written
+            rest = rest[written:]
+        if self.size > self._blob.size:
+            # A wrong body of any length must not fill the disk before its hash is looked at.
+            raise Tampered(f"blob {self._blob.sha256} came with more than its {self._blob.size} bytes")
+
+    def check(self) -> None:
+        """Tampered unless what has come is the blob."""
+        if self.missing:
+            raise Tampered(f"blob {self._blob.sha256} came with {self.size} bytes instead of {self._blob.size}")
+        if self._digest.hexdigest() != self._blob.sha256:
+            raise Tampered(
+                f"blob {self._blob.sha256} came with other bytes, whose sha256 is {self._digest.hexdigest()}"
+            )
+
+    def clear(self) -> None:
+        """Begin again with nothing."""
+        with files.on_this_node(f"write to {self._path}"):
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.ftruncate(self._descriptor, 0)
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def move(self, path: Path) -> None:
+        """Rename the file to `path`, read-only, once its bytes are on the disk."""
+        try:
+            os.fchmod(self._descriptor, 0o444)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise self._complaint(error) from error
+        self._path.rename(path)
+        self.moved = True
+
+    def _complaint(self, error: OSError) -> NodeBroken:
+        if error.errno not in files.FULL:
+            return NodeBroken(f"cannot write to {self._path.parent}: {files.complaint(error)}")
+        missing = self.missing
+        with suppress(OSError):
+            free = shutil.disk_usage(self._path.parent).free
+            # A quota can be used up while the disk itself has room.
+            missing -= free if free < missing else 0
+        return NodeBroken(
+            f"cannot write to {self._path.parent}: the disk is full, {missing} more bytes are needed there"
+        )
+
+
+class Partials:
+    """The folder of these files. Whoever writes to one holds the kernel's lock on it, which ends with the process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sweep_at = 0.0
+
+    @contextmanager
+    def hold(self, blob: Blob) -> Iterator[Partial]:
+        """The file of `blob` for this thread alone. While somebody else is at it: a new one, which is not kept.
+
+        Afterwards it stays where it is unless it was moved, or its bytes are wrong, or the disk has no room for it.
+        """
+        with files.on_this_node(f"make room for blobs in {self._folder}"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            path = self._folder / blob.sha256
+            descriptor = _locked(path)
+            kept = descriptor is not None
+            if descriptor is None:
+                path = self._folder / f"{blob.sha256}.{secrets.token_hex(8)}"
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        partial = None
+        try:
+            with files.on_this_node(f"read {path}"):
+                partial = Partial(blob, path, descriptor)
+            yield partial
+        except (Tampered, NodeBroken):
+            kept = False
+            raise
+        finally:
+            # Under the lock: nobody else has begun to write to it.
+            if partial is None or not (partial.moved or (kept and partial.size)):
+                with suppress(OSError):
+                    path.unlink()
+            os.close(descriptor)
+
+    def _sweep(self) -> None:
+        """Once a day, remove what nobody has gone on with for a day: it is not wanted any more."""
+        if time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + _DAY
+        for path in self._folder.iterdir():
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _DAY:
+                    descriptor = _locked(path)
+                    if descriptor is not None:
+                        path.unlink()
+                        os.close(descriptor)
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor of the file at `path`, made where there is none, with its lock; None when somebody else has it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The one before may have moved or removed it between our two steps.
+            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+            os.close(descriptor)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None

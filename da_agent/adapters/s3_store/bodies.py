@@ -1,0 +1,90 @@
+"""The bytes of one answer as they come: whole, from the right place, and not too slowly."""
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from da_agent.adapters.s3_store.answers import translated
+from da_agent.errors import Unreachable
+
+STREAM = "Stream"
+"""Where an answer has the stream that gives what has come, without waiting for more."""
+
+_CHUNK = 1024 * 1024
+_PACE_SECONDS = 30.0
+_PACE_BYTES = 32 * 1024
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+class Body:
+    """What get_object has answered; to be read once, by one thread."""
+
+    def __init__(self, answer: Any, act: str, store: str) -> None:
+        """`act` is such as "read config.yml", `store` its URL: for what is told about errors."""
+        self._answer = answer
+        self._act = act
+        self._store = store
+
+    @property
+    def tag(self) -> str:
+        tag: str = self._answer.get("ETag", "")
+        return tag
+
+    @property
+    def modified_at(self) -> datetime:
+        at: datetime = self._answer["LastModified"]
+        return at.astimezone(UTC)
+
+    @property
+    def chunks(self) -> Iterator[bytes]:
+        """What goes wrong between two chunks, in a sink, is no fault of the store and is not translated here."""
+        stream, length = self._answer[STREAM], self._answer.get("ContentLength")
+        pace, received = _Pace(), 0
+        while True:
+            asked_at = time.monotonic()
+            with translated(self._act, self._store):
+                chunk = stream.read1(_CHUNK)
+            if not chunk:
+                break
+            received += len(chunk)
+            if not pace.keeps(len(chunk), time.monotonic() - asked_at):
+                raise self._unreachable(f"in {_PACE_SECONDS:.0f} seconds not even {_PACE_BYTES // 1024} KiB came")
+            yield chunk
+        if length is not None and received != length:
+            raise self._unreachable(f"it sent {received} of {length} bytes")
+
+    def rest(self, start: int) -> Iterator[bytes]:
+        """The bytes of the object from `start` on; a store that does not know of ranges has sent those before, too."""
+        told = self._answer.get("ContentRange")
+        surplus = start
+        if told is not None:
+            place = _RANGE.fullmatch(told)
+            if place is None or int(place[1]) != start:
+                raise self._unreachable(f"asked for what comes behind byte {start}, it sent {told!r}")
+            surplus = 0
+        for chunk in self.chunks:
+            if len(chunk) > surplus:
+                yield chunk[surplus:] if surplus else chunk
+            surplus = max(0, surplus - len(chunk))
+
+    def _unreachable(self, reason: str) -> Unreachable:
+        return Unreachable(f"cannot {self._act} in the store {self._store}: {reason}")
+
+
+class _Pace:
+    """Whether a store that sends little by little sends enough. Only the time in which it is waited for counts."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._bytes = 0
+
+    def keeps(self, size: int, seconds: float) -> bool:
+        self._bytes += size
+        self._seconds += seconds
+        if self._seconds < _PACE_SECONDS:
+            return True
+        enough = self._bytes >= _PACE_BYTES
+        self._seconds, self._bytes = 0.0, 0
+        return enough
