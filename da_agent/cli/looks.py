@@ -123,7 +123,7 @@ def _here_lines(here: Here) -> list[str]:
     lines.append(f"  last answer of the store: {_time(here.heard) if here.heard else 'never'}")
     if here.journal.trial is not None:
         lines.append(f"  in a trial of release {here.journal.trial.release}")
-    return lines + [f"  gave up release {each.release}: {each.reason}" for each in here.journal.failed[-3:]]
+    return lines + [f"  {each}" for each in here.journal.failed[-3:]]
 
 
 def _there_lines(there: There) -> list[str]:

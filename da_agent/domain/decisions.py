@@ -41,7 +41,8 @@ class Observation:
 
 
 TRY_AGAIN = timedelta(seconds=60)
-"""After this a node that has never served anything takes up again what it gave up: its database may have come."""
+"""After this a node takes up again what it gave up because of the store, and if it has never served anything,
+everything: its database may have come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,9 @@ def wanted(seen: Observation) -> int | None:
 
 def _given_up(seen: Observation, number: int) -> bool:
     failure = seen.journal.failure(number)
-    return failure is not None and (seen.journal.live is not None or seen.now - failure.at < TRY_AGAIN)
+    if failure is None:
+        return False
+    return (failure.lasting and seen.journal.live is not None) or seen.now - failure.at < TRY_AGAIN
 
 
 def decide(seen: Observation) -> Action:

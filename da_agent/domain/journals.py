@@ -20,11 +20,18 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A release that this node tried and gave up, and why."""
+    """A release that this node tried and gave up, and why.
+
+    `lasting`: False when the store was at fault. Then it is tried again after a while.
+    """
 
     release: int
     reason: str
     at: datetime
+    lasting: bool = True
+
+    def __str__(self) -> str:
+        return f"release {self.release} {'was given up' if self.lasting else 'cannot be taken yet'}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +59,19 @@ class Journal:
     def settle(self) -> "Journal":
         """The trial ended well: its release is the live one."""
         assert self.trial is not None
-        return replace(self, live=self.trial.release, trial=None, interrupted=None)
+        return replace(self.accept(self.trial.release), trial=None, interrupted=None)
 
     def accept(self, release: int) -> "Journal":
-        """It serves, whatever its trial was like."""
+        """It serves, whatever was thought of it before."""
         return replace(self, live=release, failed=tuple(each for each in self.failed if each.release != release))
 
     def revert(self) -> "Journal":
         """The trial ended: the release before it is served again."""
         return replace(self, trial=None)
 
-    def give_up(self, release: int, reason: str, *, at: datetime) -> "Journal":
+    def give_up(self, release: int, reason: str, *, at: datetime, lasting: bool = True) -> "Journal":
         others = tuple(failure for failure in self.failed if failure.release != release)
-        return replace(self, failed=(*others, Failure(release, reason, at))[-KEPT_FAILURES:])
+        return replace(self, failed=(*others, Failure(release, reason, at, lasting))[-KEPT_FAILURES:])
 
     def failure(self, release: int) -> Failure | None:
         return next((failure for failure in self.failed if failure.release == release), None)

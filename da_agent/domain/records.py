@@ -1,5 +1,6 @@
 """How values become the JSON that is kept in the store and on disk."""
 
+import hashlib
 from typing import TypeVar
 
 import msgspec
@@ -20,3 +21,22 @@ def decode(kind: type[T], data: bytes, name: str) -> T:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Tampered(f"{name} is not a valid {kind.__name__.lower()} record: {error}") from error
+
+
+_SEAL = b',\n "sha256": "'
+_END = b'"\n}\n'
+
+
+def seal(record: object) -> bytes:
+    """As `encode`, with the sha256 of all lines before it in the last one: no byte of it can change unnoticed."""
+    lines = encode(record).removesuffix(b"\n}\n")
+    return lines + _SEAL + hashlib.sha256(lines).hexdigest().encode() + _END
+
+
+def unseal(kind: type[T], data: bytes, name: str) -> T:
+    """The record that was sealed; raises Tampered, naming `name`, when anything was changed since."""
+    record = decode(kind, data, name)
+    lines, _, rest = data.rpartition(_SEAL)
+    if rest != hashlib.sha256(lines).hexdigest().encode() + _END:
+        raise Tampered(f"{name} was changed after it was written: it does not have the sha256 in its last line")
+    return record

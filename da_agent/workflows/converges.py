@@ -13,7 +13,7 @@ from da_agent.domain.proofs import Answer, Proof, Worker, prove
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase
 from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, AgentError, NodeBroken, ReleaseBroken, Tampered
+from da_agent.errors import Absent, AgentError, NodeBroken, ReleaseBroken, StoreDamaged, Tampered
 
 ASK_AGAIN = timedelta(milliseconds=100)
 """How long to wait for worker processes that are still starting before they are asked again."""
@@ -168,9 +168,10 @@ class Node:
         release = self._release(number)
         try:
             work(release)
-        except ReleaseBroken as broken:
-            self._progress.say(f"Release {number} is given up: {broken}")
-            self._journals.save(self.journal().give_up(number, str(broken), at=self._clock.now()))
+        except (ReleaseBroken, StoreDamaged) as fault:
+            lasting = isinstance(fault, ReleaseBroken)
+            self._progress.say(f"Release {number} {'is given up' if lasting else 'cannot be taken yet'}: {fault}")
+            self._journals.save(self.journal().give_up(number, str(fault), at=self._clock.now(), lasting=lasting))
 
     def _stage(self, release: Release) -> None:
         self._progress.say(f"Staging release {release.number}")

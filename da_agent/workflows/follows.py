@@ -64,6 +64,7 @@ class Follower:
         self._head: int | None = None
         self._offered: tuple[int, ...] = ()
         self._stands = False
+        self._unreadable: str | None = None
         self._waiting = False
         self._problem: str | None = None
         self._patience = timedelta()
@@ -174,7 +175,9 @@ class Follower:
         if head is None:
             return
         journal = self._node.journal()
-        if head != self._head or all(journal.failure(number) is not None for number in self._offered):
+        failed = all(journal.failure(number) is not None for number in self._offered)
+        # What could not be read is read again: somebody may have mended it.
+        if head != self._head or failed or self._unreadable is not None:
             found = self._candidates(head, journal)
             self._node.offer(*found)
             self._head, self._offered = head, tuple(release.number for release in found)
@@ -182,14 +185,20 @@ class Follower:
     def _candidates(self, head: int, journal: Journal) -> list[Release]:
         """From the newest release down to the first that has not failed here; what cannot be read is passed over."""
         found: list[Release] = []
+        unreadable: str | None = None
         for number in range(head, max(0, head - CANDIDATES), -1):
             try:
                 found.append(self._ledger.read(number))
-            except (Absent, Tampered) as error:
-                self._progress.say(f"Release {number} cannot be taken from the ledger: {error}")
+            except Absent:
+                continue
+            except Tampered as error:
+                unreadable = unreadable or f"release {number} cannot be taken from the ledger: {error}"
                 continue
             if journal.failure(number) is None:
                 break
+        if unreadable is not None and unreadable != self._unreadable:
+            self._progress.say(unreadable)
+        self._unreadable = unreadable
         return found
 
     def _converge(self) -> None:
@@ -211,7 +220,8 @@ class Follower:
         journal = self._node.journal()
         failure = journal.failure(self._head) if self._head is not None else None
         if problem is None and failure is not None:
-            problem = f"release {failure.release} was given up here: {failure.reason}"
+            problem = str(failure)
+        problem = problem or self._unreadable
         report = replace(
             self._report,
             release=journal.live,

@@ -35,7 +35,7 @@ class Ledger:
     def read(self, number: int) -> Release:
         """Absent when there is no such release, Tampered when what is there is not one."""
         key = keys.release_key(number)
-        release = records.decode(Release, self._store.read(key).data, key)
+        release = records.unseal(Release, self._store.read(key).data, key)
         if release.number != number:
             raise Tampered(f"{key} says that it is release {release.number}")
         return release
@@ -74,7 +74,7 @@ class Ledger:
 
         The nonce tells whose release is there after a write without an answer; the same bytes may be sent again.
         """
-        key, body = keys.release_key(release.number), records.encode(release)
+        key, body = keys.release_key(release.number), records.seal(release)
         for _ in range(APPEND_ATTEMPTS):
             try:
                 self._store.write(key, body, ports.IfAbsent())

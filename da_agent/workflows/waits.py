@@ -59,7 +59,7 @@ def _alive(store: ports.Store) -> list[Sighting]:
 def _raise_failure(alive: list[Sighting], number: int) -> None:
     for each in alive:
         for failure in each.report.failed:
-            if failure.release == number:
+            if failure.release == number and failure.lasting:
                 raise ReleaseBroken(f"{each.report.node} gave release {number} up: {failure.reason}")
 
 

@@ -118,8 +118,15 @@ def test_the_next_action(seen: Observation, action: decisions.Action) -> None:
     assert decisions.decide(seen) == action
 
 
+def test_a_release_that_the_store_could_not_give_is_tried_again_after_a_while() -> None:
+    spoilt = replace(BEHIND, journal=BEHIND.journal.give_up(6, "other bytes", at=NOW, lasting=False))
+    assert decisions.decide(spoilt) == Rest()
+    assert decisions.decide(replace(spoilt, now=LATE)) == Stage(6)
+
+
 def test_a_release_that_failed_here_is_not_tried_again() -> None:
     failed = BEHIND.journal.give_up(6, "bad", at=NOW)
+    assert decisions.decide(replace(BEHIND, journal=failed, now=LATE)) == Rest()
     assert decisions.decide(replace(BEHIND, journal=failed)) == Rest()
 
 

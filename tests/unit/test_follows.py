@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 
 from da_agent.domain import keys
+from da_agent.domain.blobs import blob_of
+from da_agent.domain.decisions import TRY_AGAIN
 from da_agent.domain.journals import Journal
 from da_agent.errors import NotHere, ReleaseBroken, StoreUnfit, TimedOut, Unreachable
 from da_agent.workflows import reports, waits
@@ -145,7 +147,7 @@ def test_a_release_that_fails_here_is_reported_and_not_retried_until_somebody_as
     node.follower.cycle()
     seen = next(reports.sightings(node.store))
     assert (seen.report.release, seen.report.failed[0].release) == (1, 2)
-    assert "given up" in (seen.report.problem or "")
+    assert "release 2 was given up" in (seen.report.problem or "")
     node.web.unfit.clear()
     node.follower.cycle()
     assert node.live == 1
@@ -168,7 +170,72 @@ def test_a_damaged_record_in_the_ledger_is_passed_over() -> None:
     node.put(keys.release_key(2), b"{}")
     node.follower.cycle()
     assert node.live == 1
-    assert any("0000000002.json" in line for line in node.progress.said)
+    node.follower.cycle()
+    assert len([line for line in node.progress.said if "0000000002.json" in line]) == 1
+    assert "0000000002.json" in (next(reports.sightings(node.store)).report.problem or "")
+
+
+def test_a_release_is_taken_once_its_record_is_mended() -> None:
+    node, key = serving(), keys.release_key(2)
+    other = member("b", node.store)
+    node.put("config.yml", b"name: b\n")
+    other.follower.cycle()
+    whole = node.store.read(key).data
+    node.put(key, whole.replace(b"nonce", b"sense"))
+    node.follower.cycle()
+    assert node.live == 1
+    node.put(key, whole)
+    node.follower.cycle()
+    assert node.live == 2
+    assert next(reports.sightings(node.store)).report.problem is None
+
+
+@pytest.mark.parametrize("damage", [b"name: x\n", None], ids=["other bytes", "nothing"])
+def test_a_blob_that_the_store_has_lost_is_named_and_the_release_is_taken_once_it_is_mended(
+    damage: bytes | None,
+) -> None:
+    node = serving()
+    other = member("b", node.store)
+    node.put("config.yml", b"name: b\n")
+    other.follower.cycle()
+    key = keys.blob_key(blob_of(b"name: b\n"))
+    node.store.delete(key)
+    if damage is not None:
+        node.put(key, damage)
+    for _ in range(2):
+        node.follower.cycle()
+        assert node.live == 1
+        assert key in (reports_of(node)["a"].problem or "")
+    assert len([line for line in node.progress.said if key in line]) == 1
+    with pytest.raises(TimedOut, match=key):
+        waits.until_served(node.store, node.clock, node.progress, 2, timedelta(seconds=5))
+
+    node.put(key, b"name: b\n")
+    node.clock.time += TRY_AGAIN
+    node.follower.cycle()
+    assert node.live == 2
+    assert reports_of(node)["a"].problem is None
+
+
+def test_a_new_node_takes_an_older_release_while_the_newest_is_damaged_in_the_store() -> None:
+    node = serving()
+    node.put("config.yml", b"name: b\n")
+    node.follower.cycle()
+    key = keys.blob_key(blob_of(b"name: b\n"))
+    node.put(key, b"wrong")
+    new = member("b", node.store)
+    for _ in range(2):
+        new.follower.cycle()
+    assert new.live == 1
+    node.put(key, b"name: b\n")
+    new.clock.time += TRY_AGAIN
+    for _ in range(2):
+        new.follower.cycle()
+    assert new.live == 2
+
+
+def reports_of(node: Member) -> dict[str, Report]:
+    return {each.node: each for each in reports.every(node.store)}
 
 
 def test_another_process_at_work_on_the_node_is_waited_for() -> None:

@@ -77,7 +77,18 @@ def test_an_unreachable_store_has_no_empty_ledger() -> None:
             ask()
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", records.encode(release(2))])
+def test_no_byte_of_a_release_can_change_unnoticed() -> None:
+    store = MemoryStore()
+    Ledger(store).append(release(1))
+    whole = store.read(keys.release_key(1)).data
+    for place, byte in enumerate(whole):
+        changed = whole[:place] + bytes([byte ^ 1]) + whole[place + 1 :]
+        store.write(keys.release_key(1), changed, ports.Always())
+        with pytest.raises(Tampered, match=r"0000000001\.json"):
+            Ledger(store).read(1)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", records.encode(release(1)), records.seal(release(2))])
 def test_a_damaged_record_is_named(body: bytes) -> None:
     store = MemoryStore()
     store.write(keys.release_key(1), body, ports.Always())
