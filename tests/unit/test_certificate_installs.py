@@ -159,7 +159,7 @@ def test_a_machine_without_a_release_takes_those_of_the_newest_one_in_the_ledger
     adopted, config = pair(), b"cert install directory: /srv/tls\n"
     store = machine.store("file:///srv/cluster", below("certs/", {"docassemble.crt": b"half uploaded"}))
     newest = with_certificates(7, config, adopted)
-    store.write(keys.release_key(7), records.encode(newest), ports.Always())
+    store.write(keys.release_key(7), records.seal(newest), ports.Always())
     for data in (config, *adopted.values()):
         store.write(keys.blob_key(blob_of(data)), data, ports.Always())
     assert "The certificates of release 7 of memory://store are in /srv/tls" in machine.install()

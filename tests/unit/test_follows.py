@@ -8,6 +8,7 @@ from da_agent.domain import keys
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.decisions import TRY_AGAIN
 from da_agent.domain.journals import Journal
+from da_agent.domain.reports import Report
 from da_agent.errors import NotHere, ReleaseBroken, StoreUnfit, TimedOut, Unreachable
 from da_agent.workflows import reports, waits
 from da_agent.workflows.inboxes import Inboxes
@@ -234,7 +235,7 @@ def test_a_new_node_takes_an_older_release_while_the_newest_is_damaged_in_the_st
     assert new.live == 2
 
 
-def reports_of(node: Member) -> dict[str, Report]:
+def reports_of(node: Member[MemoryStore]) -> dict[str, Report]:
     return {each.node: each for each in reports.every(node.store)}
 
 
