@@ -17,7 +17,7 @@ from da_agent.domain.journals import Journal
 from da_agent.domain.packages import Locked, Sources
 from da_agent.domain.passports import Passport
 from da_agent.domain.places import Placed, Places
-from da_agent.domain.proofs import Answer, Worker
+from da_agent.domain.proofs import Answer, Wanted, Worker
 from da_agent.domain.releases import Release, Target, Wheel
 from da_agent.domain.settings import Settings
 from da_agent.errors import AgentError
@@ -295,6 +295,17 @@ class Supervisor(Protocol):
         NodeBroken, with the end of the program's log, when supervisor says that it does not stay up.
         """
 
+    def stop(self, program: str) -> None:
+        """Afterwards it does not run: it had the time that supervisor gives it; nothing happens when it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a page answered: its status, and the start of its body."""
+
+    status: int
+    start: bytes
+
 
 class WebServer(Protocol):
     """Apache with the application's worker processes, on this node."""
@@ -309,28 +320,46 @@ class WebServer(Protocol):
         """Check the staged release in throw-away processes, as the web user, with its own bytes: `pip check`, import
         of the application, the web server's own check of its configuration. ReleaseBroken with the reason."""
 
-    def running(self) -> bool: ...
+    def running(self) -> bool:
+        """Whether all of it runs that should."""
 
     def workers(self) -> frozenset[Worker]:
-        """Worker processes that are alive now, found among the web server's own processes, not assumed."""
+        """Processes of the live group that are alive now, found among the web server's own, not assumed."""
+
+    def wanted(self, number: int) -> Wanted:
+        """How the worker processes know a staged release; without a fingerprint when an older agent has staged it."""
 
     def ask(self, at_least: int) -> tuple[Answer, ...]:
-        """Ask the loader's URL until `at_least` processes have answered, or for a few seconds; one answer for each.
+        """Ask the loader's URL until `at_least` processes of the live group have answered, or for a few seconds; one
+        answer for each.
 
         No answers when the web server does not answer at all.
         """
 
+    def get(self, path: str, *, warming: bool) -> Reply | None:
+        """A page of the application, as the live group answers it, or the group that is about to take over.
+
+        None when nobody answers.
+        """
+
     def start(self) -> None:
-        """Start it under supervisor unless it runs. NodeBroken, with the end of its log, when it does not stay up."""
+        """Start what does not run, on the release that the switch points to. NodeBroken, with the end of its log, when
+        it does not stay up."""
+
+    def serve(self, number: int, patience: timedelta, approve: Callable[[], object] = lambda: None) -> None:
+        """Make the web server serve a staged release, to which the switch points, with the least disturbance.
+
+        After return new requests are answered by it, and no request was lost. `approve` is called when the
+        application had to be loaded, before anybody but `get` is answered by it; what it raises is raised.
+        ReleaseBroken when the application cannot be loaded, or not within `patience`. After an error of either kind
+        the release before is served as before.
+        """
 
     def reload(self) -> None:
-        """Touch the WSGI file: every worker process is replaced before its next request."""
+        """Touch the WSGI file: every worker process is replaced before its next request, by one of the same release."""
 
-    def restart(self) -> None:
-        """Graceful: certificates and configuration are read again, running requests are finished."""
-
-    def needs_restart(self, before: int | None, after: int) -> bool:
-        """Whether the web server itself must read new configuration or certificates between two staged releases."""
+    def read_certificates(self) -> None:
+        """The certificates of the release that is served are read again; running requests are finished."""
 
 
 class Resolver(Protocol):

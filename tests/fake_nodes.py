@@ -1,9 +1,9 @@
 """A node in memory: its releases, its web server, and a hand that can cut the power before any effect."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from da_agent import ports
@@ -11,7 +11,7 @@ from da_agent.domain.blobs import Blob, blob_of
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.journals import Journal
 from da_agent.domain.packages import Locked, Sources
-from da_agent.domain.proofs import Answer, Worker
+from da_agent.domain.proofs import Answer, Wanted, Worker
 from da_agent.domain.releases import Contents, Release, Target, Wheel
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, Lost, NodeBroken, ReleaseBroken, Tampered
@@ -90,7 +90,7 @@ class FakeInstallation:
 
 @dataclass
 class FakeWeb:
-    """Implements ports.WebServer; workers pin the release that was live when they started, as the loader does."""
+    """Implements ports.WebServer; workers stay on the release that they were pinned to when they started."""
 
     installation: FakeInstallation
     power: Power = field(default_factory=Power)
@@ -99,6 +99,7 @@ class FakeWeb:
     hangs: set[int] = field(default_factory=set)
     unfit: set[int] = field(default_factory=set)
     workers_: dict[int, int | None] = field(default_factory=dict)
+    pin: int | None = None
     next_pid: int = 100
     stuck: bool = False
     reloads: int = 0
@@ -120,18 +121,41 @@ class FakeWeb:
     def workers(self) -> frozenset[Worker]:
         return frozenset(Worker(pid, float(pid)) for pid in self.workers_)
 
+    def wanted(self, number: int) -> Wanted:
+        return Wanted(number, self._fingerprint(number))
+
     def ask(self, at_least: int) -> tuple[Answer, ...]:
         return tuple(
-            Answer(pid, release, "it does not start" if release in self.fails else None)
+            Answer(pid, release, self._fingerprint(release), "it does not start" if release in self.fails else None)
             for pid, release in self.workers_.items()
             if release not in self.hangs
         )
+
+    def get(self, path: str, *, warming: bool) -> ports.Reply | None:
+        return ports.Reply(200, b"") if self.up else None
 
     def start(self) -> None:
         self.power.effect("start")
         if not self.up:
             self.up = True
+            self.pin = self.installation.live
             self._fresh()
+
+    def serve(self, number: int, patience: timedelta, approve: Callable[[], object] = lambda: None) -> None:
+        if self.stuck:
+            raise NodeBroken("the web server cannot be reached")
+        if not self.up:
+            self.start()
+        if self._fingerprint(self.pin) != self._fingerprint(number):
+            self.power.effect("warm")
+            if number in self.fails | self.hangs:
+                raise ReleaseBroken("it does not start")
+            approve()
+            self.power.effect("flip")
+            self.pin = number
+            self._fresh()
+            self.power.effect("relieve")
+        self.pin = number
 
     def reload(self) -> None:
         self.power.effect("reload")
@@ -140,20 +164,16 @@ class FakeWeb:
         self.reloads += 1
         self._fresh()
 
-    def restart(self) -> None:
-        self.power.effect("restart")
-        if self.stuck:
-            raise NodeBroken("the web server cannot be reached")
-        self._fresh()
+    def read_certificates(self) -> None:
+        self.power.effect("certificates")
 
-    def needs_restart(self, before: int | None, after: int) -> bool:
-        if before is None or before not in self.installation.disk:
-            return True
-        disk = self.installation.disk
-        return disk[before].contents.certificates != disk[after].contents.certificates
+    def _fingerprint(self, number: int | None) -> str | None:
+        """What the application would notice; nothing is known of a release that is not on the disk."""
+        found = self.installation.disk.get(number) if number is not None else None
+        return None if found is None else f"{found.contents.config} {found.contents.wheels}"
 
     def _fresh(self) -> None:
-        self.workers_ = {self.next_pid + n: self.installation.live for n in range(2)}
+        self.workers_ = {self.next_pid + n: self.pin for n in range(2)}
         self.next_pid += 2
 
 

@@ -1,6 +1,7 @@
 """Constant load on a web server, and what came of each request."""
 
 import http.client
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ class Load:
 
     def __init__(self, url: str, clients: int = 6, pause: float = 0.02, timeout: float = 30.0) -> None:
         self._url = urlsplit(url)
+        self._unverified = ssl._create_unverified_context()
         self._pause = pause
         self._timeout = timeout
         self._replies: list[Reply] = []
@@ -98,6 +100,10 @@ class Load:
             kept.close()
 
     def _connect(self) -> http.client.HTTPConnection:
+        if self._url.scheme == "https":
+            return http.client.HTTPSConnection(
+                self._url.hostname or "127.0.0.1", self._url.port, timeout=self._timeout, context=self._unverified
+            )
         return http.client.HTTPConnection(self._url.hostname or "127.0.0.1", self._url.port, timeout=self._timeout)
 
     def _note(self, reply: Reply) -> None:

@@ -122,7 +122,7 @@ class ReleaseFolders:
     def _unused(self, keep: frozenset[int]) -> list[Path]:
         stay = keep | {self.current()}
         folders = [folder for folder in self._folders() if int(folder.name) not in stay]
-        used = _used(self._paths.releases) if folders else set()
+        used = _used(self._paths.releases) | _pinned(self._paths.web) if folders else set()
         return [folder for folder in folders if folder.name not in used]
 
     def _fill(self, release: Release, settings: Settings, staged: Staged) -> None:
@@ -195,6 +195,14 @@ def _protect(folder: str, above: str, keep: tuple[str, ...]) -> Iterator[_Entry]
             if not entry.is_symlink() and (mode & 0o222 or mode & 0o444 != 0o444) and not name.startswith(keep):
                 Path(entry.path).chmod((mode | 0o444) & ~0o222)
             yield _Entry(name, status.st_size, status.st_mtime_ns)
+
+
+def _pinned(web: Path) -> set[str]:
+    """Names of releases that a process of the web server will use when it starts."""
+    try:
+        return {Path(entry.path).readlink().name for entry in os.scandir(web) if entry.is_symlink()}
+    except FileNotFoundError:
+        return set()
 
 
 def _used(releases: Path) -> set[str]:

@@ -17,7 +17,8 @@ from supervisor.xmlrpc import Faults
 from da_agent.errors import NodeBroken
 
 _TIMEOUT = 30.0
-"""Seconds without an answer after which supervisord hangs. Starting a program takes its `startsecs`, far less."""
+"""Seconds without an answer after which supervisord hangs. Starting a program takes its `startsecs`, far less, and
+stopping one its `stopwaitsecs`."""
 _PAUSE = 0.05
 _LOG = 2000
 _UNDECIDED = frozenset({ProcessStates.STARTING, ProcessStates.STOPPING, ProcessStates.BACKOFF})
@@ -45,6 +46,14 @@ class Supervisord:
                 elif fault.faultCode in (Faults.SPAWN_ERROR, Faults.ABNORMAL_TERMINATION):
                     raise self._failure(supervisord, program) from fault
                 else:
+                    raise
+
+    def stop(self, program: str) -> None:
+        with self._asking(f"stop {program}") as supervisord:
+            try:
+                supervisord.stopProcess(program, True)
+            except Fault as fault:
+                if fault.faultCode != Faults.NOT_RUNNING:
                     raise
 
     def _wait_until_decided(self, supervisord: Any, program: str) -> None:

@@ -25,6 +25,7 @@ class Observation:
     running      whether the web server runs;  workers: its worker processes now
     proven       those of them that have answered from the live release
     proof        the state of the proof of the trial's release, None before the first question
+    refused      why the web server did not take the trial's release, when it has said so
     """
 
     now: datetime
@@ -38,6 +39,7 @@ class Observation:
     workers: frozenset[Worker] = frozenset()
     proven: frozenset[Worker] = frozenset()
     proof: Proof | None = None
+    refused: str | None = None
 
 
 TRY_AGAIN = timedelta(seconds=60)
@@ -66,7 +68,7 @@ class Rehearse:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Begin the trial: journal, switch, reload."""
+    """Begin the trial: journal, switch, and the web server takes it over."""
 
     release: int
 
@@ -146,6 +148,8 @@ def _in_trial(seen: Observation) -> Action:
     assert trial is not None
     if not seen.conducting:
         return Recover()
+    if seen.refused is not None:
+        return Revert(seen.refused)
     if seen.proof is not None:
         if seen.proof.holds:
             return Settle()

@@ -86,7 +86,7 @@ def parse(data: bytes, name: str) -> Document:
     text = _decode(data, name)
     try:
         _check_depth(text, name)
-        top = yaml.compose(text, Loader=_Loader)
+        top = yaml.compose(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         raise Refused(f"{name} {_syntax(error, text)}") from error
     if top is None or (isinstance(top, yaml.ScalarNode) and top.tag == _PREFIX + "null"):
@@ -114,7 +114,7 @@ def below(path: str, key: Plain) -> str:
 
 # ---- bytes to nodes -------------------------------------------------------------------------------------------
 
-_Loader: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Loader: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PREFIX = "tag:yaml.org,2002:"
 
 
@@ -133,7 +133,7 @@ def _decode(data: bytes, name: str) -> str:
 def _check_depth(text: str, name: str) -> None:
     """Before nodes are made: the fast reader makes them by recursion without a limit, and would end the process."""
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

@@ -106,6 +106,25 @@ class Paths:
         return self.agent / "base"
 
     @property
+    def web(self) -> Path:
+        """What the web server serves now, of which release: pins, and which group is live."""
+        return self.agent / "web"
+
+    def pin(self, name: str) -> Path:
+        """A link to the release that a group of worker processes, or one of the two Apaches, is to serve."""
+        return self.web / name
+
+    @property
+    def groups(self) -> Path:
+        """The map that Apache looks at for each request: which group of worker processes is live."""
+        return self.web / "groups"
+
+    @property
+    def secret(self) -> Path:
+        """By which the two Apaches and the agent know each other, as Apache reads it."""
+        return self.web / "secret.conf"
+
+    @property
     def run(self) -> Path:
         """Sockets and pid files."""
         return self.agent / "run"
@@ -140,4 +159,15 @@ class Staged:
 
     @property
     def web_server(self) -> Path:
+        """Of the Apache that runs the application."""
         return self.root / "apache2.conf"
+
+    @property
+    def tls(self) -> Path:
+        """The configuration of the Apache in front of it; only where there is a certificate to serve."""
+        return self.root / "tls.conf"
+
+    @property
+    def webapp(self) -> Path:
+        """What the loader must know before it can import anything from the release."""
+        return self.root / "webapp.json"

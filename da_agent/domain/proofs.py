@@ -1,4 +1,4 @@
-"""When a node may say that it serves a release: every worker process has answered with its number."""
+"""When a node may say that it serves a release: every worker process has answered with its fingerprint."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,21 +14,45 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the loader's URL answered: by which process, from which release, or why the application did not load."""
+    """What the loader's URL answered: by which process, what it has loaded, or why the application did not load.
+
+    `release` is None while a process has loaded nothing yet; its number may be older than the release that is served,
+    where the `fingerprint` of the application is the same. `active` are the requests that it answers now.
+    """
 
     pid: int
     release: int | None
+    fingerprint: str | None = None
     error: str | None = None
+    active: int = 0
+
+    def has(self, wanted: "Wanted") -> bool:
+        """Whether it comes from what is wanted. Older agents wrote no fingerprint: then the number counts."""
+        if wanted.fingerprint is None:
+            return self.release == wanted.release
+        return self.fingerprint == wanted.fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A release that is to be served, and the fingerprint of its application."""
+
+    release: int
+    fingerprint: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """`missing` workers have not answered yet; `wrong` answers came from another release or a broken application."""
 
-    release: int
+    wanted: Wanted
     workers: frozenset[Worker]
     missing: frozenset[int]
     wrong: tuple[Answer, ...]
+
+    @property
+    def release(self) -> int:
+        return self.wanted.release
 
     @property
     def holds(self) -> bool:
@@ -37,7 +61,7 @@ class Proof:
     @property
     def broken(self) -> str | None:
         """Why the application cannot be loaded from the release, when a worker said so itself."""
-        return next((answer.error for answer in self.wrong if answer.error and answer.release == self.release), None)
+        return next((answer.error for answer in self.wrong if answer.error and answer.has(self.wanted)), None)
 
     def __str__(self) -> str:
         if not self.workers:
@@ -53,14 +77,17 @@ class Proof:
         return f"{len(self.workers)} worker processes answered from release {self.release}"
 
 
-def prove(release: int, workers: Iterable[Worker], answers: Iterable[Answer]) -> Proof:
-    """Judge the newest answer of each worker that is alive; answers of processes that have ended do not count."""
+def prove(wanted: Wanted, workers: Iterable[Worker], answers: Iterable[Answer]) -> Proof:
+    """Judge the newest answer of each worker that is alive; answers of processes that have ended do not count.
+
+    One that has loaded nothing yet has not answered.
+    """
     alive = frozenset(workers)
-    newest = {answer.pid: answer for answer in answers}
+    newest = {answer.pid: answer for answer in answers if answer.release is not None or answer.error is not None}
     pids = {worker.pid for worker in alive}
     wrong = tuple(
         answer
         for pid, answer in sorted(newest.items())
-        if pid in pids and (answer.release != release or answer.error is not None)
+        if pid in pids and (answer.error is not None or not answer.has(wanted))
     )
-    return Proof(release, alive, frozenset(pids - set(newest)), wrong)
+    return Proof(wanted, alive, frozenset(pids - set(newest)), wrong)

@@ -78,19 +78,33 @@ class Release:
     format: Literal[1] = 1
 
 
-class Disturbance(Enum):
-    """How much of the web server must start anew for a change: the sizes of design.md, section 5."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Fingerprints of what a release serves; None where nobody knows, as with one staged by an older agent.
 
-    NOTHING = "nothing"
-    RELOAD = "reload"
-    GRACEFUL = "graceful"
-
-
-def disturbance(before: Contents | None, after: Contents) -> Disturbance:
-    """The least that makes the web server serve `after` where it served `before`.
-
-    Certificates are only read again by a graceful restart, which also starts every worker anew.
+    application   wheels, the configuration's meaning without our own section, and what the loader loads
+    certificates  and how they are presented; "" without a certificate that could be served
+    web_server    the text of its configuration
     """
-    if before is None or before.certificates != after.certificates:
-        return Disturbance.GRACEFUL
-    return Disturbance.RELOAD
+
+    application: str | None = None
+    certificates: str | None = None
+    web_server: str | None = None
+
+
+class Disturbance(Enum):
+    """What must be done to serve another release: nothing of it ends a request."""
+
+    RELOAD = "the idle group loads the application and takes over"
+    RESTART = "graceful restart of the application's Apache"
+    CERTIFICATES = "graceful restart of the Apache in front of it, which alone reads certificates"
+
+
+def disturbances(before: Served, after: Served) -> frozenset[Disturbance]:
+    """The least that makes the web server serve `after` where it served `before`; what is not known is different."""
+    pairs = {
+        Disturbance.RELOAD: (before.application, after.application),
+        Disturbance.RESTART: (before.web_server, after.web_server),
+        Disturbance.CERTIFICATES: (before.certificates, after.certificates),
+    }
+    return frozenset(need for need, (old, new) in pairs.items() if old is None or old != new)

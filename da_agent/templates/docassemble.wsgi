@@ -1,15 +1,18 @@
 """The loader: runs the application from exactly one release, and says which one it is.
 
-When the process starts, the live release's real path is resolved once. All that the process ever imports comes from
-there, also when the switch has moved on: the next process will see the new release, this one never does.
+There are two groups of worker processes, blue and green. The live one answers everybody; the idle one is light, for
+it has loaded nothing. A group has a pin, agent/web/GROUP: a link to the release that it is to serve. It is resolved
+once, when the process loads; all that the process ever imports comes from there, also when the pin or the switch has
+moved on. A process whose group has a pin loads when it starts. One that has started without it loads in its place
+once it is asked, at its health URL, after its group has got one.
 
-    under mod_wsgi                          serve the live release of the node this file belongs to
+    under mod_wsgi                          serve what the pin of the process's group says
     python docassemble.wsgi --check DIR     load the application of the release in DIR in the same way, then end:
                                             the last line of the output is JSON, {"error": null} or the reason
 
 /.well-known/da-agent answers for this process: 200 when it serves, 503 while the node is draining (the file
-agent/draining exists), 500 when the application cannot be loaded. Standard library only: it must work when nothing
-in the release does.
+agent/draining exists) or nothing is loaded yet, 500 when the application cannot be loaded. Standard library only: it
+must work when nothing in the release does.
 """
 
 import faulthandler
@@ -22,10 +25,13 @@ import site
 import socket
 import sys
 import sysconfig
+import threading
 import time
 import traceback
 
 NODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+WEB = os.path.join(NODE, "agent", "web")
+GROUPS = ("blue", "green")
 HEALTH = "/.well-known/da-agent"
 DOCASSEMBLE = "docassemble.webapp.server:app"
 BROKEN = 70
@@ -44,6 +50,7 @@ class Release:
         self.held = open(os.path.join(self.folder, "webapp.json"), encoding="utf-8")
         facts = json.load(self.held)
         self.number = facts["release"]
+        self.fingerprint = facts.get("serves", {}).get("application")
         self.application = facts["application"]
         self.application_path = facts["application_path"]
         self.patience = facts["start_timeout"]
@@ -113,47 +120,150 @@ def load(release):
         faulthandler.cancel_dump_traceback_later()
 
 
+def pin(group):
+    """Where the release lies that this group is to serve; None for a group that is to be idle.
+
+    Without a pin the live group serves what the switch points to, and so does any process outside the groups.
+    """
+    pinned = os.path.join(WEB, group)
+    if group in GROUPS and os.path.isdir(pinned):
+        return pinned
+    return None if group in GROUPS and group != live() else os.path.join(NODE, "current")
+
+
+def live():
+    try:
+        with open(os.path.join(WEB, "groups"), encoding="ascii") as groups:
+            return groups.read().split()[1]
+    except (OSError, IndexError):
+        return GROUPS[0]
+
+
 class Loader:
     """The WSGI application that Apache sees: the health URL, then the application, or what stands in for it."""
 
-    def __init__(self, folder):
+    def __init__(self, group):
+        self.group = group
         self.pid = os.getpid()
         self.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.release = Release(folder)
-        self.application, self.error = load(self.release)
+        self.release = self.application = self.error = None
+        self.lock = threading.Lock()
+        self.begun = False
+        self.loaded = threading.Event()
+        self.active = 0
+        folder = pin(group)
+        if folder:
+            self.load(folder)
+
+    def load(self, folder):
+        """Load the release, once; whoever comes later waits for the first."""
+        with self.lock:
+            first, self.begun = not self.begun, True
+        if first:
+            try:
+                self.release = Release(folder)
+                self.application, self.error = load(self.release)
+            except Exception as error:
+                traceback.print_exc()
+                self.error = reason(error)
+            finally:
+                self.loaded.set()
+        self.loaded.wait()
 
     def __call__(self, environ, start_response):
-        def start(status, headers, exc_info=None):
-            # Apache moves this header into its log; clients never see it.
-            mark = ("X-DA-Agent", f"release={self.release.number} pid={self.pid}")
-            return start_response(status, [*headers, mark], exc_info)
-
+        receive(environ)
         if environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "") == HEALTH:
-            return self.health(environ, start)
+            return self.health(environ, self.marked(start_response))
+        if not self.loaded.is_set():
+            # Whatever brought a request to a group that was to be idle: it is answered, and late rather than never.
+            self.load(pin(self.group) or os.path.join(NODE, "current"))
+        start = self.marked(start_response)
         if self.error is not None:
             return answer(start, "500 Internal Server Error", "text/plain", "The application cannot be loaded.\n")
         if self.application is None:
             page = PAGE.format(release=self.release.number, node=html.escape(socket.gethostname()))
             return answer(start, "200 OK", "text/html", page)
-        return self.application(environ, start)
+        return self.counted(environ, start)
+
+    def marked(self, start_response):
+        def start(status, headers, exc_info=None):
+            # Apache moves this header into its log; clients never see it.
+            mark = ("X-DA-Agent", f"release={self.release.number if self.release else '-'} pid={self.pid}")
+            return start_response(status, [*headers, mark], exc_info)
+
+        return start
+
+    def counted(self, environ, start):
+        """The application's answer; it is being made until all of it has been taken, or given up."""
+        self.count(1)
+        try:
+            body = self.application(environ, start)
+        except BaseException:
+            self.count(-1)
+            raise
+        if isinstance(body, (list, tuple)):
+            # It is all there, and mod_wsgi wants to see how long it is.
+            self.count(-1)
+            return body
+        return Counted(body, lambda: self.count(-1))
+
+    def count(self, change):
+        with self.lock:
+            self.active += change
 
     def health(self, environ, start):
+        if not self.begun and (folder := pin(self.group)):
+            # Not in this thread: whoever asks wants an answer now, and asks again.
+            threading.Thread(target=self.load, args=(folder,), name="da-agent-load", daemon=True).start()
         draining = os.path.exists(os.path.join(NODE, "agent", "draining"))
-        status = "503 Service Unavailable" if draining else "200 OK"
-        error = self.error
+        # Read before the rest: what is loaded does not change any more.
+        loaded = self.loaded.is_set()
+        status = "503 Service Unavailable" if draining or not loaded else "200 OK"
+        error = self.error if loaded else None
         if error is not None:
             status = "500 Internal Server Error"
             # The reason may name paths and hosts: it is for this machine, the others read it in `da-agent status`.
             if environ.get("REMOTE_ADDR") not in ("127.0.0.1", "::1", environ.get("SERVER_ADDR")):
                 error = "the application cannot be loaded"
         body = {
-            "release": self.release.number,
+            "release": self.release.number if loaded and self.release else None,
+            "fingerprint": self.release.fingerprint if loaded and self.release else None,
+            "group": self.group,
             "pid": self.pid,
             "started": self.started,
+            "active": self.active,
             "draining": draining,
             "error": error,
         }
         return answer(start, status, "application/json", json.dumps(body) + "\n", ("Connection", "close"))
+
+
+class Counted:
+    """An application's answer that tells when it is over."""
+
+    def __init__(self, body, over):
+        self.body = body
+        self.over = over
+
+    def __iter__(self):
+        return iter(self.body)
+
+    def close(self):
+        try:
+            if hasattr(self.body, "close"):
+                self.body.close()
+        finally:
+            self.over()
+
+
+def receive(environ):
+    """Apache has found that this request came through the one in front of it, and from whom: so it is for us, too."""
+    environ.pop("DA_AGENT_GROUP", None)
+    client = environ.pop("DA_AGENT_CLIENT", None)
+    if client:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"], environ["SERVER_PORT"] = client.split()
+        environ["HTTPS"] = "on"
+        environ["wsgi.url_scheme"] = environ["REQUEST_SCHEME"] = "https"
 
 
 def answer(start, status, kind, text, *more):
@@ -181,4 +291,6 @@ if __name__ == "__main__":
         sys.exit("usage: docassemble.wsgi --check DIR")
     check(sys.argv[2])
 else:
-    application = Loader(os.path.join(NODE, "current"))
+    import mod_wsgi
+
+    application = Loader(mod_wsgi.process_group)

@@ -147,7 +147,7 @@ class Certificates:
     def _done(self, origin: str, placed: Collection[Placed]) -> None:
         self._tell(origin, placed)
         if any(each.changed for each in placed) and self._runs():
-            self._web.restart()
+            self._web.read_certificates()
             self._progress.say("Apache reads its certificates again")
 
     def _runs(self) -> bool:

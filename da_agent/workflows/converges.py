@@ -54,7 +54,8 @@ class Node:
         self._damaged: set[int] = set()
         self._rehearsed: set[int] = set()
         self._trial: Trial | None = None
-        self._due: tuple[int | None, int] | None = None
+        self._due: int | None = None
+        self._refused: str | None = None
         self._answers: dict[int, Answer] = {}
         self._proof: Proof | None = None
         self._proven: frozenset[Worker] = frozenset()
@@ -112,6 +113,7 @@ class Node:
             workers=self._web.workers() if running else frozenset(),
             proven=self._proven,
             proof=self._proof,
+            refused=self._refused,
         )
 
     # ---- act
@@ -199,30 +201,38 @@ class Node:
         self._trial = begun.trial
         self._forget_answers()
         self._move(number)
-        self._refresh(seen.current, number)
+        self._refresh(number)
 
-    def _refresh(self, before: int | None, after: int) -> None:
+    def _refresh(self, number: int) -> None:
         """Make the web server serve what the switch points to now, with the least disturbance.
 
-        After an error it is still due: `converge` does it before anybody is asked.
+        After an error it is still due: `converge` does it before anybody is asked. A release that the web server
+        refuses is a thing to decide about.
         """
-        self._due = (before, after)
+        self._due = number
         self._forget_answers()
-        if not self._web.running():
-            self._web.start()
-        elif self._web.needs_restart(before, after):
-            self._web.restart()
-        else:
-            self._web.reload()
+        try:
+            self._web.serve(number, self._patience(number))
+        except ReleaseBroken as broken:
+            self._refused = str(broken)
         self._due = None
+
+    def _patience(self, number: int) -> timedelta:
+        """What is left of a trial; outside of one, as long as one."""
+        trial = self._trial
+        if trial is not None and trial.release == number:
+            return max(trial.until - self._clock.now(), timedelta())
+        return self._settings(self._release(number)).start_timeout
 
     def _prove(self, number: int, seen: Observation) -> None:
         if self._due is not None:
-            self._refresh(*self._due)
+            self._refresh(self._due)
+            if self._refused is not None and seen.journal.trial is not None:
+                return
         for answer in self._web.ask(max(1, len(seen.workers))):
             self._answers[answer.pid] = answer
         workers = self._web.workers()
-        proof = self._proof = prove(number, workers, self._answers.values())
+        proof = self._proof = prove(self._web.wanted(number), workers, self._answers.values())
         if proof.holds:
             self._proven = workers
             self._doubted_at = None
@@ -234,8 +244,8 @@ class Node:
     def _doubt(self, proof: Proof) -> None:
         """The live release is not served as it should be, although it was once: the node is at fault.
 
-        The application may have been loaded while its database was away, a reload may have got lost: a reload mends
-        both. Whoever calls `converge` again later tries again.
+        The application may have been loaded while its database was away: a reload mends that. Somebody may have moved
+        the switch: then the web server must be told. Whoever calls `converge` again later tries again.
         """
         now = self._clock.now()
         self._doubted_at = self._doubted_at or now
@@ -243,8 +253,8 @@ class Node:
             self._clock.wait(ASK_AGAIN)
             return
         self._doubted_at = None
+        self._refresh(proof.release)
         self._web.reload()
-        self._forget_answers()
         raise NodeBroken(f"release {proof.release} is not served as it should be: {proof}")
 
     def _settle(self, seen: Observation) -> None:
@@ -282,8 +292,7 @@ class Node:
         if before is None or before == release or before not in self._installation.staged():
             return
         self._move(before)
-        if self._web.running():
-            self._refresh(release, before)
+        self._refresh(before)
 
     def _move(self, number: int) -> None:
         self._installation.switch(number)
@@ -300,6 +309,7 @@ class Node:
 
     def _forget_answers(self) -> None:
         self._answers.clear()
+        self._refused = None
         self._proof = None
         self._proven = frozenset()
 

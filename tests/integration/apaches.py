@@ -68,34 +68,39 @@ def free_port() -> int:
 
 
 class Runner:
-    """Keeps the promises of `ports.Supervisor` for the one program that it is told to run."""
+    """Keeps the promises of `ports.Supervisor` for the programs that it is told how to run."""
 
-    def __init__(self, arguments: tuple[str, ...], log: Path) -> None:
-        self._arguments = arguments
+    def __init__(self, programs: Mapping[str, tuple[str, ...]], log: Path) -> None:
+        self._programs = programs
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def pid(self, program: str) -> int | None:
-        assert program == "apache2"
-        process = self._process
+        assert program in self._programs
+        process = self._processes.get(program)
         return process.pid if process is not None and process.poll() is None else None
 
     def start(self, program: str) -> None:
         if self.pid(program) is not None:
             return
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            self._processes[program] = subprocess.Popen(
+                self._programs[program], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
+    def stop(self, program: str) -> None:
+        process = self._processes.pop(program, None)
+        if process is not None:
+            process.terminate()
             try:
-                self._process.wait(20)
+                process.wait(20)
             except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def end(self) -> None:
+        for program in self._programs:
+            self.stop(program)
 
     @property
     def log(self) -> str:
@@ -108,9 +113,10 @@ class Web:
     def __init__(self, root: Path, node: Node) -> None:
         self.node = node
         self.paths = Paths(root)
-        self.runner = Runner(command(self.paths), root / "apache2.log")
+        self.runner = Runner({name: command(self.paths, name) for name in ("apache2", "tls")}, root / "apache2.log")
         self.apache = Apache(node, self.paths, self.runner)
         self.url = f"http://127.0.0.1:{node.http_port}"
+        self.tls_url = f"https://127.0.0.1:{node.https_port}"
 
     def stage(
         self,
@@ -118,8 +124,12 @@ class Web:
         files: Mapping[str, str] | None = None,
         certificates: Mapping[str, bytes] | None = None,
         settings: Settings | None = None,
+        config: str | None = None,
     ) -> None:
-        """A release by hand: an environment with `files` in its site-packages."""
+        """A release by hand: an environment with `files` in its site-packages.
+
+        Without `config` no other release has an equal application.
+        """
         staged = Staged(self.paths.release(number))
         staged.root.mkdir(parents=True)
         subprocess.run([PYTHON, "-m", "venv", "--without-pip", staged.environment], check=True)
@@ -127,7 +137,7 @@ class Web:
             path = staged.environment / "lib" / "python3.11" / "site-packages" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        staged.config.write_text(f"# release {number}\n")
+        staged.config.write_text(config or f"release: {number}\n")
         staged.certificates.mkdir(mode=0o700)
         for name, data in (certificates or {}).items():
             (staged.certificates / name).touch(mode=0o400)
@@ -149,13 +159,14 @@ class Web:
         ends = time.monotonic() + seconds
         while True:
             workers = self.apache.workers()
-            proof = prove(number, workers, self.apache.ask(len(workers)))
+            proof = prove(self.apache.wanted(number), workers, self.apache.ask(len(workers)))
             if proof.holds or time.monotonic() > ends:
                 return proof
 
-    def serve(self, number: int) -> None:
+    def serve(self, number: int, patience: float = 60.0) -> None:
+        """As the agent does: the switch, the web server, the proof."""
         self.switch(number)
-        self.apache.start()
+        self.apache.serve(number, timedelta(seconds=patience))
         proof = self.prove(number)
         assert proof.holds, f"{proof}\n{self.runner.log}"
 
@@ -186,7 +197,7 @@ def web(**changes: object) -> Iterator[Web]:
         made.apache.prepare()
         yield made
     finally:
-        made.runner.stop()
+        made.runner.end()
         shutil.rmtree(root)
 
 
@@ -227,3 +238,24 @@ def certificate(folder: Path, name: str) -> dict[str, bytes]:
     made = ("-subj", f"/CN={name}", "-keyout", str(key), "-out", str(crt))
     subprocess.run(["openssl", "req", *kind, *made], check=True, capture_output=True)
     return {"docassemble.crt": crt.read_bytes(), "docassemble.key": key.read_bytes()}
+
+
+def presented(node: Web) -> str:
+    """The certificate that Apache shows to openssl, as PEM."""
+    shown = ""
+
+    def answers() -> bool:
+        nonlocal shown
+        shown = subprocess.run(
+            ["openssl", "s_client", "-connect", f"127.0.0.1:{node.node.https_port}"],
+            input="",
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        ).stdout
+        return begin in shown
+
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----\n"
+    wait_until(answers)
+    return shown[shown.index(begin) : shown.index(end) + len(end)]

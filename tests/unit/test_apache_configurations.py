@@ -1,14 +1,18 @@
 """What Apache and the loader are told, by settings, node and certificates."""
 
 import json
+import shlex
+from configparser import RawConfigParser
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from da_agent.adapters.apache import command
-from da_agent.adapters.apache.configurations import check_node, web_server, webapp
+from da_agent.adapters.apache.configurations import check_node, tls, web_server, webapp
 from da_agent.domain.blobs import File, blob_of
 from da_agent.domain.nodes import Node
 from da_agent.domain.paths import Paths
@@ -37,37 +41,71 @@ def release(number: int, *certificates: str, data: bytes = b"") -> Release:
     return Release(number, "nonce", datetime(2026, 1, 1, tzinfo=UTC), "somebody", "why", contents)
 
 
-def render(*certificates: str, node: Node = NODE, settings: Settings | None = None, number: int = 1) -> str:
-    return web_server(node, PATHS, release(number, *certificates), settings or Settings())
+def render(node: Node = NODE, settings: Settings | None = None) -> str:
+    return web_server(node, PATHS, settings or Settings())
 
 
-def test_two_releases_have_the_same_text_when_neither_settings_nor_names_of_certificates_differ() -> None:
-    one = web_server(NODE, PATHS, release(1, "docassemble.crt", "docassemble.key", data=b"1"), Settings())
-    two = web_server(NODE, PATHS, release(2, "docassemble.crt", "docassemble.key", data=b"2"), Settings())
-    assert one == two
+def render_tls(*certificates: str, number: int = 1, node: Node = NODE) -> str:
+    return tls(node, PATHS, release(number, *certificates)) or ""
 
 
-def test_without_a_certificate_there_is_no_https() -> None:
-    text = render("docassemble.crt")
+def serves(made: Release, config: bytes = b"a: 1\n", settings: Settings | None = None, node: Node = NODE) -> Any:
+    return json.loads(webapp(node, PATHS, made, settings or Settings(), config))["serves"]
+
+
+def test_the_application_listens_without_tls() -> None:
+    text = render()
     assert "Listen 0.0.0.0:8080\n" in text
     assert "8443" not in text
     assert "ssl" not in text.lower()
 
 
+def test_without_a_pair_there_is_no_https() -> None:
+    assert tls(NODE, PATHS, release(1, "docassemble.crt")) is None
+
+
 def test_with_a_pair_https_presents_it_from_the_release_that_is_defined_at_start() -> None:
-    text = render("apache.crt", "apache.key", "apache.ca.pem")
+    text = render_tls("apache.crt", "apache.key", "apache.ca.pem")
     assert "Listen 0.0.0.0:8443 https\n" in text
     assert 'SSLCertificateFile "${RELEASE}/certs/apache.crt"' in text
     assert 'SSLCertificateKeyFile "${RELEASE}/certs/apache.key"' in text
     assert 'SSLCertificateChainFile "${RELEASE}/certs/apache.ca.pem"' in text
+    assert 'ProxyPass / "http://127.0.0.1:8080/"' in text
+
+
+def test_https_reaches_the_application_where_it_listens() -> None:
+    node = replace(NODE, address="2001:db8::1")
+    assert 'ProxyPass / "http://[2001:db8::1]:8080/"' in render_tls("docassemble.crt", "docassemble.key", node=node)
 
 
 def test_a_pair_without_a_chain_names_none() -> None:
-    assert "SSLCertificateChainFile" not in render("docassemble.crt", "docassemble.key")
+    assert "SSLCertificateChainFile" not in render_tls("docassemble.crt", "docassemble.key")
+
+
+def test_equal_contents_have_equal_fingerprints_whatever_the_number() -> None:
+    one, two = (release(number, "docassemble.crt", "docassemble.key") for number in (1, 2))
+    assert serves(one) == serves(two)
+
+
+def test_each_change_shows_in_the_fingerprint_of_what_it_concerns() -> None:
+    pair = ("docassemble.crt", "docassemble.key")
+    before = serves(release(1, *pair))
+
+    def changed(after: Any) -> set[str]:
+        return {name for name, value in after.items() if value != before[name]}
+
+    assert changed(serves(release(1, *pair, data=b"2"))) == {"certificates"}
+    assert changed(serves(release(1))) == {"certificates"}
+    assert changed(serves(release(1, *pair, "database.pem"))) == set()
+    assert changed(serves(release(1, *pair), config=b"a: 2\n")) == {"application"}
+    assert changed(serves(release(1, *pair), config=b"a: 1 # one\nda agent: {quiet period: 1}\n")) == set()
+    assert changed(serves(release(1, *pair), settings=Settings(application="other:app"))) == {"application"}
+    assert changed(serves(release(1, *pair), settings=Settings(threads=2))) == {"web_server"}
+    assert changed(serves(release(1, *pair), settings=Settings(start_timeout=timedelta(seconds=9)))) == set()
 
 
 def test_the_text_names_the_root_but_no_release() -> None:
-    text = render("docassemble.crt", "docassemble.key", number=7)
+    text = render() + render_tls("docassemble.crt", "docassemble.key", number=7)
     assert "/srv/node/webapp/docassemble.wsgi" in text
     assert "/srv/node/current" not in text
     assert "0000000007" not in text
@@ -99,19 +137,27 @@ def test_the_configuration_names_the_application_before_the_node_does(
     configured: str | None, of_the_node: str | None, taken: str | None
 ) -> None:
     node = replace(NODE, application=of_the_node, application_path=Path("/code"))
-    facts = json.loads(webapp(node, release(7), Settings(application=configured, start_timeout=timedelta(seconds=9))))
-    assert facts == {"release": 7, "application": taken, "application_path": "/code", "start_timeout": 9.0}
+    settings = Settings(application=configured, start_timeout=timedelta(seconds=9), processes=3)
+    facts = json.loads(webapp(node, PATHS, release(7), settings, b"a: 1\n"))
+    assert set(facts.pop("serves")) == {"application", "certificates", "web_server"}
+    wanted = {"release": 7, "application": taken, "application_path": "/code", "start_timeout": 9.0, "processes": 3}
+    assert facts == wanted
 
 
-def test_apache_is_started_on_the_switch_or_on_one_release() -> None:
-    assert command(PATHS)[1:] == (
-        "-DFOREGROUND",
-        "-f",
-        "/srv/node/current/apache2.conf",
-        "-C",
-        'Define RELEASE "/srv/node/current"',
-    )
-    assert command(PATHS, PATHS.release(3))[3] == "/srv/node/releases/0000000003/apache2.conf"
+@pytest.mark.parametrize(("program", "name"), [("apache2", "apache2.conf"), ("tls", "tls.conf")])
+def test_an_apache_is_started_on_its_pin_or_on_one_release(program: str, name: str) -> None:
+    folder = f"/srv/node/agent/web/{program}"
+    wanted = ("-DFOREGROUND", "-f", f"{folder}/{name}", "-C", f'Define RELEASE "{folder}"')
+    assert command(PATHS, program)[1:] == wanted
+    assert command(PATHS, program, PATHS.release(3))[3] == f"/srv/node/releases/0000000003/{name}"
+
+
+@pytest.mark.parametrize("program", ["apache2", "tls"])
+def test_supervisor_starts_it_in_the_same_way(program: str) -> None:
+    parser = RawConfigParser(inline_comment_prefixes=None)
+    parser.read_string((resources.files("da_agent") / "supervisord.conf").read_text())
+    words = shlex.split(parser[f"program:{program}"]["command"].replace("%(ENV_DA_AGENT_ROOT)s", "/srv/node"))
+    assert tuple(words[:6]) == command(PATHS, program)
 
 
 def test_a_root_too_long_for_unix_sockets_is_refused_with_the_remedy() -> None:

@@ -273,7 +273,7 @@ def test_apache_reads_them_again_only_when_it_runs_and_something_has_changed() -
     assert machine.web.power.effects == []
     machine.folders.disk[ROOT / "certs"] = pair()
     assert "Apache reads its certificates again" in machine.install()
-    assert machine.web.power.effects == ["restart"]
+    assert machine.web.power.effects == ["certificates"]
 
 
 def test_certificates_are_installed_where_no_supervisor_runs() -> None:

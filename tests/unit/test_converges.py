@@ -1,6 +1,7 @@
 """A node on its way to a release, with the power cut before each effect."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -306,7 +307,12 @@ def test_certificates_follow_each_switch_before_the_application_starts_and_once_
     machine = serving(1)
     followers = Followers(machine)
     node = follower(machine, followers, release(2), release(1))
-    machine.web.reload = lambda: followers.followed.append(None) or FakeWeb.reload(machine.web)  # type: ignore[method-assign,func-returns-value]
+
+    def serve(number: int, patience: timedelta, approve: Callable[[], object] = lambda: None) -> None:
+        followers.followed.append(None)
+        FakeWeb.serve(machine.web, number, patience, approve)
+
+    machine.web.serve = serve  # type: ignore[method-assign]
     node.converge()
     node.converge()
     assert followers.followed == [2, None]

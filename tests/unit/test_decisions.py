@@ -20,7 +20,7 @@ from da_agent.domain.decisions import (
     Switch,
 )
 from da_agent.domain.journals import Journal
-from da_agent.domain.proofs import Answer, Worker, prove
+from da_agent.domain.proofs import Answer, Wanted, Worker, prove
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORKERS = frozenset({Worker(10, 1.0), Worker(11, 1.0)})
@@ -43,10 +43,11 @@ TRIAL = replace(
     conducting=True,
     rehearsed=frozenset({6}),
 )
-GOOD = prove(6, WORKERS, [Answer(10, 6), Answer(11, 6)])
-PARTIAL = prove(6, WORKERS, [Answer(10, 6)])
-BROKEN = prove(6, WORKERS, [Answer(10, 6, "ImportError: no module named x")])
-OLD = prove(6, WORKERS, [Answer(10, 5), Answer(11, 6)])
+SIX = Wanted(6, "f6")
+GOOD = prove(SIX, WORKERS, [Answer(10, 6, "f6"), Answer(11, 6, "f6")])
+PARTIAL = prove(SIX, WORKERS, [Answer(10, 6, "f6")])
+BROKEN = prove(SIX, WORKERS, [Answer(10, 6, "f6", "ImportError: no module named x")])
+OLD = prove(SIX, WORKERS, [Answer(10, 5, "f5"), Answer(11, 6, "f6")])
 LATE = NOW + timedelta(seconds=61)
 
 
@@ -164,6 +165,9 @@ def test_a_settled_trial_is_the_live_release() -> None:
     assert TRIAL.journal.settle() == Journal(live=6)
 
 
-def test_no_workers_prove_nothing() -> None:
-    assert not prove(6, [], []).holds
-    assert not prove(6, WORKERS, [Answer(99, 6)]).holds
+def test_a_release_that_the_web_server_refuses_is_taken_back_at_once() -> None:
+    assert decisions.decide(replace(TRIAL, refused="it was not loaded in time")) == Revert("it was not loaded in time")
+
+
+def test_a_refusal_outside_a_trial_takes_nothing_back() -> None:
+    assert decisions.decide(replace(SERVING, refused="it was not loaded in time")) == Rest()

@@ -1,14 +1,17 @@
 """The files of a release that tell Apache and the loader what to do."""
 
 import grp
+import hashlib
 import json
 import pwd
 from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from da_agent.domain import serving_pairs
+from da_agent.domain import meanings, serving_pairs
+from da_agent.domain.configurations import OUR_SECTION
+from da_agent.domain.groups import GROUPS
 from da_agent.domain.nodes import Node
 from da_agent.domain.paths import Paths, Staged
 from da_agent.domain.releases import Release
@@ -18,34 +21,44 @@ from da_agent.errors import NodeBroken
 APACHE = Path("/usr/sbin/apache2")
 ROTATELOGS = Path("/usr/bin/rotatelogs")
 MODULES = Path("/usr/lib/apache2/modules")
-NEEDED = ("mpm_event", "authz_core", "alias", "headers", "reqtimeout", "wsgi")
-NEEDED_FOR_TLS = ("socache_shmcb", "ssl")
-"""mod_ssl needs the other one first."""
+NEEDED = ("mpm_event", "authz_core", "headers", "reqtimeout", "alias", "rewrite", "wsgi")
+NEEDED_FOR_TLS = ("mpm_event", "authz_core", "headers", "reqtimeout", "proxy", "proxy_http", "socache_shmcb", "ssl")
+"""In the order in which they need each other."""
 
 ACCESS_LOG = "access.log"
-"""In paths.logs: one line for each request, `time= client= status= us= release= pid= request=""`."""
+TLS_ACCESS_LOG = "access-tls.log"
+"""In paths.logs: one line for each request, `time= client= status= us= release= pid= request=""`; those that came
+over https are in the other one alone."""
 
-WEBAPP = "webapp.json"
-"""Beside release.json: what the loader must know of a release before it can import anything from it."""
+APPLICATION = "apache2"
+TLS = "tls"
+"""The two Apaches: programs of supervisor, and their pins."""
+
+TITLE = "(wsgi:"
+"""What mod_wsgi calls the processes that run the application; the name of their group follows."""
+
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "*": "127.0.0.1"}  # noqa: S104  (names, not a socket)
 
 # A Unix socket's path must fit into 108 bytes with the zero behind it; mod_wsgi adds .<pid>.<generation>.<n>.sock
 SOCKET_PATH = 107
 SOCKET_SUFFIX = len(".4194304.9999.1.sock")
 
 
-def command(paths: Paths, release: Path | None = None) -> tuple[str, ...]:
-    """How Apache is started, for supervisord: it serves whatever `current` points at when it reads its files.
+def command(paths: Paths, program: str, release: Path | None = None) -> tuple[str, ...]:
+    """How one of the two Apaches is started, for supervisord: with the files of the release that it is pinned to.
 
-    With `release`, that release's folder takes the place of the switch.
+    With `release`, that release's folder takes the place of the pin.
     """
-    folder = release or paths.current
-    return (str(APACHE), "-DFOREGROUND", "-f", str(Staged(folder).web_server), "-C", f'Define RELEASE "{folder}"')
+    folder = release or paths.pin(program)
+    staged = Staged(folder)
+    text = staged.tls if program == TLS else staged.web_server
+    return (str(APACHE), "-DFOREGROUND", "-f", str(text), "-C", f'Define RELEASE "{folder}"')
 
 
 def check_node(paths: Paths) -> None:
     """NodeBroken, with the remedy, when Apache cannot work on this machine or below this root."""
     missing = [path for path in (APACHE, ROTATELOGS) if not path.exists()]
-    missing += [path for path in map(_module, (*NEEDED, *NEEDED_FOR_TLS)) if not path.exists()]
+    missing += [path for path in map(_module, dict.fromkeys((*NEEDED, *NEEDED_FOR_TLS))) if not path.exists()]
     if missing:
         packages = "apache2 and libapache2-mod-wsgi-py3"
         raise NodeBroken(f"cannot find {missing[0]}: install the Debian packages {packages}")
@@ -59,39 +72,82 @@ def check_node(paths: Paths) -> None:
         )
 
 
-def web_server(node: Node, paths: Paths, release: Release, settings: Settings) -> str:
-    """The text of apache2.conf: equal for two releases unless settings or the serving certificate's names differ."""
-    pair = serving_pairs.pair(file.name for file in release.contents.certificates)
+def web_server(node: Node, paths: Paths, settings: Settings) -> str:
+    """The text of apache2.conf: equal for two releases unless settings differ."""
     return _template("apache2.conf.j2").render(
-        root=paths.root,
-        run=paths.run,
+        **_common(node, paths, APPLICATION, NEEDED),
         base=paths.base,
         wsgi=paths.wsgi,
+        groups=paths.groups,
+        colours=GROUPS,
+        title=TITLE,
         access_log=paths.logs / ACCESS_LOG,
-        rotatelogs=ROTATELOGS,
         socket_prefix=_socket_prefix(paths),
-        modules=(*NEEDED, *NEEDED_FOR_TLS) if pair else NEEDED,
-        modules_folder=MODULES,
-        web_user=node.web_user,
-        web_group=_group(node.web_user) if node.web_user else None,
-        address=f"[{node.address}]" if ":" in node.address else node.address,
-        http_port=node.http_port,
-        https_port=node.https_port,
+        port=node.http_port,
         processes=settings.processes,
         threads=settings.threads,
+    )
+
+
+def tls(node: Node, paths: Paths, release: Release) -> str | None:
+    """The text of tls.conf; None when the release has no certificate to present."""
+    pair = serving_pairs.pair(file.name for file in release.contents.certificates)
+    if pair is None:
+        return None
+    host = local_address(node)
+    return _template("tls.conf.j2").render(
+        **_common(node, paths, TLS, NEEDED_FOR_TLS),
+        access_log=paths.logs / TLS_ACCESS_LOG,
+        port=node.https_port,
+        backend=f"{_bracketed(host)}:{node.http_port}",
         pair=pair,
     )
 
 
-def webapp(node: Node, release: Release, settings: Settings) -> bytes:
-    """The loader's facts: the application of the configuration comes before that of `dev --app`."""
+def local_address(node: Node) -> str:
+    """Where this machine itself reaches the web server."""
+    return WILDCARDS.get(node.address, node.address)
+
+
+def webapp(node: Node, paths: Paths, release: Release, settings: Settings, config: bytes) -> bytes:
+    """The loader's facts: the application of the configuration comes before that of `dev --app`.
+
+    `serves` and `processes` are for the agent: what to do about another release, and when it is served.
+    """
+    application = settings.application or node.application
+    path = None if node.application_path is None else str(node.application_path)
     facts = {
         "release": release.number,
-        "application": settings.application or node.application,
-        "application_path": None if node.application_path is None else str(node.application_path),
+        "application": application,
+        "application_path": path,
         "start_timeout": settings.start_timeout.total_seconds(),
+        "processes": settings.processes,
+        "serves": {
+            "application": _fingerprint(
+                [(wheel.name, wheel.blob.sha256) for wheel in release.contents.wheels],
+                meanings.digest(config, without=OUR_SECTION),
+                application,
+                path,
+            ),
+            "certificates": _certificates(tls(node, paths, release), release),
+            "web_server": _fingerprint(web_server(node, paths, settings)),
+        },
     }
     return json.dumps(facts, indent=2).encode() + b"\n"
+
+
+def _certificates(text: str | None, release: Release) -> str:
+    """Of those that are presented; the others are read by nobody here."""
+    pair = serving_pairs.pair(file.name for file in release.contents.certificates)
+    if text is None or pair is None:
+        return ""
+    presented = (pair.certificate, pair.key, pair.chain)
+    files = [(file.name, file.blob.sha256) for file in release.contents.certificates if file.name in presented]
+    return _fingerprint(text, sorted(files))
+
+
+def _fingerprint(*facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def loader() -> bytes:
@@ -113,6 +169,25 @@ def python_of_mod_wsgi() -> str | None:
     return version if separator else None
 
 
+def _common(node: Node, paths: Paths, program: str, modules: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "root": paths.root,
+        "run": paths.run,
+        "program": program,
+        "secret": paths.secret,
+        "rotatelogs": ROTATELOGS,
+        "modules": modules,
+        "modules_folder": MODULES,
+        "web_user": node.web_user,
+        "web_group": _group(node.web_user) if node.web_user else None,
+        "address": _bracketed(node.address),
+    }
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
 def _group(user: str) -> str:
     return grp.getgrgid(account(user).pw_gid).gr_name
 
@@ -126,6 +201,11 @@ def _socket_prefix(paths: Paths) -> Path:
 
 
 def _template(name: str) -> Template:
-    text = (resources.files("da_agent") / "templates" / name).read_text(encoding="utf-8")
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701  (not HTML)
-    return environment.from_string(text)
+    environment = Environment(  # noqa: S701  (not HTML)
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        loader=PackageLoader("da_agent"),
+    )
+    return environment.get_template(name)

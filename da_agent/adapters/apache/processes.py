@@ -3,35 +3,74 @@
 import os
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
+from da_agent.adapters.apache.configurations import TITLE
 from da_agent.domain.proofs import Worker
 from da_agent.errors import NodeBroken
-
-TITLE = "(wsgi:"
-"""What mod_wsgi calls the processes that run the application: `display-name` in apache2.conf."""
 
 PATIENCE = 10.0
 """Seconds in which a process that has just been started installs its signal handlers."""
 
 
-def workers(parent: int) -> frozenset[Worker]:
-    """The worker processes below `parent` that are alive; those that end meanwhile are left out."""
-    found = set()
+def workers(parent: int) -> dict[Worker, str]:
+    """The worker processes below `parent` that are alive, and the group of each; those that end are left out.
+
+    The kernel pads a title to the length of the one before it.
+    """
+    found = {}
     try:
         children = psutil.Process(parent).children(recursive=True)
     except psutil.NoSuchProcess:
-        return frozenset()
+        return {}
     for child in children:
         try:
             title = child.cmdline()
             if title and title[0].startswith(TITLE):
-                found.add(Worker(child.pid, child.create_time()))
+                found[Worker(child.pid, child.create_time())] = title[0].removeprefix(TITLE).rstrip(" )")
         except psutil.Error:
             continue
-    return frozenset(found)
+    return found
+
+
+def wait_for_end(former: Iterable[Worker]) -> None:
+    """Return when these have ended, or after some seconds."""
+    ends = time.monotonic() + PATIENCE
+    while any(map(_find, former)) and time.monotonic() < ends:
+        time.sleep(0.02)
+
+
+def relieve(worker: Worker) -> None:
+    """Tell it to end when it has answered what it is answering; another one starts in its place."""
+    _signal(worker, signal.SIGUSR1)
+
+
+def end(worker: Worker) -> None:
+    """Tell it to end now: its requests have a few seconds left."""
+    _signal(worker, signal.SIGTERM)
+
+
+def _signal(worker: Worker, number: signal.Signals) -> None:
+    """Nothing when it has ended already."""
+    process = _find(worker)
+    try:
+        if process is not None:
+            process.send_signal(number)
+    except psutil.NoSuchProcess:
+        pass
+    except psutil.Error as error:
+        raise NodeBroken(f"cannot tell worker process {worker.pid} to end: {error}") from error
+
+
+def _find(worker: Worker) -> psutil.Process | None:
+    try:
+        process = psutil.Process(worker.pid)
+        return process if process.create_time() == worker.started_at else None
+    except psutil.NoSuchProcess:
+        return None
 
 
 def end_orphans(configuration: Path) -> None:

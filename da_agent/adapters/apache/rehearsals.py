@@ -43,7 +43,7 @@ class _Rehearsal:
     def check_access(self) -> None:
         """What the web user cannot read is the node's fault: it would be so for every release."""
         code = "import sys\nfor name in sys.argv[1:]: open(name, 'rb').close()"
-        names = (self._paths.wsgi, self._folder / configurations.WEBAPP, self._staged.config)
+        names = (self._paths.wsgi, self._staged.webapp, self._staged.config)
         ended = self._run((self._base_python(), "-I", "-c", code, *map(str, names)), TOOL_SECONDS)
         if ended.code != 0:
             raise NodeBroken(f"cannot rehearse release {self._number} as the web user: {_last(ended)}")
@@ -90,13 +90,15 @@ class _Rehearsal:
 
     def check_web_server(self) -> None:
         """As the agent's own user: Apache starts as that one, and keys may be readable to no other."""
-        arguments = (*configurations.command(self._paths, self._folder), "-t")
         environment = throwaways.variables(self._node.variables, None)
-        ended = throwaways.run(arguments, seconds=TOOL_SECONDS, environment=environment)
-        self._must_have_ended(ended, "apache2 -t")
-        if ended.code != 0:
-            complaints = [line for line in ended.lines if "AH00112" not in line]
-            raise self._broken("Apache does not accept its configuration", " ".join(complaints[-2:]))
+        programs = (configurations.APPLICATION, *([configurations.TLS] if self._staged.tls.exists() else []))
+        for program in programs:
+            arguments = (*configurations.command(self._paths, program, self._folder), "-t")
+            ended = throwaways.run(arguments, seconds=TOOL_SECONDS, environment=environment)
+            self._must_have_ended(ended, "apache2 -t")
+            if ended.code != 0:
+                complaints = [line for line in ended.lines if "AH00112" not in line]
+                raise self._broken("Apache does not accept its configuration", " ".join(complaints[-2:]))
 
     def _base_python(self) -> str:
         return str(self._paths.base / "bin" / "python")
@@ -115,7 +117,7 @@ class _Rehearsal:
 
     def _start_timeout(self) -> float:
         with on_this_node(f"rehearse release {self._number}"):
-            facts = json.loads((self._folder / configurations.WEBAPP).read_bytes())
+            facts = json.loads(self._staged.webapp.read_bytes())
         return float(facts["start_timeout"])
 
 

@@ -1,52 +1,77 @@
-"""Asking the loader's URL until every worker process has had its say."""
+"""Requests of the agent to its own web server: the loader's URL until every worker process has had its say."""
 
 import http.client
 import json
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from da_agent.domain.proofs import Answer
+from da_agent.ports import Reply
 
 HEALTH = "/.well-known/da-agent"
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "*": "127.0.0.1"}  # noqa: S104  (names, not a socket)
 TIMEOUT = 2.0
-"""Seconds for one request. It may be less than the application takes to load: the next time will see it."""
+"""Seconds for one question. It may be less than the application takes to load: the next time will see it."""
 PERIOD = 4.0
 """Seconds after which no further round is begun."""
 MOST_AT_ONCE = 32
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
 """Seconds between two rounds: the questions must not keep the processes from their work."""
+PAGE = 65536
+"""Bytes of a page that are of interest."""
+PAGE_TIMEOUT = 30.0
 
 
-def ask(address: str, port: int, at_least: int) -> tuple[Answer, ...]:
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where the web server is asked; `headers` may name the group that is to answer."""
+
+    host: str
+    port: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # has the secret in it
+
+
+def ask(door: Door, at_least: int) -> tuple[Answer, ...]:
     """Ask in rounds until `at_least` processes have answered, nobody answers, or time is up; the newest of each.
 
     Which process takes a connection is chance: twice as many connections at once as processes, and a few rounds,
     reach every one that is free.
     """
-    host = WILDCARDS.get(address, address)
     at_once = min(MOST_AT_ONCE, max(4, 2 * at_least))
     ends = time.monotonic() + PERIOD
     newest: dict[int, Answer] = {}
     pause = FIRST_PAUSE
     with ThreadPoolExecutor(at_once, thread_name_prefix="ask") as pool:
         while True:
-            answers = [answer for answer in pool.map(lambda _: _one(host, port), range(at_once)) if answer]
-            # Within a round the order is chance, but a process never changes its release.
-            newest.update({answer.pid: answer for answer in answers})
+            answers = [answer for answer in pool.map(lambda _: _one(door), range(at_once)) if answer]
+            # Within a round the order is chance, but a process never changes the release that it has loaded.
+            newest.update({answer.pid: answer for answer in sorted(answers, key=lambda each: each.release is not None)})
             if not answers or len(newest) >= at_least or time.monotonic() > ends:
                 return tuple(newest[pid] for pid in sorted(newest))
             time.sleep(pause)
             pause = min(1.5 * pause, LONGEST_PAUSE)
 
 
-def _one(host: str, port: int) -> Answer | None:
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+def get(door: Door, path: str, timeout: float = PAGE_TIMEOUT) -> Reply | None:
+    """A page and the beginning of its text; None when nobody answers within `timeout` seconds."""
+    connection = http.client.HTTPConnection(door.host, door.port, timeout=timeout)
     try:
-        connection.request("GET", HEALTH, headers={"Connection": "close"})
-        said = json.loads(connection.getresponse().read())
-        return Answer(int(said["pid"]), int(said["release"]), said["error"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        connection.request("GET", path, headers={**door.headers, "Connection": "close"})
+        response = connection.getresponse()
+        return Reply(response.status, response.read(PAGE))
+    except (OSError, http.client.HTTPException):
         return None
     finally:
         connection.close()
+
+
+def _one(door: Door) -> Answer | None:
+    reply = get(door, HEALTH, TIMEOUT)
+    try:
+        said = json.loads(reply.start) if reply else {}
+        release = said["release"]
+        number = None if release is None else int(release)
+        return Answer(int(said["pid"]), number, said.get("fingerprint"), said["error"], int(said.get("active", 0)))
+    except (ValueError, KeyError, TypeError):
+        return None

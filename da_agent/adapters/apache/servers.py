@@ -2,66 +2,144 @@
 
 import os
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from da_agent import files
-from da_agent.adapters.apache import bases, configurations, processes, rehearsals, requests
+from da_agent.adapters.apache import bases, configurations, facts, processes, rehearsals, requests
+from da_agent.adapters.apache.configurations import APPLICATION, TLS
+from da_agent.adapters.apache.pins import Pins
+from da_agent.adapters.apache.requests import Door
+from da_agent.adapters.apache.warmings import Warming
+from da_agent.domain.groups import Group
 from da_agent.domain.nodes import Node
 from da_agent.domain.paths import Paths, Staged
-from da_agent.domain.proofs import Answer, Worker
-from da_agent.domain.releases import Release
+from da_agent.domain.proofs import Answer, Wanted, Worker
+from da_agent.domain.releases import Disturbance, Release, Served, disturbances
 from da_agent.domain.settings import Settings
-from da_agent.errors import NodeBroken
+from da_agent.errors import NodeBroken, ReleaseBroken
 from da_agent.files import on_this_node
-from da_agent.ports import Supervisor
+from da_agent.ports import Reply, Supervisor
 
-PROGRAM = "apache2"
 TICK = 1_000_000
 """Nanoseconds: more than any file system's or mod_wsgi's own resolution of a modification time."""
 
+MOMENT = 1.0
+"""Seconds after the flip in which a request that was sent to the old group has reached it: a thousand times what it
+takes. One that took longer would still be answered, by a process that must load the application first."""
+
 
 class Apache:
-    """Apache under supervisor, with mod_wsgi's worker processes; implements `ports.WebServer`."""
+    """Apache with mod_wsgi's two groups of workers, and the one in front of it; implements `ports.WebServer`."""
 
     def __init__(self, node: Node, paths: Paths, supervisor: Supervisor) -> None:
         self._node = node
         self._paths = paths
         self._supervisor = supervisor
+        self._pins = Pins(paths)
 
     def prepare(self) -> None:
         configurations.check_node(self._paths)
+        paths = self._paths
         with on_this_node("prepare the web server's folders"):
-            for folder in (self._paths.agent, self._paths.run, self._paths.logs, self._paths.wsgi.parent):
+            for folder in (paths.agent, paths.web, paths.run, paths.logs, paths.wsgi.parent):
                 _make_folder(folder)
-            bases.make(self._paths.base, self._node.python)
+            self._pins.prepare()
+            bases.make(paths.base, self._node.python)
             self._write_loader()
 
     def render(self, release: Release, settings: Settings, into: Path) -> None:
         configurations.check_node(self._paths)
-        text = configurations.web_server(self._node, self._paths, release, settings)
-        facts = configurations.webapp(self._node, release, settings)
+        staged = Staged(into)
+        tls = configurations.tls(self._node, self._paths, release)
         with on_this_node(f"write the web server's configuration of release {release.number}"):
-            for path, data in ((Staged(into).web_server, text.encode()), (into / configurations.WEBAPP, facts)):
+            config = staged.config.read_bytes()
+            written = {
+                staged.web_server: configurations.web_server(self._node, self._paths, settings).encode(),
+                staged.webapp: configurations.webapp(self._node, self._paths, release, settings, config),
+            }
+            if tls is not None:
+                written[staged.tls] = tls.encode()
+            for path, data in written.items():
                 files.replace(path, data)
                 path.chmod(0o644)
 
     def rehearse(self, number: int) -> None:
         rehearsals.rehearse(self._node, self._paths, number)
 
+    # ---- what runs
+
     def running(self) -> bool:
-        return self._supervisor.pid(PROGRAM) is not None
+        programs = [APPLICATION, TLS] if self._pins.get(TLS) else [APPLICATION]
+        return all(self._supervisor.pid(program) is not None for program in programs)
 
     def workers(self) -> frozenset[Worker]:
-        parent = self._supervisor.pid(PROGRAM)
-        return frozenset() if parent is None else processes.workers(parent)
+        idle = self._pins.live().other
+        # One that is in no group is of an Apache that an older agent has configured.
+        return frozenset(worker for worker, group in self._found().items() if group != idle)
+
+    def wanted(self, number: int) -> Wanted:
+        with on_this_node(f"look at release {number}"):
+            return Wanted(number, facts.read(self._paths.release(number)).serves.application)
 
     def ask(self, at_least: int) -> tuple[Answer, ...]:
-        return requests.ask(self._node.address, self._node.http_port, at_least)
+        return requests.ask(self._door(), at_least)
+
+    def get(self, path: str, *, warming: bool) -> Reply | None:
+        return requests.get(self._door(self._pins.live().other if warming else None), path)
+
+    def _found(self) -> dict[Worker, str]:
+        parent = self._supervisor.pid(APPLICATION)
+        return {} if parent is None else processes.workers(parent)
+
+    def _workers_of(self, wanted: Group) -> frozenset[Worker]:
+        return frozenset(worker for worker, group in self._found().items() if group == wanted)
+
+    def _door(self, group: Group | None = None) -> Door:
+        headers = {}
+        if group is not None:
+            with on_this_node("read the web server's secret"):
+                headers["X-DA-Agent-Group"] = f"{self._pins.secret()} {group}"
+        return Door(configurations.local_address(self._node), self._node.http_port, headers)
+
+    # ---- what is served
 
     def start(self) -> None:
-        if self._supervisor.pid(PROGRAM) is None:
-            processes.end_orphans(self._paths.current / "apache2.conf")
-        self._supervisor.start(PROGRAM)
+        folder = self._paths.current.resolve()
+        with on_this_node("start the web server"):
+            if self._supervisor.pid(APPLICATION) is None:
+                self._pins.drop(self._pins.live().other)
+                self._pins.put(self._pins.live(), folder)
+                self._pins.put(APPLICATION, folder)
+                self._end_orphans(APPLICATION)
+                self._supervisor.start(APPLICATION)
+                self._pins.make_done(APPLICATION)
+                self._present(folder, again=self._served().certificates != facts.read(folder).serves.certificates)
+            elif self._pins.get(TLS) is not None and self._supervisor.pid(TLS) is None:
+                self._end_orphans(TLS)
+                self._supervisor.start(TLS)
+
+    def serve(self, number: int, patience: timedelta, approve: Callable[[], object] = lambda: None) -> None:
+        if self._supervisor.pid(APPLICATION) is None:
+            self.start()
+            return
+        folder = self._paths.release(number)
+        with on_this_node(f"serve release {number}"):
+            before, after = self._served(), facts.read(folder).serves
+            needs = disturbances(before, after)
+            # Without a text that is known, groups may not be, either; and all workers start anew anyway.
+            if Disturbance.RELOAD in needs and before.web_server is not None:
+                self._take_over(self.wanted(number), folder, patience, approve)
+            # From here on everything that starts anew serves it; what goes on has an equal application.
+            self._pins.put(self._pins.live(), folder)
+            if not after.certificates:
+                self._present(folder)
+            if Disturbance.RESTART in needs:
+                self._restart(folder)
+            self._pins.put(APPLICATION, folder)
+            self._present(folder, again=Disturbance.CERTIFICATES in needs)
+            self._relieve(self._pins.live().other)
 
     def reload(self) -> None:
         with on_this_node("reload the application"):
@@ -70,23 +148,95 @@ class Apache:
             now = max(time.time_ns(), before + TICK)
             os.utime(self._paths.wsgi, ns=(now, now))
 
-    def restart(self) -> None:
-        parent = self._supervisor.pid(PROGRAM)
+    def read_certificates(self) -> None:
+        with on_this_node("read the certificates again"):
+            pinned = self._pins.get(TLS)
+            if pinned is not None:
+                self._present(pinned, again=True)
+
+    def _served(self) -> Served:
+        """What runs now, as far as it is known for sure."""
+        live, apache, tls = (self._pins.get(name) for name in (self._pins.live(), APPLICATION, TLS))
+        presented = None if self._pins.is_due(TLS) else facts.read(tls).serves.certificates
+        return Served(
+            application=facts.read(live).serves.application,
+            certificates="" if tls is None else presented,
+            web_server=None if self._pins.is_due(APPLICATION) else facts.read(apache).serves.web_server,
+        )
+
+    def _take_over(self, wanted: Wanted, folder: Path, patience: timedelta, approve: Callable[[], object]) -> None:
+        """The idle group loads the release, then it answers everybody. The flip is the moment of change."""
+        new = self._pins.live().other
+        count = facts.read(self._pins.get(APPLICATION)).processes
+        self._pins.put(new, folder)
+        try:
+            Warming(
+                wanted,
+                count,
+                workers=lambda: self._running_workers(new),
+                ask=lambda at_least: requests.ask(self._door(new), at_least),
+                seconds=patience.total_seconds(),
+            ).run()
+            approve()
+        except ReleaseBroken:
+            # Light again, so that the next release finds them as they were.
+            self._pins.drop(new)
+            for worker in self._workers_of(new):
+                processes.end(worker)
+            raise
+        self._pins.flip(new)
+        time.sleep(MOMENT)
+
+    def _running_workers(self, group: Group) -> frozenset[Worker]:
+        if self._supervisor.pid(APPLICATION) is None:
+            raise NodeBroken("the web server has ended while it was loading a release")
+        return self._workers_of(group)
+
+    def _relieve(self, group: Group) -> None:
+        """An idle group has no pin, and its processes have nothing in memory once their last requests are done."""
+        self._pins.drop(group)
+        workers = self._workers_of(group)
+        light = {answer.pid for answer in requests.ask(self._door(group), len(workers)) if answer.release is None}
+        for worker in workers:
+            if worker.pid not in light:
+                processes.relieve(worker)
+
+    def _restart(self, folder: Path) -> None:
+        """Apache reads its configuration again and starts all of its worker processes anew."""
+        parent = self._supervisor.pid(APPLICATION)
         if parent is None:
             raise NodeBroken("cannot restart the web server gracefully: it does not run")
+        former = processes.workers(parent)
+        self._pins.make_due(APPLICATION)
+        self._pins.put(APPLICATION, folder)
         processes.restart_gracefully(parent)
+        processes.wait_for_end(former)
+        self._pins.make_done(APPLICATION)
 
-    def needs_restart(self, before: int | None, after: int) -> bool:
-        if before is None:
-            return True
-        with on_this_node(f"compare releases {before} and {after}"):
-            return self._read_by_apache(before) != self._read_by_apache(after)
+    def _present(self, folder: Path, *, again: bool = False) -> None:
+        """The Apache in front presents this release's certificate; it only runs where there is one.
 
-    def _read_by_apache(self, number: int) -> dict[str, bytes]:
-        staged = Staged(self._paths.release(number))
-        names = sorted(path for path in staged.certificates.rglob("*") if path.is_file())
-        read = {str(path.relative_to(staged.root)): path.read_bytes() for path in names}
-        return {"apache2.conf": staged.web_server.read_bytes(), **read}
+        `again`: one that runs reads its files again.
+        """
+        if not facts.read(folder).serves.certificates:
+            if self._pins.get(TLS) is not None:
+                self._supervisor.stop(TLS)
+                self._pins.drop(TLS)
+            return
+        if again:
+            self._pins.make_due(TLS)
+        self._pins.put(TLS, folder)
+        pid = self._supervisor.pid(TLS)
+        if pid is None:
+            self._end_orphans(TLS)
+            self._supervisor.start(TLS)
+        elif self._pins.is_due(TLS):
+            processes.restart_gracefully(pid)
+        self._pins.make_done(TLS)
+
+    def _end_orphans(self, program: str) -> None:
+        folder = self._paths.pin(program)
+        processes.end_orphans(Staged(folder).tls if program == TLS else Staged(folder).web_server)
 
     def _write_loader(self) -> None:
         """It belongs to the web user, because docassemble touches it to reload and wants to be able to."""

@@ -20,8 +20,8 @@ from da_agent.adapters.dev_clusters.processes import Known
 from da_agent.domain.variables import parse_node
 from da_agent.errors import NodeBroken, Refused, TimedOut
 
-STOP_TIMEOUT = 30.0
-"""Seconds: more than any stopwaitsecs of supervisord.conf."""
+STOP_TIMEOUT = 65.0
+"""Seconds: more than all that supervisord.conf waits for, one after the other."""
 
 LONGEST_SOCKET = 107
 """Bytes: the kernel's limit for the name of a Unix socket."""

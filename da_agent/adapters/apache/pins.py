@@ -1,0 +1,76 @@
+"""What the web server is to serve, as it lies on the disk: pins, the map of groups, and the secret."""
+
+import re
+import secrets
+from pathlib import Path
+
+from da_agent import files
+from da_agent.domain.groups import Group
+from da_agent.domain.paths import Paths
+
+
+class Pins:
+    """The folder agent/web. Each change is one rename; methods may raise OSError.
+
+    A pin is a link to a release's folder under the name of a group of worker processes or of one of the two Apaches.
+    It says what a process that starts now will serve. An Apache that runs already reads its files again when it is
+    told to: until it has been, it is `due`.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+
+    def prepare(self) -> None:
+        """The map and the secret exist, and others may read the map."""
+        if not self._paths.groups.exists():
+            self.flip(Group.BLUE)
+        if not self._paths.secret.exists():
+            files.replace(self._paths.secret, f'Define DA_AGENT_SECRET "{secrets.token_hex(32)}"\n'.encode(), 0o600)
+
+    def secret(self) -> str:
+        found = re.search(r'"(\w+)"', self._paths.secret.read_text(encoding="ascii"))
+        return found[1] if found else ""
+
+    def live(self) -> Group:
+        """Which group answers; blue when nobody has said so yet, as in apache2.conf and in the loader."""
+        try:
+            words = self._paths.groups.read_text(encoding="ascii").split()
+        except FileNotFoundError:
+            return Group.BLUE
+        return Group(words[1]) if len(words) == 2 and words[1] in set(Group) else Group.BLUE
+
+    def flip(self, group: Group) -> None:
+        """From now on requests are answered by this group."""
+        files.replace(self._paths.groups, f"live {group}\n".encode(), 0o644)
+
+    def get(self, name: str) -> Path | None:
+        """The release's folder; None without a pin."""
+        try:
+            return self._paths.releases / self._paths.pin(name).readlink().name
+        except OSError:
+            return None
+
+    def put(self, name: str, folder: Path) -> None:
+        if self.get(name) == folder:
+            return
+        new = self._paths.pin(f".{name}.new")
+        new.unlink(missing_ok=True)
+        new.symlink_to(Path("../../releases") / folder.name)
+        new.replace(self._paths.pin(name))
+        files.sync_directory(self._paths.web)
+
+    def drop(self, name: str) -> None:
+        self._paths.pin(name).unlink(missing_ok=True)
+        files.sync_directory(self._paths.web)
+
+    def is_due(self, name: str) -> bool:
+        return self._due(name).exists()
+
+    def make_due(self, name: str) -> None:
+        files.replace(self._due(name), b"")
+
+    def make_done(self, name: str) -> None:
+        self._due(name).unlink(missing_ok=True)
+
+    def _due(self, name: str) -> Path:
+        return self._paths.pin(f"{name}.due")

@@ -1,0 +1,17 @@
+"""The two groups of worker processes, of which one is live."""
+
+from enum import StrEnum
+
+
+class Group(StrEnum):
+    """Each serves in its turn; names are those of mod_wsgi's process groups."""
+
+    BLUE = "blue"
+    GREEN = "green"
+
+    @property
+    def other(self) -> "Group":
+        return Group.GREEN if self is Group.BLUE else Group.BLUE
+
+
+GROUPS = tuple(Group)
