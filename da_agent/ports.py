@@ -298,6 +298,27 @@ class Supervisor(Protocol):
     def stop(self, program: str) -> None:
         """Afterwards it does not run: it had the time that supervisor gives it; nothing happens when it does not."""
 
+    def failed(self) -> tuple[str, ...]:
+        """The programs that should run and do not, because supervisor has given them up or is about to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command: what it printed, line by line, and what was wrong with its end; None when it ended well."""
+
+    lines: tuple[str, ...]
+    failure: str | None = None
+
+
+class Commands(Protocol):
+    """Commands that people wrote into the settings."""
+
+    def run(self, number: int, command: str, patience: timedelta) -> Ended:
+        """Run a line of shell as the web user, with the environment of a staged release, to its end or its time-out.
+
+        NodeBroken when it cannot be started. May not be repeated without harm unless its author says so.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -354,6 +375,20 @@ class WebServer(Protocol):
         ReleaseBroken when the application cannot be loaded, or not within `patience`. After an error of either kind
         the release before is served as before.
         """
+
+    def is_harmless(self, number: int) -> bool:
+        """Whether a staged release could take over without any worker process being touched."""
+
+    def drain(self, *, on: bool) -> None:
+        """While it is on, the loader's URL says that nobody should come; who comes all the same is served."""
+
+    def draining(self) -> bool: ...
+
+    def active(self) -> int:
+        """How many requests the live group is answering."""
+
+    def log(self) -> tuple[str, ...]:
+        """The last lines of what the web server and the application had to complain about."""
 
     def reload(self) -> None:
         """Touch the WSGI file: every worker process is replaced before its next request, by one of the same release."""

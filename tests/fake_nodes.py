@@ -89,6 +89,31 @@ class FakeInstallation:
 
 
 @dataclass
+class FakePrograms:
+    """Implements ports.Supervisor and ports.Commands: programs that run, commands that end as they are told to."""
+
+    broken: tuple[str, ...] = ()
+    failures: dict[str, str] = field(default_factory=dict)
+    ran: list[tuple[int, str]] = field(default_factory=list)
+
+    def pid(self, program: str) -> int | None:
+        return 1
+
+    def start(self, program: str) -> None:
+        pass
+
+    def stop(self, program: str) -> None:
+        pass
+
+    def failed(self) -> tuple[str, ...]:
+        return self.broken
+
+    def run(self, number: int, command: str, patience: timedelta) -> ports.Ended:
+        self.ran.append((number, command))
+        return ports.Ended(("a line",), self.failures.get(command))
+
+
+@dataclass
 class FakeWeb:
     """Implements ports.WebServer; workers stay on the release that they were pinned to when they started."""
 
@@ -102,6 +127,7 @@ class FakeWeb:
     pin: int | None = None
     next_pid: int = 100
     stuck: bool = False
+    drains: bool = False
     reloads: int = 0
 
     def prepare(self) -> None:
@@ -166,6 +192,22 @@ class FakeWeb:
 
     def read_certificates(self) -> None:
         self.power.effect("certificates")
+
+    def is_harmless(self, number: int) -> bool:
+        return self._fingerprint(self.pin) == self._fingerprint(number)
+
+    def drain(self, *, on: bool) -> None:
+        self.power.effect("drain" if on else "undrain")
+        self.drains = on
+
+    def draining(self) -> bool:
+        return self.drains
+
+    def active(self) -> int:
+        return 0
+
+    def log(self) -> tuple[str, ...]:
+        return ("the last line",)
 
     def _fingerprint(self, number: int | None) -> str | None:
         """What the application would notice; nothing is known of a release that is not on the disk."""

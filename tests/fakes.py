@@ -35,6 +35,12 @@ class MemoryStore:
         self._writes = 0
         self._lock = threading.RLock()
 
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state, _lock=threading.RLock())
+
     @property
     def name(self) -> str:
         return "memory://store"

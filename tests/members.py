@@ -9,15 +9,19 @@ from typing import Generic, TypeVar
 from da_agent import ports
 from da_agent.domain import keys
 from da_agent.domain.reports import Phase, Report
-from da_agent.domain.settings import Settings
+from da_agent.domain.settings import Health, Settings
 from da_agent.errors import Stopped
 from da_agent.workflows.adoptions import Adoption
+from da_agent.workflows.checkups import Checkup
 from da_agent.workflows.converges import Node
+from da_agent.workflows.courses import Course
 from da_agent.workflows.drafts import Drafts
 from da_agent.workflows.follows import Follower
 from da_agent.workflows.leases import Leases
 from da_agent.workflows.lookouts import Lookout
-from tests.fake_nodes import CutJournals, FakeInstallation, FakeResolver, FakeSnapshots, FakeWeb, Power
+from da_agent.workflows.rollouts import Rollouts
+from da_agent.workflows.trials import Trials
+from tests.fake_nodes import CutJournals, FakeInstallation, FakePrograms, FakeResolver, FakeSnapshots, FakeWeb, Power
 from tests.fakes import FakeClock, FakeLock, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
 
 S = TypeVar("S", bound=ports.Store)
@@ -36,6 +40,48 @@ class Contact:
         return None
 
 
+SETTINGS = Settings(start_timeout=timedelta(seconds=2), health=Health(minimum=timedelta()))
+
+
+def node(
+    *,
+    installation: ports.Installation,
+    journals: ports.Journals,
+    transfers: ports.Transfers,
+    web: ports.WebServer,
+    course: Course,
+    clock: ports.Clock,
+    programs: FakePrograms,
+    progress: ports.Progress | None = None,
+    settings: Settings = SETTINGS,
+    place: Callable[[], object] = lambda: None,
+) -> Node:
+    """What wiring builds for a real one."""
+    progress = progress or SilentProgress()
+    trials = Trials(
+        installation=installation,
+        journals=journals,
+        web=web,
+        checkup=Checkup(web, programs, programs),
+        clock=clock,
+        progress=progress,
+        settings=lambda _: settings,
+        place=place,
+    )
+    return Node(
+        installation=installation,
+        journals=journals,
+        transfers=transfers,
+        web=web,
+        commands=programs,
+        trials=trials,
+        course=course,
+        clock=clock,
+        progress=progress,
+        settings=lambda _: settings,
+    )
+
+
 @dataclass
 class Member(Generic[S]):
     """A node of a cluster in memory."""
@@ -46,13 +92,19 @@ class Member(Generic[S]):
     clock: FakeClock = field(default_factory=FakeClock)
     progress: SilentProgress = field(default_factory=SilentProgress)
     contact: Contact = field(default_factory=Contact)
+    nonces: int = 0
 
     def __post_init__(self) -> None:
         self.installation = FakeInstallation()
         self.web = FakeWeb(self.installation)
         self.journals = CutJournals(Power())
+        self.programs = FakePrograms()
         self.clock.on_wait = self._pass_time
         self.follower = self.begin()
+
+    def _nonce(self) -> str:
+        self.nonces += 1
+        return f"{self.name}-{self.nonces}"
 
     def _pass_time(self, _: int) -> None:
         if isinstance(self.store, MemoryStore):
@@ -68,6 +120,7 @@ class Member(Generic[S]):
             now=self.store.clock,
             trusted=frozenset,
         )
+        course = Course(self.store, Rollouts(self.store, self._nonce), self.clock, self.name)
         adoption = Adoption(self.store, transfers, drafts, self.clock, who=self.name, nonce=lambda: self.name)
         self.follower = Follower(
             store=self.store,
@@ -81,15 +134,17 @@ class Member(Generic[S]):
                 progress=self.progress,
                 render=f"name: {self.name}\n".encode,
             ),
-            node=Node(
+            node=node(
                 installation=self.installation,
                 journals=self.journals,
                 transfers=transfers,
                 web=self.web,
+                course=course,
                 clock=self.clock,
+                programs=self.programs,
                 progress=self.progress,
-                settings=lambda _: Settings(start_timeout=timedelta(seconds=2)),
             ),
+            course=course,
             lock=FakeLock(),
             contact=self.contact,
             clock=self.clock,

@@ -21,6 +21,7 @@ _TIMEOUT = 30.0
 stopping one its `stopwaitsecs`."""
 _PAUSE = 0.05
 _LOG = 2000
+_FAILED = frozenset({ProcessStates.BACKOFF, ProcessStates.FATAL})
 _UNDECIDED = frozenset({ProcessStates.STARTING, ProcessStates.STOPPING, ProcessStates.BACKOFF})
 
 
@@ -34,6 +35,11 @@ class Supervisord:
         with self._asking(f"look at {program}") as supervisord:
             found: int = supervisord.getProcessInfo(program)["pid"]
             return found or None
+
+    def failed(self) -> tuple[str, ...]:
+        with self._asking("look at the programs") as supervisord:
+            states = {each["name"]: each["state"] for each in supervisord.getAllProcessInfo()}
+        return tuple(sorted(name for name, state in states.items() if state in _FAILED))
 
     def start(self, program: str) -> None:
         with self._asking(f"start {program}") as supervisord:

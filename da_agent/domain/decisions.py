@@ -3,8 +3,9 @@
 The loop observes, asks `decide`, does the one action and begins again; nothing else remembers where it was. So the
 process may be cut between any two effects: the next observation finds whatever was done, and goes on from there.
 
-Order of things for a node that is behind: stage, rehearse, switch (which begins the trial), prove, then settle or
-revert. The trial is in the journal before the switch; whoever finds a trial that it did not begin itself takes it back.
+Order of things for a node that is behind: stage, rehearse, claim a turn, drain, begin the turn, switch (which begins
+the trial), prove, check, then settle or revert, and tell the others. The trial is in the journal before the switch;
+whoever finds a trial that it did not begin itself takes it back.
 """
 
 from dataclasses import dataclass
@@ -12,44 +13,88 @@ from datetime import datetime, timedelta
 
 from da_agent.domain.journals import Journal
 from da_agent.domain.proofs import Proof, Worker
+from da_agent.domain.rollouts import Rollout, State, Turn, review_is_due
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the store says.
+
+    rollout     the record of the newest release;  fallback: where to go when that one is quarantined or not proven
+    at          the store's clock;  node: this node's name;  others: how many other nodes are alive
+    denied      why this node got no turn when it last asked; None when it has not asked since the record has changed
+    """
+
+    node: str
+    at: datetime
+    rollout: Rollout
+    fallback: int | None = None
+    others: int = 0
+    denied: str | None = None
+
+    @property
+    def turn(self) -> Turn | None:
+        """This node's own, while it lasts."""
+        held = self.rollout.turn(self.node)
+        return held if held is not None and held.until > self.at else None
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What a node sees. Numbers are those of releases.
 
-    offered      releases of the ledger that the node could take, newest first; empty when the store has not answered
+    cluster      what the store says; None when it has not answered
+    offered      releases of the ledger whose manifests are at hand, so that they could be staged
     current      where the switch points
     staged       complete on disk and not damaged;  rehearsed: found good by this process
+    harmless     releases that could be served without touching a worker process
     conducting   whether this process began the trial in the journal itself
     running      whether the web server runs;  workers: its worker processes now
-    proven       those of them that have answered from the live release
+    proven       those of them that have answered as the live release does
     proof        the state of the proof of the trial's release, None before the first question
     refused      why the web server did not take the trial's release, when it has said so
+    healthy_since   since when all health checks of the trial's release have held;  unhealthy: which one does not
+    draining     whether the loader's URL says that nobody should come;  drained: nobody is being served, or time is up
+    begun        the release whose turn this process has just begun
+    sick         why this node is at fault itself
     """
 
     now: datetime
     offered: tuple[int, ...]
     current: int | None
     journal: Journal
+    cluster: Cluster | None = None
     staged: frozenset[int] = frozenset()
     rehearsed: frozenset[int] = frozenset()
+    harmless: frozenset[int] = frozenset()
     conducting: bool = False
     running: bool = False
     workers: frozenset[Worker] = frozenset()
     proven: frozenset[Worker] = frozenset()
     proof: Proof | None = None
     refused: str | None = None
+    healthy_since: datetime | None = None
+    unhealthy: str | None = None
+    draining: bool = False
+    drained: bool = False
+    begun: int | None = None
+    sick: str | None = None
+    min_healthy: timedelta = timedelta()
 
 
 TRY_AGAIN = timedelta(seconds=60)
 """After this a node takes up again what it gave up because of the store, and if it has never served anything,
 everything: its database may have come."""
 
+TRY_PROVEN = timedelta(minutes=5)
+"""After this a node takes up again what it gave up and others have proven: it was not the release's fault."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Nothing to do."""
+    """Nothing to do; `waiting` says what for, when something is still to come."""
+
+    waiting: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +107,38 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class Rehearse:
     """Try the staged release where nobody is served by it."""
+
+    release: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Ask for a turn; `joining`: this node serves nobody yet."""
+
+    release: int
+    joining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunOnce:
+    """Run the commands that are run once in the cluster."""
+
+    release: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Let nobody come, and wait until nobody is being served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undrain:
+    """Let people come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Make sure, in the record, that the turn is still good."""
 
     release: int
 
@@ -80,7 +157,14 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Prove:
-    """Ask the worker processes which release they serve."""
+    """Ask the worker processes what they serve."""
+
+    release: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Run the health checks once."""
 
     release: int
 
@@ -109,38 +193,161 @@ class Accept:
     release: int
 
 
-Action = Rest | Stage | Rehearse | Switch | Start | Prove | Settle | Revert | Recover | Accept
+@dataclass(frozen=True, slots=True)
+class TellMoved:
+    """Write into the rollout that this node serves its release."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellFailed:
+    """Write into the rollout that this node is well, and its release is not."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellSick:
+    """Write into the rollout that this node is at fault itself."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """The turn is of no use any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Look whether a rollout in which nobody moves has come to an end."""
+
+
+Action = (
+    Rest
+    | Stage
+    | Rehearse
+    | Claim
+    | RunOnce
+    | Drain
+    | Undrain
+    | Begin
+    | Switch
+    | Start
+    | Prove
+    | Check
+    | Settle
+    | Revert
+    | Recover
+    | Accept
+    | TellMoved
+    | TellFailed
+    | TellSick
+    | GiveBack
+    | Review
+)
 
 
 def wanted(seen: Observation) -> int | None:
-    """The newest release that has not failed here; without an answer from the store, the one that is there."""
-    fitting = (number for number in seen.offered if not _given_up(seen, number))
-    return next(fitting, seen.current if seen.current is not None else seen.journal.live)
+    """The release that this node should serve; without an answer from the store, the one that is there.
+
+    The newest release, unless it is quarantined or was given up here. A node that serves nobody, and has nothing as new
+    on its disk, starts on what is proven. Whoever must leave a quarantined release goes back to the newest proven one.
+    """
+    here = seen.current if seen.current is not None else seen.journal.live
+    if seen.cluster is None:
+        return here
+    rollout, fallback = seen.cluster.rollout, seen.cluster.fallback
+    head = rollout.release
+    if rollout.state is State.QUARANTINED:
+        return fallback if fallback is not None and not _given_up(seen, fallback) else here
+    if _given_up(seen, head):
+        return here if here not in (None, head) else fallback
+    older = seen.current is None or (fallback is not None and seen.current < fallback)
+    return fallback if not seen.running and rollout.state is State.OPEN and fallback is not None and older else head
+
+
+def decide(seen: Observation) -> Action:
+    if seen.journal.trial is not None:
+        return _in_trial(seen)
+    return _complaint(seen) or _go_on(seen)
+
+
+def _go_on(seen: Observation) -> Action:
+    target = wanted(seen)
+    if target is None:
+        return _stay(seen)
+    if target not in seen.staged:
+        # Without an offer there is nothing to stage it from: a damaged release is better served than none.
+        # Nor is it staged anew under processes that are serving it.
+        able = target in seen.offered and not _given_up(seen, target) and not (target == seen.current and seen.running)
+        return Stage(target) if able else _stay(seen)
+    if seen.current == target and (seen.journal.live == target or _given_up(seen, target)):
+        return _stay(seen)
+    if _starts_first(seen, target):
+        return Start()
+    if target not in seen.rehearsed and not _escapes(seen):
+        return Rehearse(target)
+    return _move(seen, target)
+
+
+# ---- from one release to another ------------------------------------------------------------------------------
+
+
+def _move(seen: Observation, target: int) -> Action:
+    """What stands between a rehearsed release and the switch to it."""
+    cluster = seen.cluster
+    if cluster is None or _is_free(seen, cluster, target):
+        return Switch(target)
+    if cluster.denied is not None:
+        return _stay(seen)
+    turn = cluster.turn
+    if turn is None or turn.release != target or turn.joining is seen.running:
+        return Claim(target, joining=not seen.running)
+    if target == cluster.rollout.release and cluster.rollout.once_is_due:
+        return RunOnce(target)
+    # With nobody else there to serve, saying that one should not come would be an outage.
+    alone = not seen.running or not cluster.others or target in seen.harmless
+    if not alone and not (seen.draining and seen.drained):
+        return Drain()
+    return Switch(target) if seen.begun == target else Begin(target)
+
+
+def _is_free(seen: Observation, cluster: Cluster, target: int) -> bool:
+    """Whether this node needs no turn: away from what is quarantined, or from nothing to what is proven."""
+    unproven = target == cluster.rollout.release and cluster.rollout.state is State.OPEN
+    return _escapes(seen) or (not seen.running and not unproven)
+
+
+def _escapes(seen: Observation) -> bool:
+    """Whether what is there is quarantined: away from it at once, to what has been proven already."""
+    rollout = seen.cluster.rollout if seen.cluster is not None else None
+    return rollout is not None and rollout.state is State.QUARANTINED and seen.current == rollout.release
+
+
+def _starts_first(seen: Observation, target: int) -> bool:
+    """Whether what is there should be served while this node waits for its turn; on its way to what is proven it need
+    not."""
+    cluster = seen.cluster
+    if cluster is None or seen.running or seen.current is None or seen.current not in seen.staged:
+        return False
+    return not _is_free(seen, cluster, target)
 
 
 def _given_up(seen: Observation, number: int) -> bool:
     failure = seen.journal.failure(number)
     if failure is None:
         return False
-    return (failure.lasting and seen.journal.live is not None) or seen.now - failure.at < TRY_AGAIN
+    age, cluster = seen.now - failure.at, seen.cluster
+    if not failure.lasting or seen.journal.live is None or _escapes(seen):
+        return age < TRY_AGAIN
+    if cluster is None:
+        return True
+    if number == cluster.rollout.release and cluster.rollout.state is not State.PROVEN:
+        return len(cluster.rollout.pardons) <= failure.pardons
+    return age < TRY_PROVEN
 
 
-def decide(seen: Observation) -> Action:
-    if seen.journal.trial is not None:
-        return _in_trial(seen)
-    target = wanted(seen)
-    if target is None:
-        return Rest()
-    if target not in seen.staged:
-        # Without an offer there is nothing to stage it from: a damaged release is better served than none.
-        # Nor is it staged anew under processes that are serving it.
-        able = target in seen.offered and not _given_up(seen, target) and not (target == seen.current and seen.running)
-        return Stage(target) if able else _keep_serving(seen)
-    if seen.current == target and (seen.journal.live == target or _given_up(seen, target)):
-        return _keep_serving(seen)
-    if target not in seen.rehearsed:
-        return Rehearse(target)
-    return Switch(target)
+# ---- in a trial -----------------------------------------------------------------------------------------------
 
 
 def _in_trial(seen: Observation) -> Action:
@@ -151,13 +358,36 @@ def _in_trial(seen: Observation) -> Action:
     if seen.refused is not None:
         return Revert(seen.refused)
     if seen.proof is not None:
-        if seen.proof.holds:
-            return Settle()
         if seen.proof.broken is not None:
             return Revert(str(seen.proof))
+        if seen.proof.holds:
+            return _checked(seen, trial.release, trial.until)
     if seen.now >= trial.until:
         return Revert(f"it was not proven to serve in time: {seen.proof or 'the web server did not answer'}")
     return Prove(trial.release) if seen.running else Start()
+
+
+def _checked(seen: Observation, release: int, until: datetime) -> Action:
+    """Every process serves it: now it must be well for some time."""
+    if seen.healthy_since is not None and seen.now - seen.healthy_since >= seen.min_healthy:
+        return Settle()
+    if seen.now >= until:
+        return Revert(seen.unhealthy or "it was not well for long enough")
+    if seen.workers and seen.workers <= seen.proven:
+        return Check(release)
+    # A process has died meanwhile, and another has taken its place.
+    return Prove(release) if seen.running else Start()
+
+
+# ---- staying where it is --------------------------------------------------------------------------------------
+
+
+def _stay(seen: Observation) -> Action:
+    """Serve what is there, as everybody may come again; then tell the others what they wait for."""
+    if seen.draining:
+        return Undrain()
+    kept = _keep_serving(seen)
+    return _tell(seen, seen.cluster) if isinstance(kept, Rest) and seen.cluster is not None else kept
 
 
 def _keep_serving(seen: Observation) -> Action:
@@ -168,3 +398,52 @@ def _keep_serving(seen: Observation) -> Action:
     if not seen.workers or not seen.workers <= seen.proven:
         return Prove(seen.current)
     return Rest() if seen.journal.live == seen.current else Accept(seen.current)
+
+
+def _tell(seen: Observation, cluster: Cluster) -> Action:
+    """What the record of the newest release should have from this node, and has not yet."""
+    rollout, node, journal = cluster.rollout, cluster.node, seen.journal
+    if rollout.closed:
+        return Rest(cluster.denied)
+    if seen.current == rollout.release == journal.live and rollout.state is not State.QUARANTINED:
+        if node not in rollout.moved:
+            return TellMoved()
+    elif (reason := _to_blame(seen, cluster)) is not None:
+        return TellFailed(reason)
+    if cluster.turn is not None and _is_of_no_use(seen, cluster.turn, rollout):
+        return GiveBack()
+    due = cluster.denied is None and review_is_due(rollout, node, now=cluster.at)
+    return Review() if due else Rest(cluster.denied)
+
+
+def _is_of_no_use(seen: Observation, turn: Turn, rollout: Rollout) -> bool:
+    quarantined = turn.release == rollout.release and rollout.state is State.QUARANTINED
+    return turn.release == seen.current or quarantined or _given_up(seen, turn.release)
+
+
+def _to_blame(seen: Observation, cluster: Cluster) -> str | None:
+    """Why this node has given up the newest release, unless the others know already.
+
+    One that has never served anything cannot tell: its database may be away.
+    """
+    rollout = cluster.rollout
+    failure = seen.journal.failure(rollout.release) if seen.journal.live is not None else None
+    if (
+        failure is None
+        or not failure.lasting
+        or rollout.state is not State.OPEN
+        or rollout.blame(cluster.node) is not None
+    ):
+        return None
+    return failure.reason if failure.pardons >= len(rollout.pardons) else None
+
+
+def _complaint(seen: Observation) -> Action | None:
+    """This node is at fault itself: the others need not wait for it."""
+    if seen.sick is None or seen.cluster is None:
+        return None
+    rollout, node = seen.cluster.rollout, seen.cluster.node
+    known = node in rollout.moved or any(note.by == node for note in rollout.sick)
+    if rollout.closed or rollout.state is not State.OPEN or (known and seen.cluster.turn is None):
+        return None
+    return TellSick(seen.sick)

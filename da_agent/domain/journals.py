@@ -22,13 +22,16 @@ class Trial:
 class Failure:
     """A release that this node tried and gave up, and why.
 
-    `lasting`: False when the store was at fault. Then it is tried again after a while.
+    lasting   False when the store was at fault: then it is tried again after a while
+    pardons   how many the release had then;  log: the end of the web server's log
     """
 
     release: int
     reason: str
     at: datetime
     lasting: bool = True
+    pardons: int = 0
+    log: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"release {self.release} {'was given up' if self.lasting else 'cannot be taken yet'}: {self.reason}"
@@ -47,9 +50,11 @@ class Journal:
     interrupted: int | None = None
     format: Literal[1] = 1
 
-    def begin(self, release: int, *, until: datetime) -> "Journal":
+    def begin(self, release: int, *, until: datetime, current: int | None = None) -> "Journal":
+        """`current` is where to go back to while nothing has been proven here yet."""
         attempt = 2 if self.interrupted == release else 1
-        return replace(self, trial=Trial(release, self.live, until, attempt))
+        before = self.live if self.live is not None else current
+        return replace(self, trial=Trial(release, before, until, attempt))
 
     def interrupt(self) -> "Journal":
         """The trial was cut off: the release before it is served again, and this one may be tried once more."""
@@ -69,9 +74,9 @@ class Journal:
         """The trial ended: the release before it is served again."""
         return replace(self, trial=None)
 
-    def give_up(self, release: int, reason: str, *, at: datetime, lasting: bool = True) -> "Journal":
-        others = tuple(failure for failure in self.failed if failure.release != release)
-        return replace(self, failed=(*others, Failure(release, reason, at, lasting))[-KEPT_FAILURES:])
+    def give_up(self, failure: Failure) -> "Journal":
+        others = tuple(each for each in self.failed if each.release != failure.release)
+        return replace(self, failed=(*others, failure)[-KEPT_FAILURES:])
 
     def failure(self, release: int) -> Failure | None:
         return next((failure for failure in self.failed if failure.release == release), None)

@@ -8,6 +8,7 @@ PACKAGES = "packages/"
 REQUIREMENTS = "packages/requirements.txt"
 OURS = ".agent/"
 RELEASES = ".agent/releases/"
+ROLLOUTS = ".agent/rollouts/"
 BLOBS = ".agent/blobs/sha256/"
 NODES = ".agent/nodes/"
 VERDICT = ".agent/inbox.json"
@@ -24,6 +25,10 @@ def release_number(key: str) -> int | None:
     """The number in a ledger key; None for anything else that lies in the folder."""
     name = key.removeprefix(RELEASES).removesuffix(".json")
     return int(name) if len(name) == 10 and name.isascii() and name.isdigit() else None
+
+
+def rollout_key(number: int) -> str:
+    return f"{ROLLOUTS}{number:010d}.json"
 
 
 def node_key(node: str) -> str:

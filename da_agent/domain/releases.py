@@ -67,7 +67,11 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A line of the ledger. `nonce` is random: after a doubtful write it tells whose release is there."""
+    """A line of the ledger. `nonce` is random: after a doubtful write it tells whose release is there.
+
+    `rollback_of` is the release whose contents these are again, for one that is known to be good. `restart`: the web
+    server starts anew although nothing in the contents has changed.
+    """
 
     number: int
     nonce: str
@@ -75,7 +79,21 @@ class Release:
     publisher: str
     reason: str
     contents: Contents
+    rollback_of: int | None = None
+    restart: bool = False
     format: Literal[1] = 1
+
+
+CREATE_TABLES = "python -m docassemble.webapp.create_tables"
+"""What docassemble wants to be run when its packages have changed: the seed's own step."""
+
+
+def once_commands(given: tuple[str, ...] | None, contents: Contents) -> tuple[str, ...]:
+    """The commands that are run once in the cluster before the first node serves `contents`."""
+    if given is not None:
+        return given
+    installed = any(wheel.name == "docassemble-webapp" for wheel in contents.wheels)
+    return (CREATE_TABLES,) if installed else ()
 
 
 @dataclass(frozen=True, slots=True)

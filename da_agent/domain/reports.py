@@ -14,6 +14,7 @@ class Phase(Enum):
     STARTING = "starting"
     STAGING = "staging"
     REHEARSING = "rehearsing"
+    DRAINING = "draining"
     SWITCHING = "switching"
     PROVING = "proving"
     SERVING = "serving"
@@ -26,6 +27,7 @@ class Report:
 
     `release` is what the web server was last proven to serve, `target` what the node is on its way to.
     `problem` is a sentence, None when all is well. `failed` are the releases that were given up here last.
+    `waiting` is what keeps the node from its target.
     """
 
     node: str
@@ -39,6 +41,7 @@ class Report:
     python: str
     started_at: datetime
     failed: tuple[Failure, ...] = ()
+    waiting: str | None = None
     format: Literal[1] = 1
 
 

@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from da_agent.workflows import converges
     from da_agent.workflows.adoptions import Adoption
     from da_agent.workflows.certificates import Certificates
+    from da_agent.workflows.courses import Course
     from da_agent.workflows.drafts import Drafts
     from da_agent.workflows.follows import Follower
     from da_agent.workflows.garbage import Freed
     from da_agent.workflows.lookouts import Lookout
     from da_agent.workflows.pushes import Pushes
+    from da_agent.workflows.rollouts import Rollouts
+    from da_agent.workflows.trials import Trials
 
 
 class Machine:
@@ -393,11 +396,47 @@ class Machine:
             journals=self.journals,
             transfers=self.transfers,
             web=self.web,
+            commands=self.commands,
+            trials=self.trials,
+            course=self.course,
+            clock=self.clock,
+            progress=self.progress,
+            settings=self.settings,
+        )
+
+    @cached_property
+    def commands(self) -> ports.Commands:
+        from da_agent.adapters.apache import ShellCommands
+
+        return ShellCommands(self.node, self.paths)
+
+    @cached_property
+    def trials(self) -> Trials:
+        from da_agent.workflows.checkups import Checkup
+        from da_agent.workflows.trials import Trials
+
+        return Trials(
+            installation=self.installation,
+            journals=self.journals,
+            web=self.web,
+            checkup=Checkup(self.web, self.commands, self.supervisor),
             clock=self.clock,
             progress=self.progress,
             settings=self.settings,
             place=self.certificates.follow,
         )
+
+    @cached_property
+    def rollouts(self) -> Rollouts:
+        from da_agent.workflows.rollouts import Rollouts
+
+        return Rollouts(self.store, nonce=lambda: secrets.token_hex(16))
+
+    @cached_property
+    def course(self) -> Course:
+        from da_agent.workflows.courses import Course
+
+        return Course(self.store, self.rollouts, self.clock, self.name)
 
     @cached_property
     def follower(self) -> Follower:
@@ -408,6 +447,7 @@ class Machine:
             admit=self.admit,
             lookout=self.lookout,
             node=self.converging,
+            course=self.course,
             lock=self.lock,
             contact=self.contact,
             clock=self.clock,

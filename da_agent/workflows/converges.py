@@ -1,25 +1,19 @@
 """From wherever this node is to the release it should serve: observe, decide, act."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from da_agent import ports
 from da_agent.domain import decisions
 from da_agent.domain.decisions import Action, Observation
-from da_agent.domain.journals import Journal, Trial
-from da_agent.domain.proofs import Answer, Proof, Worker, prove
+from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase
 from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, AgentError, NodeBroken, ReleaseBroken, StoreDamaged, Tampered
-
-ASK_AGAIN = timedelta(milliseconds=100)
-"""How long to wait for worker processes that are still starting before they are asked again."""
-
-DOUBT = timedelta(seconds=60)
-"""How long the worker processes of the live release are asked before the node says that something is wrong."""
+from da_agent.errors import Absent, NodeBroken, ReleaseBroken, StoreDamaged, Tampered, Unreachable
+from da_agent.workflows.courses import Course
+from da_agent.workflows.trials import ASK_AGAIN, Trials, failure
 
 
 class Node:
@@ -35,32 +29,31 @@ class Node:
         journals: ports.Journals,
         transfers: ports.Transfers,
         web: ports.WebServer,
+        commands: ports.Commands,
+        trials: Trials,
+        course: Course,
         clock: ports.Clock,
         progress: ports.Progress,
         settings: Callable[[Release], Settings],
-        place: Callable[[], object] = lambda: None,
     ) -> None:
-        """`place` brings the live release's certificates to where other programs look for them."""
         self._installation = installation
         self._journals = journals
         self._transfers = transfers
         self._web = web
+        self._commands = commands
+        self._trials = trials
+        self._course = course
         self._clock = clock
         self._progress = progress
         self._settings = settings
-        self._place = place
-        self._placed: int | None = None
         self._releases: dict[int, Release] = {}
         self._damaged: set[int] = set()
         self._rehearsed: set[int] = set()
-        self._trial: Trial | None = None
-        self._due: int | None = None
-        self._refused: str | None = None
-        self._answers: dict[int, Answer] = {}
-        self._proof: Proof | None = None
-        self._proven: frozenset[Worker] = frozenset()
-        self._doubted_at: datetime | None = None
+        self._drained = False
+        self._begun: int | None = None
+        self._sick: str | None = None
         self.phase = Phase.STARTING
+        self.waiting: str | None = None
 
     # ---- observe
 
@@ -100,21 +93,36 @@ class Node:
 
     def observe(self) -> Observation:
         running = self._web.running()
-        journal = self.journal()
+        journal, current = self.journal(), self._installation.current()
+        trial = journal.trial
         return Observation(
             now=self._clock.now(),
+            cluster=self._course.cluster,
             offered=tuple(sorted(self._releases, reverse=True)),
-            current=self._installation.current(),
+            current=current,
             journal=journal,
             staged=self._installation.staged() - self._damaged,
             rehearsed=frozenset(self._rehearsed),
-            conducting=self._trial is not None and journal.trial == self._trial,
+            harmless=self._harmless(current),
+            conducting=self._trials.conducts(journal),
             running=running,
             workers=self._web.workers() if running else frozenset(),
-            proven=self._proven,
-            proof=self._proof,
-            refused=self._refused,
+            proven=self._trials.proven,
+            proof=self._trials.proof,
+            refused=self._trials.refused,
+            healthy_since=self._trials.healthy_since,
+            unhealthy=self._trials.unhealthy,
+            min_healthy=self._trials.settings_of(trial.release).health.minimum if trial else timedelta(),
+            draining=self._web.draining(),
+            drained=self._drained,
+            begun=self._begun,
+            sick=self._sick,
         )
+
+    def _harmless(self, current: int | None) -> frozenset[int]:
+        """The staged releases that could take the place of the current one without touching a worker process."""
+        others = self._rehearsed - {current}
+        return frozenset(number for number in others if self._web.is_harmless(number))
 
     # ---- act
 
@@ -129,43 +137,86 @@ class Node:
             seen = self.observe()
             action = decisions.decide(seen)
             if isinstance(action, decisions.Rest):
-                self._sweep(seen)
-                self.phase = Phase.SERVING if seen.running else Phase.STOPPED
-                told()
-                # A node whose other programs lack the new certificates serves all the same, and says so each time.
-                self._follow_certificates()
+                self._rest(action, seen, told)
                 return
             phase = _PHASES.get(type(action), self.phase)
             if phase is not self.phase:
                 self.phase = phase
                 told()
-            self._act(action, seen)
+            try:
+                self._act(action, seen)
+            except NodeBroken as broken:
+                self._sick = str(broken)
+                raise
+
+    def _rest(self, action: decisions.Rest, seen: Observation, told: Callable[[], None]) -> None:
+        self._sweep(seen)
+        self._sick = None
+        self.waiting = action.waiting
+        self.phase = Phase.SERVING if seen.running else Phase.STOPPED
+        told()
+        # A node whose other programs lack the new certificates serves all the same, and says so each time.
+        self._trials.follow_certificates()
 
     def _act(self, action: Action, seen: Observation) -> None:
         match action:
             case decisions.Stage(number):
-                self._blame(number, self._stage)
+                self._blame(number, seen, self._stage)
             case decisions.Rehearse(number):
-                self._blame(number, self._rehearse)
-            case decisions.Switch(number):
-                self._switch(number, seen)
+                self._blame(number, seen, self._rehearse)
             case decisions.Start():
-                self._web.start()
-                self._due = None
+                self._trials.start()
             case decisions.Prove(number):
-                self._prove(number, seen)
+                self._trials.prove(number, seen)
+            case decisions.Check(number):
+                self._trials.check(number)
             case decisions.Settle():
-                self._settle(seen)
+                self._trials.settle(seen)
             case decisions.Revert(reason):
-                self._revert(seen, reason)
+                self._trials.revert(seen, reason)
             case decisions.Recover():
-                self._recover(seen)
+                self._trials.recover(seen)
             case decisions.Accept(number):
                 self._journals.save(seen.journal.accept(number))
-            case decisions.Rest():
-                pass
+            case _:
+                self._move(action, seen)
 
-    def _blame(self, number: int, work: Callable[[Release], None]) -> None:
+    def _move(self, action: Action, seen: Observation) -> None:
+        match action:
+            case decisions.Claim(number, joining):
+                self._course.claim(number, f"release {number}", joining=joining)
+            case decisions.RunOnce(number):
+                self._blame(number, seen, self._run_once)
+            case decisions.Drain():
+                self._drain(seen)
+            case decisions.Undrain():
+                self._undrain()
+            case decisions.Begin(number):
+                self._begin(number)
+            case decisions.Switch(number):
+                self._begun = None
+                self._trials.switch(number, seen)
+            case _:
+                self._tell(action, seen)
+
+    def _tell(self, action: Action, seen: Observation) -> None:
+        match action:
+            case decisions.TellMoved():
+                self._course.tell_moved()
+            case decisions.TellFailed(reason):
+                assert seen.cluster is not None
+                known = seen.journal.failure(seen.cluster.rollout.release)
+                self._course.tell_failed(reason, known.log if known is not None else ())
+            case decisions.TellSick(reason):
+                self._course.tell_sick(reason)
+            case decisions.GiveBack():
+                self._course.give_back()
+            case decisions.Review():
+                self._course.review()
+
+    # ---- before the switch
+
+    def _blame(self, number: int, seen: Observation, work: Callable[[Release], None]) -> None:
         """Do something that can show that the release is bad; then it is given up here, and the live one stays."""
         release = self._release(number)
         try:
@@ -173,7 +224,8 @@ class Node:
         except (ReleaseBroken, StoreDamaged) as fault:
             lasting = isinstance(fault, ReleaseBroken)
             self._progress.say(f"Release {number} {'is given up' if lasting else 'cannot be taken yet'}: {fault}")
-            self._journals.save(self.journal().give_up(number, str(fault), at=self._clock.now(), lasting=lasting))
+            given_up = failure(seen, number, str(fault), at=self._clock.now(), lasting=lasting)
+            self._journals.save(self.journal().give_up(given_up))
 
     def _stage(self, release: Release) -> None:
         self._progress.say(f"Staging release {release.number}")
@@ -192,126 +244,41 @@ class Node:
         self._web.rehearse(release.number)
         self._rehearsed.add(release.number)
 
-    def _switch(self, number: int, seen: Observation) -> None:
-        until = seen.now + self._settings(self._installation.load(number)).start_timeout
-        self._progress.say(f"Switching from release {seen.current or 'none'} to release {number}")
-        # The journal comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
-        begun = seen.journal.begin(number, until=until)
-        self._journals.save(begun)
-        self._trial = begun.trial
-        self._forget_answers()
-        self._move(number)
-        self._refresh(number)
+    def _run_once(self, release: Release) -> None:
+        """ReleaseBroken, with the command, when one of them fails: then nobody should serve the release."""
+        cluster = self._course.cluster
+        if cluster is None or not self._course.take_once():
+            return
+        output: list[str] = []
+        for command in cluster.rollout.policy.once:
+            self._progress.say(f"Once in the cluster for release {release.number}: {command}")
+            ended = self._commands.run(release.number, command, cluster.rollout.policy.turn)
+            output += ended.lines
+            if ended.failure is not None:
+                raise ReleaseBroken(f"{command} {ended.failure}")
+        self._course.finish_once(tuple(output))
 
-    def _refresh(self, number: int) -> None:
-        """Make the web server serve what the switch points to now, with the least disturbance.
+    def _drain(self, seen: Observation) -> None:
+        """Nobody comes any more; those that are here may finish, for as long as the settings say."""
+        self._web.drain(on=True)
+        patience = self._trials.settings_of(seen.current).drain if seen.current is not None else timedelta()
+        ends = self._clock.now() + patience
+        while self._web.active() and self._clock.now() < ends:
+            self._clock.wait(ASK_AGAIN)
+        self._drained = True
 
-        After an error it is still due: `converge` does it before anybody is asked. A release that the web server
-        refuses is a thing to decide about.
-        """
-        self._due = number
-        self._forget_answers()
+    def _undrain(self) -> None:
+        self._web.drain(on=False)
+        self._drained = False
+
+    def _begin(self, number: int) -> None:
         try:
-            self._web.serve(number, self._patience(number))
-        except ReleaseBroken as broken:
-            self._refused = str(broken)
-        self._due = None
-
-    def _patience(self, number: int) -> timedelta:
-        """What is left of a trial; outside of one, as long as one."""
-        trial = self._trial
-        if trial is not None and trial.release == number:
-            return max(trial.until - self._clock.now(), timedelta())
-        return self._settings(self._release(number)).start_timeout
-
-    def _prove(self, number: int, seen: Observation) -> None:
-        if self._due is not None:
-            self._refresh(self._due)
-            if self._refused is not None and seen.journal.trial is not None:
-                return
-        for answer in self._web.ask(max(1, len(seen.workers))):
-            self._answers[answer.pid] = answer
-        workers = self._web.workers()
-        proof = self._proof = prove(self._web.wanted(number), workers, self._answers.values())
-        if proof.holds:
-            self._proven = workers
-            self._doubted_at = None
-        elif seen.journal.trial is None:
-            self._doubt(proof)
-        else:
-            self._clock.wait(ASK_AGAIN)
-
-    def _doubt(self, proof: Proof) -> None:
-        """The live release is not served as it should be, although it was once: the node is at fault.
-
-        The application may have been loaded while its database was away: a reload mends that. Somebody may have moved
-        the switch: then the web server must be told. Whoever calls `converge` again later tries again.
-        """
-        now = self._clock.now()
-        self._doubted_at = self._doubted_at or now
-        if proof.missing and not proof.wrong and now - self._doubted_at < DOUBT:
-            self._clock.wait(ASK_AGAIN)
-            return
-        self._doubted_at = None
-        self._refresh(proof.release)
-        self._web.reload()
-        raise NodeBroken(f"release {proof.release} is not served as it should be: {proof}")
-
-    def _settle(self, seen: Observation) -> None:
-        trial = seen.journal.trial
-        assert trial is not None
-        self._journals.save(seen.journal.settle())
-        self._trial = None
-        self._progress.say(f"Serving release {trial.release}: {self._proof}")
-
-    def _revert(self, seen: Observation, reason: str) -> None:
-        trial = seen.journal.trial
-        assert trial is not None
-        self._progress.say(f"Taking release {trial.release} back: {reason}")
-        self._back(trial.release, trial.before)
-        journal = seen.journal.give_up(trial.release, reason, at=self._clock.now())
-        self._journals.save(journal.revert())
-        self._trial = None
-        if trial.before is None or trial.before == trial.release:
-            raise NodeBroken(f"release {trial.release} does not serve, and there is none to go back to: {reason}")
-
-    def _recover(self, seen: Observation) -> None:
-        trial = seen.journal.trial
-        assert trial is not None
-        self._progress.say(f"The trial of release {trial.release} was interrupted")
-        self._back(trial.release, trial.before)
-        journal = seen.journal
-        if trial.attempt > 1 and trial.before is not None:
-            reason = "its trial was interrupted twice"
-            journal = journal.give_up(trial.release, reason, at=self._clock.now())
-        self._journals.save(journal.interrupt())
-        self._forget_answers()
-
-    def _back(self, release: int, before: int | None) -> None:
-        """Switch first, journal after: whoever dies in between finds the trial again and does the same once more."""
-        if before is None or before == release or before not in self._installation.staged():
-            return
-        self._move(before)
-        self._refresh(before)
-
-    def _move(self, number: int) -> None:
-        self._installation.switch(number)
-        # Now, because the application may read them when it starts; what goes wrong is raised once the node is at rest.
-        with suppress(AgentError):
-            self._follow_certificates()
-
-    def _follow_certificates(self) -> None:
-        """Once for each switch and once in each process: whoever was killed behind a switch left it to the next."""
-        current = self._installation.current()
-        if current is not None and current != self._placed:
-            self._place()
-            self._placed = current
-
-    def _forget_answers(self) -> None:
-        self._answers.clear()
-        self._refused = None
-        self._proof = None
-        self._proven = frozenset()
+            if self._course.begin(number):
+                self._begun = number
+        except Unreachable:
+            # Whoever cannot ask lets people come again: its turn ends without it.
+            self._undrain()
+            raise
 
     def _release(self, number: int) -> Release:
         return self._releases.get(number) or self._installation.load(number)
@@ -330,7 +297,10 @@ _PHASES: dict[type, Phase] = {
     decisions.Stage: Phase.STAGING,
     decisions.Rehearse: Phase.REHEARSING,
     decisions.Switch: Phase.SWITCHING,
+    decisions.Claim: Phase.SERVING,
+    decisions.Drain: Phase.DRAINING,
     decisions.Prove: Phase.PROVING,
+    decisions.Check: Phase.PROVING,
     decisions.Start: Phase.STARTING,
     decisions.Revert: Phase.SWITCHING,
     decisions.Recover: Phase.SWITCHING,

@@ -6,21 +6,18 @@ from datetime import datetime, timedelta
 
 from da_agent import ports
 from da_agent.domain import polls
-from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase, Report
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, AgentError, Busy, Tampered, Unreachable
 from da_agent.workflows import reports
 from da_agent.workflows.converges import Node
+from da_agent.workflows.courses import Course
 from da_agent.workflows.ledgers import Ledger
 from da_agent.workflows.lookouts import Lookout
 
 HEARTBEAT = timedelta(seconds=30)
 """How often a node reports although nothing has changed."""
-
-CANDIDATES = 20
-"""How far back a node looks for a release that has not failed on it."""
 
 SOON = timedelta(seconds=1)
 """When to look again while another node adopts."""
@@ -36,6 +33,7 @@ class Follower:
         admit: Callable[[], None],
         lookout: Lookout,
         node: Node,
+        course: Course,
         lock: ports.Lock,
         contact: ports.Contact,
         clock: ports.Clock,
@@ -51,6 +49,7 @@ class Follower:
         self._ledger = Ledger(store)
         self._lookout = lookout
         self._node = node
+        self._course = course
         self._lock = lock
         self._contact = contact
         self._clock = clock
@@ -62,7 +61,8 @@ class Follower:
         self._admitted = False
         self._answered = False
         self._head: int | None = None
-        self._offered: tuple[int, ...] = ()
+        self._newest: Release | None = None
+        self._offered: tuple[int, int | None] | None = None
         self._stands = False
         self._unreadable: str | None = None
         self._waiting = False
@@ -92,16 +92,24 @@ class Follower:
             problem = self.cycle()
             if self._node.phase is Phase.SERVING or problem is not None:
                 return problem
-            if not self._waiting:
+            if not self._waiting and self._node.waiting is None:
                 return "there is no release to serve; da-agent status tells why"
             self._clock.wait(SOON)
 
     def update(self, patience: timedelta) -> str | None:
-        """One cycle that also tries again what was given up here, once the node's lock is free (Busy if never)."""
+        """Cycle until there is nothing to wait for; also tries again what was given up here (Busy: by somebody else).
+
+        The turn of this node may be long in coming: after `patience` the loop goes on without us.
+        """
         with self._lock.hold(patience):
             self._node.forgive()
         self._patience = patience
-        return self.cycle()
+        ends = self._clock.now() + patience
+        while True:
+            problem = self.cycle()
+            if problem is not None or self._node.waiting is None or self._clock.now() >= ends:
+                return problem or self._node.waiting
+            self._clock.wait(SOON)
 
     def cycle(self, *, urgent: bool = True) -> str | None:
         """One round. What went wrong is said, reported and returned; the next round begins anew.
@@ -143,7 +151,12 @@ class Follower:
         if not self._admitted:
             self._admit()
             self._admitted = True
-        head = self._known()
+        try:
+            head = self._known()
+        except AgentError:
+            # Nothing is known now of what the others do.
+            self._course.forget()
+            raise
         self._answered = True
         self._contact.heard()
         moved = True
@@ -154,7 +167,7 @@ class Follower:
         finally:
             # The ledger is read also when the inbox cannot be adopted here: others may have done it.
             self._waiting = self._lookout.waiting
-            self._offer(self._known() if moved else head)
+            self._offer(self._known() if moved else head, urgent=urgent)
 
     def _known(self) -> int | None:
         """The newest release of the ledger; None before there is one.
@@ -171,35 +184,37 @@ class Follower:
             f" has served release {live}: is the store mounted, and is it the right one?"
         )
 
-    def _offer(self, head: int | None) -> None:
+    def _offer(self, head: int | None, *, urgent: bool) -> None:
+        """Let the node know the newest release, what the store says of it, and where to go instead."""
         if head is None:
             return
-        journal = self._node.journal()
-        failed = all(journal.failure(number) is not None for number in self._offered)
         # What could not be read is read again: somebody may have mended it.
-        if head != self._head or failed or self._unreadable is not None:
-            found = self._candidates(head, journal)
-            self._node.offer(*found)
-            self._head, self._offered = head, tuple(release.number for release in found)
+        if head != self._head or self._newest is None:
+            self._newest = self._read_newest(head)
+            self._head, self._offered = head, None
+        self._course.look(head, self._newest, woken=urgent)
+        wanted = (head, self._course.fallback)
+        if wanted != self._offered:
+            others = self._read(wanted[1]) if wanted[1] is not None else None
+            self._node.offer(*(release for release in (self._newest, others) if release is not None))
+            self._offered = wanted
 
-    def _candidates(self, head: int, journal: Journal) -> list[Release]:
-        """From the newest release down to the first that has not failed here; what cannot be read is passed over."""
-        found: list[Release] = []
-        unreadable: str | None = None
-        for number in range(head, max(0, head - CANDIDATES), -1):
-            try:
-                found.append(self._ledger.read(number))
-            except Absent:
-                continue
-            except Tampered as error:
-                unreadable = unreadable or f"release {number} cannot be taken from the ledger: {error}"
-                continue
-            if journal.failure(number) is None:
-                break
-        if unreadable is not None and unreadable != self._unreadable:
-            self._progress.say(unreadable)
-        self._unreadable = unreadable
-        return found
+    def _read_newest(self, head: int) -> Release | None:
+        """None, said once, when its manifest cannot be read."""
+        said, self._unreadable = self._unreadable, None
+        try:
+            return self._ledger.read(head)
+        except (Absent, Tampered) as error:
+            self._unreadable = f"release {head} cannot be taken from the ledger: {error}"
+        if self._unreadable != said:
+            self._progress.say(self._unreadable)
+        return None
+
+    def _read(self, number: int) -> Release | None:
+        try:
+            return self._ledger.read(number)
+        except (Absent, Tampered):
+            return None
 
     def _converge(self) -> None:
         try:
@@ -227,6 +242,7 @@ class Follower:
             release=journal.live,
             target=self._head,
             phase=self._node.phase,
+            waiting=self._node.waiting,
             problem=problem,
             failed=journal.failed[-3:],
         )

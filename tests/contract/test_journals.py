@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.journals import JournalFile
-from da_agent.domain.journals import Journal
+from da_agent.domain.journals import Failure, Journal
 from da_agent.errors import NodeBroken
 from da_agent.ports import Journals
 from tests.fakes import NOON, MemoryJournals
@@ -16,7 +16,8 @@ MAKERS: dict[str, Callable[[Path], Journals]] = {
     "file": lambda folder: JournalFile(folder / "agent" / "journal.json"),
     "memory": lambda folder: MemoryJournals(),
 }
-FULL = Journal(live=4).give_up(3, "does not start", at=NOON).begin(5, until=NOON + timedelta(minutes=2))
+FAILURE = Failure(3, "does not start", NOON, log=("a line",))
+FULL = Journal(live=4).give_up(FAILURE).begin(5, until=NOON + timedelta(minutes=2))
 
 
 @pytest.fixture(params=MAKERS)

@@ -88,6 +88,9 @@ class Runner:
                 self._programs[program], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
+    def failed(self) -> tuple[str, ...]:
+        return ()
+
     def stop(self, program: str) -> None:
         process = self._processes.pop(program, None)
         if process is not None:

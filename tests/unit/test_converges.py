@@ -1,7 +1,7 @@
 """A node on its way to a release, with the power cut before each effect."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -9,13 +9,19 @@ import pytest
 
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
-from da_agent.domain.settings import Settings
+from da_agent.domain.rollouts import Rollout
+from da_agent.domain.settings import Health, Settings
 from da_agent.errors import NodeBroken
 from da_agent.workflows.converges import Node
-from tests.fake_nodes import CutJournals, FakeInstallation, FakeWeb, Killed, Power, release
-from tests.fakes import FakeClock, SilentProgress
+from da_agent.workflows.courses import Course
+from da_agent.workflows.rollouts import Rollouts
+from tests import members
+from tests.fake_nodes import CutJournals, FakeInstallation, FakePrograms, FakeWeb, Killed, Power, release
+from tests.fakes import FakeClock, MemoryStore
 
-SETTINGS = Settings(start_timeout=timedelta(seconds=5))
+SETTINGS = Settings(
+    start_timeout=timedelta(seconds=5), health=Health(minimum=timedelta(), patience=timedelta(seconds=1))
+)
 
 
 class Transfers:
@@ -33,6 +39,9 @@ class Machine:
     """What outlives an agent: the disk, the web server, the journal."""
 
     power: Power = field(default_factory=Power)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    programs: FakePrograms = field(default_factory=FakePrograms)
+    nonces: int = 0
     installation: FakeInstallation = field(init=False)
     web: FakeWeb = field(init=False)
     journals: CutJournals = field(init=False)
@@ -43,17 +52,37 @@ class Machine:
         self.journals = CutJournals(self.power)
 
     def agent(self, *offered: Release) -> Node:
-        node = Node(
+        return self.node(offered)
+
+    def node(self, offered: Sequence[Release], place: Callable[[], object] = lambda: None) -> Node:
+        """A new process of the agent, which has just read what the store says; nothing, when nothing is offered."""
+        clock = FakeClock()
+        course = Course(self.store, Rollouts(self.store, self.nonce), clock, "a")
+        if offered:
+            newest = max(offered, key=lambda each: each.number)
+            course.look(newest.number, newest, woken=True)
+        made = members.node(
             installation=self.installation,
             journals=self.journals,
             transfers=Transfers(),
             web=self.web,
-            clock=FakeClock(),
-            progress=SilentProgress(),
-            settings=lambda _: SETTINGS,
+            course=course,
+            clock=clock,
+            programs=self.programs,
+            settings=SETTINGS,
+            place=place,
         )
-        node.offer(*offered)
-        return node
+        made.offer(*offered)
+        return made
+
+    def nonce(self) -> str:
+        self.nonces += 1
+        return str(self.nonces)
+
+    def rollout(self, number: int) -> Rollout:
+        found = Rollouts(self.store, self.nonce).read(number)
+        assert found is not None
+        return found
 
     @property
     def served(self) -> set[int | None]:
@@ -289,18 +318,7 @@ class Followers:
 
 
 def follower(machine: Machine, followers: Followers, *offered: Release) -> Node:
-    node = Node(
-        installation=machine.installation,
-        journals=machine.journals,
-        transfers=Transfers(),
-        web=machine.web,
-        clock=FakeClock(),
-        progress=SilentProgress(),
-        settings=lambda _: SETTINGS,
-        place=followers.follow,
-    )
-    node.offer(*offered)
-    return node
+    return machine.node(offered, followers.follow)
 
 
 def test_certificates_follow_each_switch_before_the_application_starts_and_once_in_each_process() -> None:

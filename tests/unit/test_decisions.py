@@ -2,30 +2,68 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from da_agent.domain import decisions
+from da_agent.domain import decisions, rollouts
 from da_agent.domain.decisions import (
     Accept,
+    Begin,
+    Check,
+    Claim,
+    Cluster,
+    Drain,
+    GiveBack,
     Observation,
     Prove,
     Recover,
     Rehearse,
     Rest,
     Revert,
+    Review,
+    RunOnce,
     Settle,
     Stage,
     Start,
     Switch,
+    TellFailed,
+    TellMoved,
+    TellSick,
+    Undrain,
 )
-from da_agent.domain.journals import Journal
+from da_agent.domain.journals import Failure, Journal
+from da_agent.domain.policies import Policy
 from da_agent.domain.proofs import Answer, Wanted, Worker, prove
+from da_agent.domain.rollouts import Blame, Note, State, Turn
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORKERS = frozenset({Worker(10, 1.0), Worker(11, 1.0)})
+LATE = NOW + timedelta(seconds=61)
+ADMIN = Note("admin", NOW, "maintenance")
+
+
+def cluster(
+    head: int,
+    state: State = State.OPEN,
+    *,
+    fallback: int | None = -1,
+    others: int = 3,
+    denied: str | None = None,
+    **changes: Any,
+) -> Cluster:
+    """What the store says of release `head`; the one before is proven, and three other nodes are alive."""
+    rollout = replace(rollouts.opened(head, Policy(), (), now=NOW), state=state, **changes)
+    return Cluster("a", NOW, rollout, head - 1 if fallback == -1 else fallback, others, denied)
+
+
+def turn(release: int = 6, *, node: str = "a", joining: bool = False) -> tuple[Turn, ...]:
+    return (Turn(node, release, "update", NOW, LATE, joining=joining),)
+
+
 SERVING = Observation(
     now=NOW,
+    cluster=cluster(5, State.PROVEN, moved=("a",)),
     offered=(5,),
     current=5,
     journal=Journal(live=5),
@@ -34,7 +72,9 @@ SERVING = Observation(
     workers=WORKERS,
     proven=WORKERS,
 )
-BEHIND = replace(SERVING, offered=(6,))
+BEHIND = replace(SERVING, offered=(6,), cluster=cluster(6))
+AWAY = replace(SERVING, offered=(), cluster=None)
+FIRST = replace(BEHIND, current=None, cluster=cluster(6, fallback=None))
 STAGED = replace(BEHIND, staged=frozenset({5, 6}))
 TRIAL = replace(
     STAGED,
@@ -48,14 +88,25 @@ GOOD = prove(SIX, WORKERS, [Answer(10, 6, "f6"), Answer(11, 6, "f6")])
 PARTIAL = prove(SIX, WORKERS, [Answer(10, 6, "f6")])
 BROKEN = prove(SIX, WORKERS, [Answer(10, 6, "f6", "ImportError: no module named x")])
 OLD = prove(SIX, WORKERS, [Answer(10, 5, "f5"), Answer(11, 6, "f6")])
-LATE = NOW + timedelta(seconds=61)
+PROVEN = replace(TRIAL, proof=GOOD, proven=WORKERS)
+BLAME = (Blame("a", "bad", NOW),)
+READY = replace(STAGED, rehearsed=frozenset({6}))
+MINE = replace(READY, cluster=cluster(6, turns=turn()))
+DRAINED = replace(MINE, draining=True, drained=True)
+JOINING = Observation(NOW, (6, 5), None, Journal(), cluster=cluster(6))
+MOVED = replace(READY, current=6, journal=Journal(live=6))
+BAD = cluster(6, State.QUARANTINED)
+
+
+def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = True) -> Journal:
+    return journal.give_up(Failure(release, reason, NOW, lasting))
 
 
 @pytest.mark.parametrize(
     ("seen", "action"),
     [
         pytest.param(SERVING, Rest(), id="serving the wanted release"),
-        pytest.param(replace(SERVING, offered=()), Rest(), id="the store does not answer"),
+        pytest.param(AWAY, Rest(), id="the store does not answer"),
         pytest.param(BEHIND, Stage(6), id="behind"),
         pytest.param(replace(SERVING, staged=frozenset()), Rest(), id="damaged, and it is being served"),
         pytest.param(
@@ -64,33 +115,106 @@ LATE = NOW + timedelta(seconds=61)
             id="damaged, nobody serves",
         ),
         pytest.param(
-            replace(SERVING, staged=frozenset(), journal=Journal(live=5).give_up(5, "no blob", at=NOW)),
+            replace(SERVING, staged=frozenset(), journal=given_up(Journal(live=5), 5, "no blob")),
             Rest(),
             id="damaged, and it cannot be staged again",
         ),
         pytest.param(
-            replace(BEHIND, current=None, journal=Journal().give_up(6, "no database", at=NOW)),
+            replace(FIRST, journal=given_up(Journal(), 6, "no database")),
             Rest(),
             id="the first release was given up just now",
         ),
         pytest.param(
-            replace(BEHIND, current=None, journal=Journal().give_up(6, "no database", at=NOW), now=LATE),
+            replace(FIRST, journal=given_up(Journal(), 6, "no database"), now=LATE),
             Stage(6),
             id="the first release was given up a while ago",
         ),
         pytest.param(
-            replace(SERVING, journal=Journal().give_up(5, "too slow", at=NOW)),
+            replace(SERVING, cluster=cluster(5, fallback=None), journal=given_up(Journal(), 5, "too slow")),
             Accept(5),
             id="the first release serves after all",
         ),
         pytest.param(STAGED, Rehearse(6), id="staged"),
-        pytest.param(replace(STAGED, rehearsed=frozenset({6})), Switch(6), id="rehearsed"),
+        pytest.param(READY, Claim(6), id="rehearsed"),
+        pytest.param(
+            replace(READY, cluster=cluster(6, denied="it is the turn of b")),
+            Rest("it is the turn of b"),
+            id="others go first",
+        ),
+        pytest.param(MINE, Drain(), id="it is its turn"),
+        pytest.param(replace(MINE, cluster=cluster(6, turns=turn(), others=0)), Begin(6), id="nobody else serves"),
+        pytest.param(replace(MINE, harmless=frozenset({6})), Begin(6), id="no worker is disturbed"),
+        pytest.param(DRAINED, Begin(6), id="drained"),
+        pytest.param(replace(DRAINED, begun=6), Switch(6), id="begun"),
+        pytest.param(
+            replace(DRAINED, cluster=cluster(6, turns=turn(), denied="paused")), Undrain(), id="it may not begin"
+        ),
+        pytest.param(replace(AWAY, draining=True), Undrain(), id="drained, and the store does not answer"),
+        pytest.param(replace(DRAINED, cluster=cluster(6)), Claim(6), id="its turn is over"),
+        pytest.param(replace(READY, cluster=cluster(6, turns=turn(5))), Claim(6), id="a turn for another release"),
+        pytest.param(
+            replace(MINE, cluster=cluster(6, turns=turn(), policy=Policy(once=("x",)))), RunOnce(6), id="first of all"
+        ),
+        pytest.param(MOVED, TellMoved(), id="settled, and the others do not know"),
+        pytest.param(replace(MOVED, draining=True), Undrain(), id="settled"),
+        pytest.param(replace(MOVED, cluster=cluster(6, moved=("a",))), Rest(), id="settled, and they know"),
+        pytest.param(
+            replace(MOVED, cluster=cluster(6, moved=("a", "b"), changed_at=NOW - timedelta(seconds=16))),
+            Review(),
+            id="nobody moves any more",
+        ),
+        pytest.param(replace(MOVED, cluster=BAD), Switch(5), id="back from a quarantined release, at once"),
+        pytest.param(
+            replace(MOVED, cluster=replace(BAD, fallback=None)), Rest(), id="quarantined, and there is nothing else"
+        ),
+        pytest.param(replace(READY, cluster=BAD), Rest(), id="another release is quarantined"),
+        pytest.param(
+            replace(READY, journal=given_up(Journal(live=5), 6, "bad")),
+            TellFailed("bad"),
+            id="failed, and well again on the old release",
+        ),
+        pytest.param(
+            replace(READY, journal=given_up(Journal(live=5), 6, "bad"), proven=frozenset()),
+            Prove(5),
+            id="failed, and not yet well again",
+        ),
+        pytest.param(replace(MINE, sick="the disk is full"), TellSick("the disk is full"), id="at fault itself"),
+        pytest.param(
+            replace(MINE, journal=given_up(Journal(live=5), 6, "bad"), cluster=cluster(6, turns=turn(), blames=BLAME)),
+            GiveBack(),
+            id="a turn of no use",
+        ),
+        pytest.param(JOINING, Stage(5), id="who joins an unproven rollout takes what is proven"),
+        pytest.param(
+            replace(JOINING, staged=frozenset({5}), rehearsed=frozenset({5})), Switch(5), id="for that it needs no turn"
+        ),
+        pytest.param(
+            replace(JOINING, cluster=cluster(6, fallback=None), staged=frozenset({6}), rehearsed=frozenset({6})),
+            Claim(6, joining=True),
+            id="nothing has been proven yet",
+        ),
+        pytest.param(
+            replace(JOINING, cluster=cluster(6, State.PROVEN), staged=frozenset({6}), rehearsed=frozenset({6})),
+            Switch(6),
+            id="who joins after the verdict takes the newest",
+        ),
+        pytest.param(
+            replace(READY, running=False, workers=frozenset()), Start(), id="served first, then it waits for its turn"
+        ),
         pytest.param(TRIAL, Prove(6), id="switched"),
         pytest.param(replace(TRIAL, running=False), Start(), id="the web server does not run in a trial"),
         pytest.param(replace(TRIAL, proof=PARTIAL), Prove(6), id="not every worker has answered"),
         pytest.param(replace(TRIAL, proof=OLD), Prove(6), id="a worker still serves the old release"),
-        pytest.param(replace(TRIAL, proof=GOOD), Settle(), id="every worker has answered"),
-        pytest.param(replace(TRIAL, proof=GOOD, now=LATE), Settle(), id="proven in the last moment"),
+        pytest.param(PROVEN, Check(6), id="every worker has answered"),
+        pytest.param(replace(PROVEN, healthy_since=NOW), Settle(), id="and all is well"),
+        pytest.param(replace(PROVEN, healthy_since=NOW, now=LATE), Settle(), id="well in the last moment"),
+        pytest.param(
+            replace(PROVEN, healthy_since=NOW, min_healthy=timedelta(seconds=9)), Check(6), id="not for long enough"
+        ),
+        pytest.param(
+            replace(PROVEN, unhealthy="/ answers 500", now=LATE), Revert("/ answers 500"), id="never well in its time"
+        ),
+        pytest.param(replace(PROVEN, proven=frozenset()), Prove(6), id="a worker died while it was checked"),
         pytest.param(replace(TRIAL, conducting=False), Recover(), id="a trial that another process began"),
         pytest.param(replace(SERVING, running=False), Start(), id="the web server has ended"),
         pytest.param(replace(SERVING, proven=frozenset()), Prove(5), id="after a restart of the agent"),
@@ -103,14 +227,14 @@ LATE = NOW + timedelta(seconds=61)
             Stage(5),
             id="the live release is damaged, nobody serves it, and it can be had again",
         ),
-        pytest.param(
-            replace(SERVING, staged=frozenset({4}), offered=()), Rest(), id="damaged, and the store does not answer"
-        ),
+        pytest.param(replace(AWAY, staged=frozenset({4})), Rest(), id="damaged, and the store does not answer"),
         pytest.param(Observation(NOW, (), None, Journal()), Rest(), id="an empty node that knows of no release"),
-        pytest.param(Observation(NOW, (1,), None, Journal()), Stage(1), id="an empty node"),
+        pytest.param(
+            Observation(NOW, (1,), None, Journal(), cluster=cluster(1, fallback=None)), Stage(1), id="an empty node"
+        ),
         pytest.param(
             replace(SERVING, journal=Journal(live=None), rehearsed=frozenset({5})),
-            Switch(5),
+            Claim(5),
             id="a live release that was never proven",
         ),
     ],
@@ -120,19 +244,22 @@ def test_the_next_action(seen: Observation, action: decisions.Action) -> None:
 
 
 def test_a_release_that_the_store_could_not_give_is_tried_again_after_a_while() -> None:
-    spoilt = replace(BEHIND, journal=BEHIND.journal.give_up(6, "other bytes", at=NOW, lasting=False))
+    spoilt = replace(BEHIND, journal=given_up(BEHIND.journal, 6, "other bytes", lasting=False))
     assert decisions.decide(spoilt) == Rest()
     assert decisions.decide(replace(spoilt, now=LATE)) == Stage(6)
 
 
-def test_a_release_that_failed_here_is_not_tried_again() -> None:
-    failed = BEHIND.journal.give_up(6, "bad", at=NOW)
-    assert decisions.decide(replace(BEHIND, journal=failed, now=LATE)) == Rest()
-    assert decisions.decide(replace(BEHIND, journal=failed)) == Rest()
+def test_a_release_that_failed_here_is_tried_again_only_when_it_is_pardoned_or_proven_by_others() -> None:
+    known = replace(BEHIND, journal=given_up(BEHIND.journal, 6, "bad"), cluster=cluster(6, blames=BLAME))
+    assert decisions.decide(replace(known, now=LATE)) == Rest()
+    assert decisions.decide(replace(known, cluster=cluster(6, pardons=(ADMIN,)))) == Stage(6)
+    proven = replace(known, cluster=cluster(6, State.PROVEN, blames=BLAME))
+    assert decisions.decide(proven) == Rest()
+    assert decisions.decide(replace(proven, now=NOW + decisions.TRY_PROVEN)) == Stage(6)
 
 
 def test_a_fresh_node_takes_the_newest_release_that_has_not_failed() -> None:
-    seen = Observation(NOW, (6, 5), None, Journal().give_up(6, "bad", at=NOW))
+    seen = Observation(NOW, (6, 5), None, given_up(Journal(), 6, "bad"), cluster=cluster(6))
     assert decisions.decide(seen) == Stage(5)
 
 
@@ -146,7 +273,8 @@ def test_a_broken_application_is_taken_back_at_once_and_a_slow_one_when_its_time
 
 
 def test_the_only_release_of_a_node_is_served_although_it_failed() -> None:
-    seen = replace(SERVING, journal=Journal().give_up(5, "slow", at=NOW), running=False)
+    only = cluster(5, fallback=None)
+    seen = replace(SERVING, cluster=only, journal=given_up(Journal(), 5, "slow"), running=False)
     assert decisions.decide(seen) == Start()
 
 

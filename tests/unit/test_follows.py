@@ -4,15 +4,17 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import keys
+from da_agent.domain import keys, rollouts
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.decisions import TRY_AGAIN
 from da_agent.domain.journals import Journal
 from da_agent.domain.reports import Report
+from da_agent.domain.rollouts import Note, State
 from da_agent.errors import NotHere, ReleaseBroken, StoreUnfit, TimedOut, Unreachable
 from da_agent.workflows import reports, waits
 from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger
+from da_agent.workflows.rollouts import Rollouts
 from tests.fake_nodes import wheel
 from tests.fakes import FakeClock, FakeLock, MemoryStore, SilentProgress
 from tests.members import Member
@@ -135,12 +137,12 @@ def test_what_cannot_be_resolved_here_is_left_to_others_for_a_while() -> None:
     assert node.live == 1
     node.put(keys.blob_key(wheel("six").blob), b"six 1")
     other = member("b", node.store)
-    other.follower.cycle()
-    node.follower.cycle()
+    for each in (other, node, other):
+        each.follower.cycle()
     assert (node.live, other.live) == (2, 2)
 
 
-def test_a_release_that_fails_here_is_reported_and_not_retried_until_somebody_asks() -> None:
+def test_a_release_that_fails_everywhere_is_quarantined_and_not_tried_again_until_it_is_pardoned() -> None:
     node = serving()
     node.web.unfit.add(2)
     node.put("config.yml", b"name: b\n")
@@ -150,8 +152,24 @@ def test_a_release_that_fails_here_is_reported_and_not_retried_until_somebody_as
     assert (seen.report.release, seen.report.failed[0].release) == (1, 2)
     assert "release 2 was given up" in (seen.report.problem or "")
     node.web.unfit.clear()
-    node.follower.cycle()
+    assert node.begin().update(timedelta()) is None
     assert node.live == 1
+    pardon = Note("admin", node.store.now, "the database is back")
+    rollout, _ = Rollouts(node.store, lambda: "n").change(2, lambda record, *_: rollouts.pardon(record, pardon))
+    assert rollout.state is State.OPEN
+    node.follower.cycle()
+    assert node.live == 2
+
+
+def test_a_release_that_failed_here_alone_is_tried_again_when_somebody_asks() -> None:
+    node = serving()
+    others = [member(name, node.store) for name in ("b", "c")]
+    node.web.unfit.add(2)
+    node.put("config.yml", b"name: b\n")
+    for each in (*others, node, *others, *others):
+        each.follower.cycle()
+    assert [each.live for each in (node, *others)] == [1, 2, 2]
+    node.web.unfit.clear()
     assert node.begin().update(timedelta()) is None
     assert node.live == 2
 

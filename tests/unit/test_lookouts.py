@@ -132,7 +132,8 @@ def test_a_node_without_the_lookout_asks_for_the_next_release_and_nothing_else()
     assert asked.count(f"GET {keys.release_key(2)}") == 30
     assert asked.count(f"GET {keys.LOOKOUT}") <= 30 * POLL / ASK
     assert asked.count(f"PUT {keys.node_key('a')}") <= 30 * POLL / ASK
-    assert {each.split("/")[1] for each in asked} == {"releases", "lookout.json", "nodes"}
+    assert {each.split("/")[1] for each in asked} == {"releases", "lookout.json", "nodes", "rollouts"}
+    assert asked.count(f"GET {keys.rollout_key(1)}") <= 30 * POLL / ASK
 
 
 def test_the_node_with_the_lookout_lists_the_inbox_with_every_second_poll_and_knows_the_verdict() -> None:
@@ -214,6 +215,7 @@ def test_what_one_node_cannot_adopt_another_does() -> None:
             able.run(2)
 
     unable.run(7, change)
+    able.run(2)
     assert (unable.live, able.live) == (2, 2)
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from da_agent.domain import meanings, serving_pairs
-from da_agent.domain.configurations import OUR_SECTION
 from da_agent.domain.groups import GROUPS
 from da_agent.domain.nodes import Node
 from da_agent.domain.paths import Paths, Staged
 from da_agent.domain.releases import Release
+from da_agent.domain.sections import OUR_SECTION
 from da_agent.domain.settings import Settings
 from da_agent.errors import NodeBroken
 
@@ -128,6 +128,7 @@ def webapp(node: Node, paths: Paths, release: Release, settings: Settings, confi
                 meanings.digest(config, without=OUR_SECTION),
                 application,
                 path,
+                release.number if release.restart else None,
             ),
             "certificates": _certificates(tls(node, paths, release), release),
             "web_server": _fingerprint(web_server(node, paths, settings)),

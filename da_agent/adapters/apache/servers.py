@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from da_agent import files
-from da_agent.adapters.apache import bases, configurations, facts, processes, rehearsals, requests
+from da_agent.adapters.apache import bases, configurations, facts, logs, processes, rehearsals, requests
 from da_agent.adapters.apache.configurations import APPLICATION, TLS
 from da_agent.adapters.apache.pins import Pins
 from da_agent.adapters.apache.requests import Door
@@ -140,6 +140,28 @@ class Apache:
             self._pins.put(APPLICATION, folder)
             self._present(folder, again=Disturbance.CERTIFICATES in needs)
             self._relieve(self._pins.live().other)
+
+    def is_harmless(self, number: int) -> bool:
+        if self._supervisor.pid(APPLICATION) is None:
+            return False
+        needs = disturbances(self._served(), facts.read(self._paths.release(number)).serves)
+        return needs <= {Disturbance.CERTIFICATES}
+
+    def drain(self, *, on: bool) -> None:
+        with on_this_node("drain this node" if on else "end the draining of this node"):
+            if on:
+                self._paths.draining.touch(0o644)
+            else:
+                self._paths.draining.unlink(missing_ok=True)
+
+    def draining(self) -> bool:
+        return self._paths.draining.exists()
+
+    def active(self) -> int:
+        return sum(answer.active for answer in self.ask(len(self.workers())))
+
+    def log(self) -> tuple[str, ...]:
+        return logs.last_lines(self._paths.logs / f"{APPLICATION}.log")
 
     def reload(self) -> None:
         with on_this_node("reload the application"):

@@ -1,0 +1,42 @@
+"""Commands of the settings, run as the application would be: by its user, in its release's environment."""
+
+import os
+from datetime import timedelta
+
+from da_agent import ports
+from da_agent.adapters.apache import configurations, throwaways
+from da_agent.domain.nodes import Node
+from da_agent.domain.paths import Paths, Staged
+
+LINES = 20
+
+
+class ShellCommands:
+    """Implements ports.Commands: each in a session of its own, which is ended with it."""
+
+    def __init__(self, node: Node, paths: Paths) -> None:
+        self._node = node
+        self._paths = paths
+
+    def run(self, number: int, command: str, patience: timedelta) -> ports.Ended:
+        user = configurations.account(self._node.web_user) if self._node.web_user else None
+        staged = Staged(self._paths.release(number))
+        environment = throwaways.variables(self._node.variables, user)
+        environment |= {
+            "DA_AGENT_RELEASE": str(number),
+            "DA_CONFIG_FILE": str(staged.config),
+            "DOCASSEMBLE_CONFIG": str(staged.config),
+            "VIRTUAL_ENV": str(staged.environment),
+            "PATH": f"{staged.environment / 'bin'}{os.pathsep}{environment['PATH']}",
+            # A release is complete before it is served; whoever runs in it changes nothing in it.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        seconds = patience.total_seconds()
+        ended = throwaways.run(("/bin/sh", "-c", command), seconds=seconds, environment=environment, user=user)
+        lines = tuple(ended.lines[-LINES:])
+        last = f": {lines[-1]}" if lines else ""
+        if ended.code is None:
+            return ports.Ended(lines, f"did not end within {seconds:g} seconds{last}")
+        if ended.code < 0:
+            return ports.Ended(lines, f"was ended by signal {-ended.code}{last}")
+        return ports.Ended(lines, f"ended with exit code {ended.code}{last}" if ended.code else None)

@@ -1,0 +1,40 @@
+"""How carefully a release goes through the cluster."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Some of the nodes: `amount` of them, or `amount` per cent of those that are alive."""
+
+    amount: int
+    percent: bool = False
+
+    def of(self, total: int) -> int:
+        """Rounded down, but never none: a share that allows nobody would hold everything up for ever."""
+        return max(1, total * self.amount // 100 if self.percent else self.amount)
+
+    def __str__(self) -> str:
+        return f"{self.amount}%" if self.percent else str(self.amount)
+
+
+ONE = Share(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a rollout goes by; part of its record, so that every node goes by the same.
+
+    max_unavailable   how many nodes may be out of service at the same time because of it
+    canary            so many nodes go first, one at a time, before any others may
+    max_failures      more nodes than this fail: the release is quarantined
+    turn              how long a turn lasts at most; a node that is not back by then has lost it
+    once              commands that are run once in the whole cluster before the first node serves the release
+    """
+
+    max_unavailable: Share = ONE
+    canary: int = 1
+    max_failures: int = 1
+    turn: timedelta = timedelta(seconds=300)
+    once: tuple[str, ...] = ()

@@ -1,0 +1,359 @@
+"""The record of one release's way through the cluster: who may move, who has moved, the verdict.
+
+Every function takes the record as it was read and returns the record as it should be; whoever calls writes that by
+compare-and-swap, or reads again and asks again. So each of these holds for whatever the others do meanwhile:
+
+- Turns live in the record of the newest release alone, whichever release they are for. When a newer release comes, the
+  older record is closed first, and the turns that still run are carried over: they always count in one place.
+- A turn is claimed, then begun. Beginning is a change of the record, too: once a quarantine is written, no node begins.
+- How many turns are free is computed from the list, never stored. A turn ends by itself.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Literal
+
+from da_agent.domain.policies import Policy
+
+SLACK = timedelta(seconds=5)
+"""A turn with less than this left is over for whoever wants to begin: clocks differ, and writing takes a moment."""
+
+PATIENCE = timedelta(seconds=15)
+"""How long those whose turn it is keep the others waiting when they do not claim it."""
+
+KEPT_LINES = 20
+
+
+class State(Enum):
+    """What is thought of a release."""
+
+    OPEN = "open"
+    PROVEN = "proven"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Who did something to a rollout, when and why."""
+
+    by: str
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to be out of service for a moment, in order to go to `release`.
+
+    `begun`: the holder has begun the release. `joining`: it serves nobody yet, so it takes nobody's place.
+    """
+
+    node: str
+    release: int
+    reason: str
+    since: datetime
+    until: datetime
+    begun: bool = False
+    joining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """A node that failed because of the release; `lost` when it has not come back from its turn. `log` ends the log."""
+
+    node: str
+    reason: str
+    at: datetime
+    log: tuple[str, ...] = ()
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """The commands that are run once: by whom, until when it may take, how it went. `output` ends what they printed."""
+
+    node: str
+    until: datetime
+    done: bool = False
+    output: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """`moved` have proven that they serve the release; `sick` are at fault themselves, and hold nobody up.
+
+    `closed`: a newer release has come; no turn is given here any more, and there is no new verdict.
+    `generation` counts the changes, and `nonce` is random for each: after a doubtful write they tell whose it is, and
+    no two records have equal bytes.
+    """
+
+    release: int
+    policy: Policy
+    opened_at: datetime
+    changed_at: datetime
+    state: State = State.OPEN
+    closed: bool = False
+    skip_canary: bool = False
+    turns: tuple[Turn, ...] = ()
+    moved: tuple[str, ...] = ()
+    blames: tuple[Blame, ...] = ()
+    sick: tuple[Note, ...] = ()
+    once: Once | None = None
+    paused: Note | None = None
+    verdict: Note | None = None
+    pardons: tuple[Note, ...] = ()
+    generation: int = 0
+    nonce: str = ""
+    format: Literal[1] = 1
+
+    def turn(self, node: str) -> Turn | None:
+        return next((turn for turn in self.turns if turn.node == node), None)
+
+    def blame(self, node: str) -> Blame | None:
+        return next((blame for blame in self.blames if blame.node == node), None)
+
+    @property
+    def once_is_due(self) -> bool:
+        return bool(self.policy.once) and not (self.once is not None and self.once.done)
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """What was asked for is not to be had now, and why: one clause for `why NODE` and the node's report."""
+
+    reason: str
+
+
+# ---- the beginning and the end of a record --------------------------------------------------------------------
+
+
+def opened(
+    release: int, policy: Policy, before: Collection[Rollout], *, now: datetime, skip_canary: bool = False
+) -> Rollout:
+    """The first record of a release. `before` are the records that were closed for it: what still runs there counts
+    here, and who has paused the cluster has paused this release, too."""
+    turns = {turn.node: turn for each in before for turn in each.turns if turn.until > now}
+    paused = next((each.paused for each in sorted(before, key=lambda each: -each.release) if each.paused), None)
+    carried = tuple(replace(turn, begun=False) for turn in turns.values())
+    return Rollout(release, policy, now, now, skip_canary=skip_canary, turns=carried, paused=paused)
+
+
+def closed(rollout: Rollout, *, now: datetime) -> Rollout:
+    """A newer release has come: its record takes over the turns that run here."""
+    return replace(rollout, closed=True, changed_at=now)
+
+
+# ---- turns ----------------------------------------------------------------------------------------------------
+
+
+def running(rollout: Rollout, *, now: datetime) -> tuple[Turn, ...]:
+    """The turns that count."""
+    return tuple(turn for turn in rollout.turns if turn.until > now and not turn.joining)
+
+
+def places(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> int:
+    """How many turns are free for `node`, its own not counted: canaries go alone, the others when those have moved."""
+    taken = sum(1 for turn in running(rollout, now=now) if turn.node != node)
+    wanted = 0 if rollout.skip_canary else min(rollout.policy.canary, len(live))
+    if rollout.state is State.OPEN and len(rollout.moved) < wanted:
+        return max(0, 1 - taken)
+    return max(0, rollout.policy.max_unavailable.of(len(live)) - taken)
+
+
+def queue(rollout: Rollout, live: Collection[str], *, now: datetime) -> tuple[str, ...]:
+    """The live nodes that have still to move and hold no turn, in the order in which they go."""
+    busy = {turn.node for turn in rollout.turns if turn.until > now}
+    out = {*rollout.moved, *busy, *(blame.node for blame in rollout.blames), *(note.by for note in rollout.sick)}
+    return tuple(sorted(node for node in live if node not in out))
+
+
+def claim(
+    rollout: Rollout, node: str, target: int, live: Collection[str], *, now: datetime, reason: str, joining: bool
+) -> Rollout | Denied:
+    """Claiming twice is the same as claiming once, but lasts longer; `live` are the nodes that have reported lately.
+
+    `joining`: the node serves nobody, so it takes nobody's place and waits for nobody.
+    """
+    before, rollout = rollout.state, _without_lost(rollout, node, live, now=now)
+    if (denied := _refusal(rollout, target, joining=joining)) is not None:
+        # What was found on the way is worth writing: the caller has no turn in it, and asks again.
+        return denied if rollout.state is before else rollout
+    held = rollout.turn(node)
+    mine = held is not None and held.release == target and held.until > now and held.joining == joining
+    if not mine and not joining and (denied := _wait(rollout, node, target, live, now=now)) is not None:
+        return denied
+    since = held.since if mine and held else now
+    turn = Turn(node, target, reason, since, now + rollout.policy.turn, joining=joining)
+    return replace(rollout, turns=_others(rollout, node, turn), changed_at=now)
+
+
+def begin(rollout: Rollout, node: str, target: int, *, now: datetime) -> Rollout | Denied:
+    """The last word before the node switches: its turn is still good, and from now on it lasts its full time."""
+    held = rollout.turn(node)
+    if held is None or held.release != target or held.until <= now + SLACK:
+        return Denied("its turn is over")
+    if (denied := _refusal(rollout, target, joining=held.joining)) is not None:
+        return denied
+    turn = replace(held, begun=True, until=now + rollout.policy.turn)
+    return replace(rollout, turns=_others(rollout, node, turn), changed_at=now)
+
+
+def give_back(rollout: Rollout, node: str, *, now: datetime) -> Rollout:
+    return replace(rollout, turns=_others(rollout, node), changed_at=now)
+
+
+def _refusal(rollout: Rollout, target: int, *, joining: bool) -> Denied | None:
+    """Why nobody gets a turn for `target` here, whoever asks."""
+    if rollout.closed:
+        return Denied(f"a newer release than {rollout.release} has come")
+    if target == rollout.release and rollout.state is State.QUARANTINED:
+        return Denied(f"release {target} is quarantined")
+    if target != rollout.release and rollout.state is not State.QUARANTINED:
+        return Denied(f"release {rollout.release} is the one to go to, not {target}")
+    if rollout.paused is not None and not joining:
+        return Denied(f"paused by {rollout.paused.by}: {rollout.paused.reason}")
+    return None
+
+
+def _wait(rollout: Rollout, node: str, target: int, live: Collection[str], *, now: datetime) -> Denied | None:
+    """Why this node has to wait for others."""
+    there = places(rollout, node, live, now=now)
+    if there == 0:
+        holders = ", ".join(sorted(turn.node for turn in running(rollout, now=now) if turn.node != node))
+        return Denied(f"it is the turn of {holders}")
+    ahead = queue(rollout, live, now=now) if target == rollout.release else ()
+    patience = 1 + max(0, (now - rollout.changed_at) // PATIENCE)
+    if node in ahead and ahead.index(node) >= there * patience:
+        return Denied(f"{ahead[0]} goes first")
+    return None
+
+
+def _others(rollout: Rollout, node: str, *more: Turn) -> tuple[Turn, ...]:
+    return (*(turn for turn in rollout.turns if turn.node != node), *more)
+
+
+def _without_lost(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> Rollout:
+    """Without the turns that have ended by themselves. Whoever had begun the release and has not come back counts as
+    a failure: one machine may be switched off at any time, but not one after the other."""
+    over = tuple(turn for turn in rollout.turns if turn.until <= now and turn.node != node)
+    if not over:
+        return rollout
+    rest = tuple(turn for turn in rollout.turns if turn not in over)
+    known = {*rollout.moved, *(blame.node for blame in rollout.blames)}
+    lost = tuple(
+        Blame(turn.node, "it has not come back from its turn", now, lost=True)
+        for turn in over
+        if turn.begun and not turn.joining and turn.release == rollout.release and turn.node not in known
+    )
+    # The time of the last change stays: whoever lets its turn pass does not become the one to wait for again.
+    return judged(replace(rollout, turns=rest, blames=(*rollout.blames, *lost)), live, now=now)
+
+
+# ---- outcomes -------------------------------------------------------------------------------------------------
+
+
+def moved(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> Rollout:
+    """The node has proven that it serves the release: its turn is over, and what was held against it is forgotten."""
+    names = rollout.moved if node in rollout.moved else (*rollout.moved, node)
+    return judged(replace(_cleared(rollout, node), moved=names, changed_at=now), live, now=now)
+
+
+def failed(
+    rollout: Rollout, node: str, reason: str, log: tuple[str, ...], live: Collection[str], *, now: datetime
+) -> Rollout:
+    """The node is well on another release, and could not serve this one: the release is to blame."""
+    blame = Blame(node, reason, now, log[-KEPT_LINES:])
+    cleared = _cleared(rollout, node)
+    names = tuple(each for each in rollout.moved if each != node)
+    return judged(replace(cleared, moved=names, blames=(*cleared.blames, blame), changed_at=now), live, now=now)
+
+
+def sickened(rollout: Rollout, node: str, reason: str, live: Collection[str], *, now: datetime) -> Rollout:
+    """The node is not well on any release: it is to blame itself, and the others go on without it."""
+    cleared = _cleared(rollout, node)
+    return judged(replace(cleared, sick=(*cleared.sick, Note(node, now, reason)), changed_at=now), live, now=now)
+
+
+def judged(rollout: Rollout, live: Collection[str], *, now: datetime) -> Rollout:
+    """With the verdict, when there can be one: of the nodes that are alive each has moved, failed, or is sick."""
+    if rollout.closed or rollout.state is not State.OPEN:
+        return rollout
+    blamed = {blame.node for blame in rollout.blames}
+    nobody_else = bool(blamed) and not rollout.moved and set(live) <= blamed
+    if len(blamed) > rollout.policy.max_failures or nobody_else:
+        return _decided(rollout, State.QUARANTINED, _reasons(rollout), now=now)
+    settled = {*rollout.moved, *blamed, *(note.by for note in rollout.sick)}
+    if rollout.moved and set(live) <= settled:
+        return _decided(rollout, State.PROVEN, f"{len(rollout.moved)} nodes serve it", now=now)
+    return rollout
+
+
+def reviewed(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> Rollout:
+    """What has become of a rollout in which nobody moves any more: nodes may have died since the last change."""
+    return judged(_without_lost(rollout, node, live, now=now), live, now=now)
+
+
+def review_is_due(rollout: Rollout, node: str, *, now: datetime) -> bool:
+    """Whether it is for `node` to look: those that have had their turn do it, one after the other."""
+    if rollout.closed or rollout.state is not State.OPEN:
+        return False
+    through = {*rollout.moved, *(blame.node for blame in rollout.blames), *(note.by for note in rollout.sick)}
+    return node in through and now - rollout.changed_at >= PATIENCE * (1 + sorted(through).index(node))
+
+
+def _reasons(rollout: Rollout) -> str:
+    return "; ".join(f"{blame.node}: {blame.reason}" for blame in rollout.blames)
+
+
+def _decided(rollout: Rollout, state: State, reason: str, *, now: datetime) -> Rollout:
+    return replace(rollout, state=state, verdict=Note("the cluster", now, reason))
+
+
+def _cleared(rollout: Rollout, node: str) -> Rollout:
+    return replace(
+        rollout,
+        turns=_others(rollout, node),
+        blames=tuple(blame for blame in rollout.blames if blame.node != node),
+        sick=tuple(note for note in rollout.sick if note.by != node),
+    )
+
+
+# ---- commands that are run once -------------------------------------------------------------------------------
+
+
+def take_once(rollout: Rollout, node: str, *, now: datetime) -> Rollout | Denied:
+    """The commands are this node's to run, until its turn ends."""
+    held = rollout.turn(node)
+    if held is None or held.until <= now + SLACK:
+        return Denied("its turn is over")
+    once = rollout.once
+    if once is not None and (once.done or (once.node != node and once.until > now)):
+        return Denied(f"{once.node} {'has run' if once.done else 'is running'} the commands that are run once")
+    return replace(rollout, once=Once(node, held.until), changed_at=now)
+
+
+def finish_once(rollout: Rollout, node: str, output: tuple[str, ...], *, now: datetime) -> Rollout:
+    return replace(rollout, once=Once(node, now, done=True, output=output[-KEPT_LINES:]), changed_at=now)
+
+
+# ---- what people say ------------------------------------------------------------------------------------------
+
+
+def pause(rollout: Rollout, note: Note) -> Rollout:
+    """Nobody gets a turn until somebody resumes. Whoever has begun goes on, and what must go back goes back."""
+    return replace(rollout, paused=note, changed_at=note.at)
+
+
+def resume(rollout: Rollout, note: Note) -> Rollout:
+    return replace(rollout, paused=None, changed_at=note.at)
+
+
+def pardon(rollout: Rollout, note: Note) -> Rollout:
+    """The release may be tried again, by everybody, as if nothing had been held against it."""
+    state = State.OPEN if rollout.state is State.QUARANTINED else rollout.state
+    pardons = (*rollout.pardons, note)
+    return replace(
+        rollout, state=state, verdict=None, blames=(), sick=(), moved=(), once=None, pardons=pardons, changed_at=note.at
+    )

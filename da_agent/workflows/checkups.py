@@ -1,0 +1,40 @@
+"""Whether a release is well, beside the worker processes' own word: a page, a command, the supervised programs."""
+
+from da_agent import ports
+from da_agent.domain.settings import Health
+
+
+class Checkup:
+    """The health checks of this node. Each gives a reason, or None when all is well."""
+
+    def __init__(self, web: ports.WebServer, commands: ports.Commands, supervisor: ports.Supervisor) -> None:
+        self._web = web
+        self._commands = commands
+        self._supervisor = supervisor
+
+    def unwell(self, number: int, health: Health) -> str | None:
+        """What is wrong with this node while it serves release `number`."""
+        return self.page(health, warming=False) or self._programs() or self._command(number, health)
+
+    def page(self, health: Health, *, warming: bool) -> str | None:
+        """What is wrong with the page; `warming`: as those answer it that do not serve anybody yet."""
+        if health.path is None:
+            return None
+        reply = self._web.get(health.path, warming=warming)
+        if reply is None:
+            return f"nobody answers {health.path}"
+        if reply.status != health.status:
+            return f"{health.path} answers {reply.status} instead of {health.status}"
+        if health.text is not None and health.text.encode() not in reply.start:
+            return f"{health.path} answers without the text {health.text!r}"
+        return None
+
+    def _programs(self) -> str | None:
+        failed = self._supervisor.failed()
+        return f"supervisor has given up {', '.join(failed)}" if failed else None
+
+    def _command(self, number: int, health: Health) -> str | None:
+        if health.command is None:
+            return None
+        ended = self._commands.run(number, health.command, health.patience)
+        return None if ended.failure is None else f"{health.command} {ended.failure}"

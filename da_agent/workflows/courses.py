@@ -1,0 +1,117 @@
+"""What this node knows of the rollout, and what it writes into its record."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from da_agent import ports
+from da_agent.domain import rollouts
+from da_agent.domain.decisions import Cluster
+from da_agent.domain.releases import Release
+from da_agent.domain.rollouts import Denied, Rollout, State
+from da_agent.workflows.rollouts import Make, Rollouts
+
+LOOK_AGAIN = timedelta(seconds=30)
+"""How often a node looks into a record that should not change any more: somebody may pardon the release."""
+
+
+@dataclass(slots=True)
+class _Known:
+    rollout: Rollout
+    fallback: int | None
+    others: int
+    denied: str | None = None
+
+
+class Course:
+    """One node's view of the newest release's rollout. What it knows is forgotten when the store does not answer."""
+
+    def __init__(self, store: ports.Store, rollouts: Rollouts, clock: ports.Clock, node: str) -> None:
+        self._store = store
+        self._rollouts = rollouts
+        self._clock = clock
+        self._node = node
+        self._known: _Known | None = None
+        self._looked_at = clock.now()
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """As `decide` wants to know it; None when the store did not answer when it was asked last."""
+        known = self._known
+        if known is None:
+            return None
+        return Cluster(self._node, self._store.clock(), known.rollout, known.fallback, known.others, known.denied)
+
+    @property
+    def fallback(self) -> int | None:
+        return None if self._known is None else self._known.fallback
+
+    def look(self, number: int, head: Release | None, *, woken: bool) -> None:
+        """Read the record of the newest release, opened if nobody has; a settled one only now and then, or `woken`."""
+        known = self._known
+        if known is not None and known.rollout.release == number and not woken and self._is_settled(known):
+            return
+        # Whatever goes wrong from here on: what was known does not hold any more.
+        self._known = None
+        self._looked_at = self._clock.now()
+        rollout = self._rollouts.open(number, head)
+        if known is None or (known.rollout.release, known.rollout.state) != (number, rollout.state):
+            known = _Known(rollout, self._rollouts.fallback(number), 0)
+        self._known = _Known(rollout, known.fallback, known.others)
+
+    def forget(self) -> None:
+        self._known = None
+
+    def _is_settled(self, known: _Known) -> bool:
+        settled = known.rollout.state is not State.OPEN and known.denied is None
+        return settled and self._clock.now() - self._looked_at < LOOK_AGAIN
+
+    # ---- what decide asks for
+
+    def claim(self, target: int, reason: str, *, joining: bool) -> None:
+        self._ask(
+            lambda record, live, now: rollouts.claim(
+                record, self._node, target, live, now=now, reason=reason, joining=joining
+            )
+        )
+
+    def begin(self, target: int) -> bool:
+        """Whether the turn is good."""
+        return self._ask(lambda record, _, now: rollouts.begin(record, self._node, target, now=now))
+
+    def take_once(self) -> bool:
+        return self._ask(lambda record, _, now: rollouts.take_once(record, self._node, now=now))
+
+    def finish_once(self, output: tuple[str, ...]) -> None:
+        self._ask(lambda record, _, now: rollouts.finish_once(record, self._node, output, now=now))
+
+    def tell_moved(self) -> None:
+        self._ask(lambda record, live, now: rollouts.moved(record, self._node, live, now=now))
+
+    def tell_failed(self, reason: str, log: tuple[str, ...]) -> None:
+        self._ask(lambda record, live, now: rollouts.failed(record, self._node, reason, log, live, now=now))
+
+    def tell_sick(self, reason: str) -> None:
+        self._ask(lambda record, live, now: rollouts.sickened(record, self._node, reason, live, now=now))
+
+    def give_back(self) -> None:
+        self._ask(lambda record, _, now: rollouts.give_back(record, self._node, now=now))
+
+    def review(self) -> None:
+        self._ask(lambda record, live, now: rollouts.reviewed(record, self._node, live, now=now))
+        if self._known is not None and self._known.rollout.state is State.OPEN:
+            self._known.denied = "other nodes have not moved yet"
+
+    def _ask(self, make: Make) -> bool:
+        """Change the record; whether it was not denied."""
+        assert self._known is not None
+        known = self._known
+
+        def counted(record: Rollout, live: Collection[str], now: datetime) -> Rollout | Denied:
+            known.others = len(set(live) - {self._node})
+            return make(record, live, now)
+
+        record, denied = self._rollouts.change(known.rollout.release, counted, node=self._node)
+        self._known.rollout = record
+        self._known.denied = None if denied is None else denied.reason
+        return denied is None

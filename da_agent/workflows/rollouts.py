@@ -1,0 +1,169 @@
+"""Reading and changing the records of rollouts in the store."""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from da_agent import ports
+from da_agent.domain import configurations, keys, records, rollouts
+from da_agent.domain.policies import Policy
+from da_agent.domain.releases import Contents, Release, once_commands
+from da_agent.domain.rollouts import Denied, Rollout, State
+from da_agent.domain.settings import Settings
+from da_agent.errors import Absent, Doubtful, Lost, Refused, Tampered, Unreachable
+
+ALIVE = timedelta(seconds=100)
+"""A node that has not reported for three heartbeats does not count as alive."""
+
+ATTEMPTS = 50
+"""How often a change that others keep forestalling is made anew."""
+
+LOOKED_BACK = 20
+"""How far back a release is looked for that could be gone back to."""
+
+Make = Callable[[Rollout, Collection[str], datetime], Rollout | Denied]
+"""What a record should become, given the nodes that are alive and the store's time."""
+
+
+class Rollouts:
+    """One record a release. `nonce` gives a new random text each time."""
+
+    def __init__(self, store: ports.Store, nonce: Callable[[], str]) -> None:
+        self._store = store
+        self._nonce = nonce
+
+    def read(self, number: int) -> Rollout | None:
+        """None while nobody has opened it. Tampered when it is damaged."""
+        found = self._find(number)
+        return None if found is None else found[0]
+
+    def live(self) -> tuple[str, ...]:
+        """The nodes that have reported lately: one listing, whatever their number."""
+        now = self._store.clock()
+        return tuple(
+            entry.key.removeprefix(keys.NODES).removesuffix(".json")
+            for entry in self._store.scan(keys.NODES)
+            if now - entry.modified_at <= ALIVE
+        )
+
+    def fallback(self, head: int) -> int | None:
+        """Where to go when release `head` cannot be: the newest proven one, or else the newest that is not bad."""
+        fit = None
+        for number in range(head - 1, max(0, head - LOOKED_BACK), -1):
+            try:
+                record = self.read(number)
+            except Tampered:
+                continue
+            if record is None or record.state is State.QUARANTINED:
+                continue
+            if record.state is State.PROVEN:
+                return number
+            fit = fit or number
+        return fit
+
+    def open(self, number: int, release: Release | None) -> Rollout:
+        """The record of the newest release, opened now unless somebody has done it before.
+
+        `release` is None when its manifest cannot be read: then nobody can go there, and the policy does not matter.
+
+        The record of the release before is closed first: from then on no turn is given there, so those that still run
+        can be counted here.
+        """
+        found = self.read(number)
+        if found is not None:
+            return found
+        before = self._close_before(number)
+        policy = Policy() if release is None else self._policy(release.contents)
+        rollback = release is not None and release.rollback_of is not None
+        return self._create(rollouts.opened(number, policy, before, now=self._store.clock(), skip_canary=rollback))
+
+    def change(self, number: int, make: Make, *, node: str | None = None) -> tuple[Rollout, Denied | None]:
+        """Write what `make` makes of the record, however often others are faster: the record as it is then.
+
+        What is denied is not written, and returned beside the record as it was read.
+        `node` is alive, whatever the store says: it is the one that asks. Absent when there is no record yet.
+        """
+        for _ in range(ATTEMPTS):
+            found = self._find(number)
+            if found is None:
+                raise Absent(f"there is no rollout of release {number} in {self._store.name} yet")
+            record, tag = found
+            live = frozenset(self.live()) | ({node} if node else set())
+            made = make(record, live, self._store.clock())
+            if isinstance(made, Denied):
+                return record, made
+            if made == record:
+                return record, None
+            stamped = replace(made, generation=record.generation + 1, nonce=self._nonce())
+            if self._swap(stamped, tag):
+                return stamped, None
+        raise Unreachable(f"cannot change the rollout of release {number} in {self._store.name}: others are faster")
+
+    def _swap(self, record: Rollout, tag: str) -> bool:
+        """Whether it is written now. After doubt the nonce tells; what others have made of it since is read anew."""
+        key = keys.rollout_key(record.release)
+        try:
+            self._store.write(key, records.encode(record), ports.IfTag(tag))
+        except Lost:
+            return False
+        except Doubtful:
+            found = self._find(record.release)
+            return found is not None and found[0].nonce == record.nonce
+        return True
+
+    def _create(self, record: Rollout) -> Rollout:
+        made = replace(record, generation=1, nonce=self._nonce())
+        try:
+            self._store.write(keys.rollout_key(record.release), records.encode(made), ports.IfAbsent())
+        except (Lost, Doubtful) as error:
+            there = self.read(record.release)
+            if there is None:
+                raise Unreachable(f"cannot open the rollout of release {record.release}: {error}") from error
+            return there
+        return made
+
+    def _close_before(self, number: int) -> tuple[Rollout, ...]:
+        """The records that were the newest until now, closed: usually one.
+
+        A release that nobody has opened is opened closed: nobody who is late may open it beside the new one.
+        """
+        missing: list[int] = []
+        before: tuple[Rollout, ...] = ()
+        for each in range(number - 1, max(0, number - LOOKED_BACK), -1):
+            if self.read(each) is not None:
+                before = (self._close(each),)
+                break
+            missing.append(each)
+        for each in reversed(missing):
+            now = self._store.clock()
+            self._create(rollouts.closed(rollouts.opened(each, Policy(), before, now=now), now=now))
+            before = (self._close(each),)
+        return before
+
+    def _close(self, number: int) -> Rollout:
+        return self.change(
+            number, lambda record, _, now: record if record.closed else rollouts.closed(record, now=now)
+        )[0]
+
+    def _find(self, number: int) -> tuple[Rollout, str] | None:
+        key = keys.rollout_key(number)
+        try:
+            stored = self._store.read(key)
+        except Absent:
+            return None
+        record = records.decode(Rollout, stored.data, key)
+        if record.release != number:
+            raise Tampered(f"{key} says that it is about release {record.release}")
+        return record, stored.tag
+
+    def _policy(self, contents: Contents) -> Policy:
+        settings = settings_of(self._store, contents)
+        return settings.policy(once_commands(settings.once, contents))
+
+
+def settings_of(store: ports.Store, contents: Contents) -> Settings:
+    """What the configuration of a release says, as the store has it; the defaults when it cannot be read."""
+    try:
+        return configurations.parse(store.read(keys.blob_key(contents.config)).data).settings
+    except (Absent, Refused):
+        return Settings()

@@ -1,0 +1,226 @@
+"""From the switch to the proof that a release serves, or back."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from da_agent import ports
+from da_agent.domain.decisions import Observation
+from da_agent.domain.journals import Failure, Journal, Trial
+from da_agent.domain.proofs import Answer, Proof, Worker, prove
+from da_agent.domain.releases import Release
+from da_agent.domain.settings import Settings
+from da_agent.errors import AgentError, NodeBroken, ReleaseBroken
+from da_agent.workflows.checkups import Checkup
+
+ASK_AGAIN = timedelta(milliseconds=100)
+"""How long to wait for worker processes that are still starting before they are asked again."""
+
+CHECK_AGAIN = timedelta(milliseconds=250)
+"""How long between two rounds of the health checks."""
+
+DOUBT = timedelta(seconds=60)
+"""How long the worker processes of the live release are asked before the node says that something is wrong."""
+
+
+class Trials:
+    """Switches, asks the worker processes, checks that all is well, settles or goes back.
+
+    What must outlive the process is in the journal; everything here may be forgotten at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        installation: ports.Installation,
+        journals: ports.Journals,
+        web: ports.WebServer,
+        checkup: Checkup,
+        clock: ports.Clock,
+        progress: ports.Progress,
+        settings: Callable[[Release], Settings],
+        place: Callable[[], object],
+    ) -> None:
+        self._installation = installation
+        self._journals = journals
+        self._web = web
+        self._checkup = checkup
+        self._clock = clock
+        self._progress = progress
+        self._settings = settings
+        self._place = place
+        self._placed: int | None = None
+        self._trial: Trial | None = None
+        self._due: int | None = None
+        self._answers: dict[int, Answer] = {}
+        self._doubted_at: datetime | None = None
+        self.refused: str | None = None
+        self.proof: Proof | None = None
+        self.proven: frozenset[Worker] = frozenset()
+        self.healthy_since: datetime | None = None
+        self.unhealthy: str | None = None
+
+    def conducts(self, journal: Journal) -> bool:
+        """Whether this process began the trial in the journal itself."""
+        return self._trial is not None and journal.trial == self._trial
+
+    def settings_of(self, number: int) -> Settings:
+        """Those of a staged release."""
+        return self._settings(self._installation.load(number))
+
+    # ---- there
+
+    def switch(self, number: int, seen: Observation) -> None:
+        until = seen.now + self.settings_of(number).trial
+        self._progress.say(f"Switching from release {seen.current or 'none'} to release {number}")
+        # The journal comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
+        begun = seen.journal.begin(number, until=until, current=seen.current)
+        self._journals.save(begun)
+        self._trial = begun.trial
+        self._forget_answers()
+        self._move(number)
+        self._refresh(number)
+
+    def start(self) -> None:
+        self._web.start()
+        self._due = None
+
+    def _refresh(self, number: int) -> None:
+        """Make the web server serve what the switch points to now, with the least disturbance.
+
+        After an error it is still due: `converge` does it before anybody is asked. A release that the web server
+        refuses is a thing to decide about.
+        """
+        self._due = number
+        self._forget_answers()
+        trial = self._trial
+        try:
+            if trial is not None and trial.release == number:
+                left = max(trial.until - self._clock.now(), timedelta())
+                self._web.serve(number, left, lambda: self._approve(number))
+            else:
+                self._web.serve(number, self.settings_of(number).start_timeout)
+        except ReleaseBroken as broken:
+            self.refused = str(broken)
+        self._due = None
+
+    def _approve(self, number: int) -> None:
+        """Before anybody is served by it: ReleaseBroken unless the release's page is as it should be in time."""
+        health = self.settings_of(number).health
+        ends = self._clock.now() + health.patience
+        while (complaint := self._checkup.page(health, warming=True)) is not None:
+            if self._clock.now() >= ends:
+                raise ReleaseBroken(complaint)
+            self._clock.wait(CHECK_AGAIN)
+
+    def prove(self, number: int, seen: Observation) -> None:
+        if self._due is not None:
+            self._refresh(self._due)
+            if self.refused is not None and seen.journal.trial is not None:
+                return
+        for answer in self._web.ask(max(1, len(seen.workers))):
+            self._answers[answer.pid] = answer
+        workers = self._web.workers()
+        proof = self.proof = prove(self._web.wanted(number), workers, self._answers.values())
+        if proof.holds:
+            self.proven = workers
+            self._doubted_at = None
+        elif seen.journal.trial is None:
+            self._doubt(proof)
+        else:
+            self._clock.wait(ASK_AGAIN)
+
+    def _doubt(self, proof: Proof) -> None:
+        """The live release is not served as it should be, although it was once: the node is at fault.
+
+        The application may have been loaded while its database was away: a reload mends that. Somebody may have moved
+        the switch: then the web server must be told. Whoever calls `converge` again later tries again.
+        """
+        now = self._clock.now()
+        self._doubted_at = self._doubted_at or now
+        if proof.missing and not proof.wrong and now - self._doubted_at < DOUBT:
+            self._clock.wait(ASK_AGAIN)
+            return
+        self._doubted_at = None
+        self._refresh(proof.release)
+        self._web.reload()
+        raise NodeBroken(f"release {proof.release} is not served as it should be: {proof}")
+
+    def check(self, number: int) -> None:
+        complaint = self._checkup.unwell(number, self.settings_of(number).health)
+        if complaint is None:
+            self.healthy_since = self.healthy_since or self._clock.now()
+        else:
+            self.healthy_since = None
+        self.unhealthy = complaint
+        self._clock.wait(CHECK_AGAIN)
+
+    def settle(self, seen: Observation) -> None:
+        trial = seen.journal.trial
+        assert trial is not None
+        self._journals.save(seen.journal.settle())
+        self._trial = None
+        self._progress.say(f"Serving release {trial.release}: {self.proof}")
+
+    # ---- and back
+
+    def revert(self, seen: Observation, reason: str) -> None:
+        trial = seen.journal.trial
+        assert trial is not None
+        self._progress.say(f"Taking release {trial.release} back: {reason}")
+        # Before anything else is written to it: the end of the log shows what went wrong.
+        log = self._web.log()
+        self._back(trial.release, trial.before)
+        journal = seen.journal.give_up(failure(seen, trial.release, reason, at=self._clock.now(), log=log))
+        self._journals.save(journal.revert())
+        self._trial = None
+        if trial.before is None or trial.before == trial.release:
+            raise NodeBroken(f"release {trial.release} does not serve, and there is none to go back to: {reason}")
+
+    def recover(self, seen: Observation) -> None:
+        trial = seen.journal.trial
+        assert trial is not None
+        self._progress.say(f"The trial of release {trial.release} was interrupted")
+        self._back(trial.release, trial.before)
+        journal = seen.journal
+        if trial.attempt > 1 and trial.before is not None:
+            reason = "its trial was interrupted twice"
+            journal = journal.give_up(failure(seen, trial.release, reason, at=self._clock.now()))
+        self._journals.save(journal.interrupt())
+        self._forget_answers()
+
+    def _back(self, release: int, before: int | None) -> None:
+        """Switch first, journal after: whoever dies in between finds the trial again and does the same once more."""
+        if before is None or before == release or before not in self._installation.staged():
+            return
+        self._trial = None
+        self._move(before)
+        self._refresh(before)
+
+    def _move(self, number: int) -> None:
+        self._installation.switch(number)
+        # Now, because the application may read them when it starts; what goes wrong is raised once the node is at rest.
+        with suppress(AgentError):
+            self.follow_certificates()
+
+    def follow_certificates(self) -> None:
+        """Once for each switch and once in each process: whoever was killed behind a switch left it to the next."""
+        current = self._installation.current()
+        if current is not None and current != self._placed:
+            self._place()
+            self._placed = current
+
+    def _forget_answers(self) -> None:
+        self._answers.clear()
+        self.refused = self.proof = None
+        self.proven = frozenset()
+        self.healthy_since = self.unhealthy = None
+
+
+def failure(
+    seen: Observation, number: int, reason: str, *, at: datetime, lasting: bool = True, log: tuple[str, ...] = ()
+) -> Failure:
+    """A release that is given up, as it stands in the rollout now: a later pardon lets it be tried again."""
+    rollout = seen.cluster.rollout if seen.cluster is not None else None
+    pardons = len(rollout.pardons) if rollout is not None and rollout.release == number else 0
+    return Failure(number, reason, at, lasting, pardons, log)

@@ -1,0 +1,78 @@
+"""What happens to a cluster in virtual time, and when."""
+
+import random
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import TypeVar
+
+from da_agent.domain.policies import Policy, Share
+
+T = TypeVar("T")
+Steps = Generator[float, None, T]
+"""A process: it yields the seconds until its next effect, and may be dropped at any of them."""
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+POLL, HEARTBEAT, PATIENCE = 10.0, 30.0, 100.0
+START = timedelta(seconds=20)
+MIN_HEALTHY = timedelta(seconds=2)
+POLICY = Policy(Share(1), canary=1, max_failures=1, turn=timedelta(seconds=60))
+
+
+class Quality(Enum):
+    """What is wrong with a release, unknown to the nodes."""
+
+    GOOD = "good"
+    UNFIT = "fails its rehearsal"
+    BROKEN = "cannot be loaded"
+    HANGING = "never answers"
+    ILL = "fails its health check"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that happens at a moment to a node (by index; others ignore it), for some seconds."""
+
+    at: float
+    kind: str
+    node: int = 0
+    seconds: float = 0.0
+    quality: Quality = Quality.GOOD
+
+
+class StoreFailed(Exception):
+    """No answer: a write may or may not have happened."""
+
+
+class Violation(AssertionError):
+    """An invariant does not hold; says which, when and where."""
+
+
+KINDS = (
+    *("push", "kill", "power", "gone", "hang", "cut", "store"),
+    *("lose", "crash", "incident", "join", "pause", "pardon"),
+)
+SHARES = (Share(1), Share(1), Share(2), Share(50, percent=True))
+
+
+def faults_of(seed: int) -> list[Fault]:
+    """A push and some faults around it, the same for the same seed."""
+    chance = random.Random(seed)
+    faults = [Fault(0.5, "push", quality=chance.choice(list(Quality)))]
+    for _ in range(chance.randint(0, 8)):
+        seconds = chance.choice([0, 1, 5, 30, 90, 200])
+        quality = chance.choice(list(Quality))
+        faults.append(Fault(chance.uniform(0, 120), chance.choice(KINDS), chance.randint(0, 5), seconds, quality))
+    return faults
+
+
+def policy_of(seed: int) -> Policy:
+    chance = random.Random(-1 - seed)
+    return replace(
+        POLICY,
+        max_unavailable=chance.choice(SHARES),
+        canary=chance.choice([0, 1, 1, 2]),
+        max_failures=chance.choice([0, 1, 1, 2]),
+        once=chance.choice([(), ("create_tables",)]),
+    )

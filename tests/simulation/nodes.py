@@ -1,0 +1,434 @@
+"""One machine of a cluster in virtual time: `decide` and the rollout's own functions drive it."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from da_agent.domain import decisions, rollouts
+from da_agent.domain.decisions import Action, Cluster, Observation
+from da_agent.domain.journals import Failure, Journal
+from da_agent.domain.proofs import Answer, Proof, Wanted, Worker, prove
+from da_agent.domain.rollouts import Denied, Rollout, State
+from tests.simulation.faults import HEARTBEAT, MIN_HEALTHY, POLL, START, Quality, Steps, StoreFailed, T, Violation
+
+if TYPE_CHECKING:
+    from tests.simulation.worlds import World
+
+
+@dataclass(slots=True)
+class Disk:
+    """What outlives a process of the agent."""
+
+    current: int | None = None
+    journal: Journal = field(default_factory=Journal)
+    staged: set[int] = field(default_factory=set)
+    draining: bool = False
+    serving: int | None = None
+    """What the web server's processes serve; None when it does not run."""
+    pid: int = 1
+
+
+class Node:
+    """One machine: its disk, and the process of the agent that lives on it at the moment."""
+
+    def __init__(self, world: "World", name: str, number: int) -> None:
+        self.world = world
+        self.name = name
+        self.number = number
+        self.disk = Disk()
+        self.alive = True
+        self.gone = False
+        self.hung_until = 0.0
+        self.frozen = False
+        """The machine stood still or was off, perhaps for longer than its turn: that is no rollout's fault."""
+        self.cut_until = 0.0
+        self.lost_replies = 0
+        self.incidents = 0
+        """Trials that fail here whatever the release is like."""
+        self.skew = timedelta(seconds=world.random.uniform(-600, 600))
+        self.drift = timedelta(seconds=world.random.uniform(-1, 1))
+        self.life = 0
+        self._acts = self._handlers()
+        self.served = False
+        """Whether somebody was served by it when its trial began."""
+        self.reset()
+
+    def reset(self) -> None:
+        """A new process: it knows what is on the disk, and nothing else."""
+        self.life += 1
+        self.rollout: Rollout | None = None
+        self.fallback: int | None = None
+        self.others = 0
+        self.denied: str | None = None
+        self.offered: set[int] = set()
+        self.rehearsed: set[int] = set()
+        self.conducting = False
+        self.proof: Proof | None = None
+        self.proven: frozenset[Worker] = frozenset()
+        self.refused: str | None = None
+        self.healthy_since: datetime | None = None
+        self.unhealthy: str | None = None
+        self.begun: int | None = None
+        self.beat_at = -1e9
+
+    # ---- what it sees
+
+    @property
+    def now(self) -> datetime:
+        return self.world.clock + self.skew
+
+    @property
+    def at(self) -> datetime:
+        return self.world.clock + self.drift
+
+    def workers(self) -> frozenset[Worker]:
+        return frozenset() if self.disk.serving is None else frozenset((Worker(self.disk.pid, 0.0),))
+
+    def observe(self) -> Observation:
+        disk = self.disk
+        cluster = None
+        if self.rollout is not None:
+            cluster = Cluster(self.name, self.at, self.rollout, self.fallback, self.others, self.denied)
+        return Observation(
+            now=self.now,
+            offered=tuple(self.offered),
+            current=disk.current,
+            journal=disk.journal,
+            cluster=cluster,
+            staged=frozenset(disk.staged),
+            rehearsed=frozenset(self.rehearsed),
+            conducting=self.conducting,
+            running=disk.serving is not None,
+            workers=self.workers(),
+            proven=self.proven,
+            proof=self.proof,
+            refused=self.refused,
+            healthy_since=self.healthy_since,
+            unhealthy=self.unhealthy,
+            draining=disk.draining,
+            drained=disk.draining,
+            begun=self.begun,
+            min_healthy=MIN_HEALTHY,
+        )
+
+    # ---- what it does
+
+    def run(self) -> Steps[None]:
+        while True:
+            try:
+                yield from self.look()
+            except StoreFailed:
+                self.rollout = None
+            with contextlib.suppress(StoreFailed):
+                yield from self.converge()
+            yield POLL * self.world.random.uniform(0.8, 1.2)
+
+    def converge(self) -> Steps[None]:
+        for _ in range(500):
+            action = self.world.decide(self.observe())
+            if isinstance(action, decisions.Rest):
+                self.frozen = False
+                return
+            yield from self.act(action)
+        raise Violation(f"{self.name} never comes to rest: {action}")
+
+    def act(self, action: Action) -> Steps[None]:
+        yield self.world.random.uniform(0.01, 0.2)
+        yield from self._acts[type(action)](action)
+
+    def look(self) -> Steps[None]:
+        """What the follower does once in each cycle."""
+        if self.world.time - self.beat_at >= HEARTBEAT:
+            yield from self.call(lambda: self.world.beat(self))
+            self.beat_at = self.world.time
+        head = yield from self.call(lambda: len(self.world.ledger))
+        if head == 0:
+            return
+        record = yield from self.call(lambda: self.world.records.get(head))
+        if record is None:
+            record = yield from self.open(head)
+        fallback = yield from self.call(lambda: self.world.fallback(head))
+        self.others = len(self.world.live()) - 1
+        self.learn(record)
+        self.denied = None
+        self.fallback = fallback
+        self.offered = {number for number in (head, fallback) if number is not None}
+
+    def open(self, head: int) -> Steps[Rollout]:
+        """Close the record before, then create the new one: whoever is first."""
+        before: list[Rollout] = []
+        missing = []
+        for number in range(head - 1, 0, -1):
+            found = yield from self.close(number)
+            if found is not None:
+                before.append(found)
+                break
+            missing.append(number)
+        for number in (*reversed(missing), head):
+            made = rollouts.opened(number, self.world.policy, before, now=self.at)
+            made = made if number == head else rollouts.closed(made, now=self.at)
+            yield from self.call(partial(self.world.create, number, made))
+            there = yield from (self.close(number) if number != head else self.read(number))
+            assert there is not None
+            before = [there]
+        return before[0]
+
+    def read(self, number: int) -> Steps[Rollout | None]:
+        return (yield from self.call(lambda: self.world.records.get(number)))
+
+    def close(self, number: int) -> Steps[Rollout | None]:
+        while True:
+            record = yield from self.read(number)
+            if record is None or record.closed:
+                return record
+            closed = rollouts.closed(record, now=self.at)
+            if (yield from self.call(partial(self.world.swap, record, closed))):
+                return closed
+
+    def call(self, effect: Callable[[], T]) -> Steps[T]:
+        """One request to the store: it takes a moment before and after, and either part may fail."""
+        world = self.world
+        yield world.random.uniform(0.005, 0.05)
+        if world.time < self.cut_until or world.time < world.down_until:
+            raise StoreFailed
+        world.requests += 1
+        result = effect()
+        yield world.random.uniform(0.005, 0.05)
+        if self.lost_replies:
+            self.lost_replies -= 1
+            raise StoreFailed
+        return result
+
+    def change(self, make: Callable[[Rollout, tuple[str, ...]], Rollout | Denied]) -> Steps[Rollout | Denied]:
+        """Read, apply, swap; and again when somebody else was first."""
+        assert self.rollout is not None
+        number = self.rollout.release
+        while True:
+            record, live = yield from self.call(lambda: (self.world.records[number], self.world.live()))
+            made = make(record, live)
+            if isinstance(made, Denied) or made == record:
+                self.learn(record)
+                return made
+            if (yield from self.call(partial(self.world.swap, record, made))):
+                self.learn(self.world.records[number])
+                return made
+            yield self.world.random.uniform(0.01, 0.3)
+
+    def learn(self, record: Rollout) -> None:
+        if self.rollout is None or self.rollout.nonce != record.nonce or self.rollout.release != record.release:
+            self.denied = None
+        self.rollout = record
+
+    # ---- each action
+
+    def do_stage(self, action: decisions.Stage) -> Steps[None]:
+        yield self.world.random.uniform(0.5, 4)
+        self.disk.staged.add(action.release)
+
+    def do_rehearse(self, action: decisions.Rehearse) -> Steps[None]:
+        yield self.world.random.uniform(0.5, 3)
+        if self.world.ledger[action.release - 1] is Quality.UNFIT:
+            self.give_up(action.release, "it cannot be imported")
+        else:
+            self.rehearsed.add(action.release)
+
+    def do_claim(self, action: decisions.Claim) -> Steps[None]:
+        made = yield from self.change(
+            lambda record, live: rollouts.claim(
+                record, self.name, action.release, live, now=self.at, reason="update", joining=action.joining
+            )
+        )
+        if isinstance(made, Denied):
+            self.denied = made.reason
+
+    def do_run_once(self, action: decisions.RunOnce) -> Steps[None]:
+        made = yield from self.change(lambda record, _: rollouts.take_once(record, self.name, now=self.at))
+        if isinstance(made, Denied):
+            self.denied = made.reason
+            return
+        self.world.once.append((action.release, self.name))
+        yield self.world.random.uniform(0.5, 5)
+        yield from self.change(lambda record, _: rollouts.finish_once(record, self.name, (), now=self.at))
+
+    def do_drain(self, _: decisions.Drain) -> Steps[None]:
+        self.disk.draining = True
+        self.world.look_for_violations()
+        yield self.world.random.uniform(0, 3)
+
+    def do_undrain(self, _: decisions.Undrain) -> Steps[None]:
+        self.disk.draining = False
+        yield 0.0
+
+    def do_begin(self, action: decisions.Begin) -> Steps[None]:
+        try:
+            made = yield from self.change(
+                lambda record, _: rollouts.begin(record, self.name, action.release, now=self.at)
+            )
+        except StoreFailed:
+            # Whoever cannot ask lets people come again: its turn ends without it.
+            self.disk.draining = False
+            raise
+        if isinstance(made, Denied):
+            self.denied = made.reason
+        else:
+            self.begun = action.release
+
+    def do_switch(self, action: decisions.Switch) -> Steps[None]:
+        disk, number = self.disk, action.release
+        self.world.switched(self, number)
+        disk.journal = disk.journal.begin(number, until=self.now + START, current=disk.current)
+        self.served = disk.serving is not None
+        self.conducting = True
+        self.begun = None
+        self.forget()
+        yield 0.01
+        disk.current = number
+        yield 0.01
+        if disk.serving is not None:
+            yield self.world.random.uniform(0.2, 5)
+            if self.world.ledger[number - 1] is Quality.BROKEN or self.fails():
+                self.refused = "the application cannot be loaded"
+                return
+            self.serve(number)
+
+    def do_start(self, _: decisions.Start) -> Steps[None]:
+        yield self.world.random.uniform(0.2, 2)
+        assert self.disk.current is not None
+        self.serve(self.disk.current)
+
+    def do_prove(self, action: decisions.Prove) -> Steps[None]:
+        yield self.world.random.uniform(0.05, 0.5)
+        serving = self.disk.serving
+        quality = self.world.ledger[serving - 1] if serving else None
+        error = "it cannot be imported" if quality is Quality.BROKEN or (self.conducting and self.fails()) else None
+        answers = (
+            () if serving is None or quality is Quality.HANGING else (Answer(self.disk.pid, serving, error=error),)
+        )
+        self.proof = prove(Wanted(action.release, None), self.workers(), answers)
+        if self.proof.holds:
+            self.proven = self.workers()
+            return
+        yield 1.0
+        if not self.conducting and self.disk.current is not None:
+            # The live release is not served as it should be: the web server is told once more.
+            self.serve(self.disk.current)
+
+    def do_check(self, action: decisions.Check) -> Steps[None]:
+        yield 0.5
+        if self.world.ledger[action.release - 1] is Quality.ILL:
+            self.healthy_since, self.unhealthy = None, "its health URL answers 500"
+        else:
+            self.healthy_since = self.healthy_since or self.now
+
+    def do_settle(self, _: decisions.Settle) -> Steps[None]:
+        self.disk.journal = self.disk.journal.settle()
+        self.conducting = False
+        self.world.settled(self)
+        yield 0.01
+
+    def do_revert(self, action: decisions.Revert) -> Steps[None]:
+        trial = self.disk.journal.trial
+        assert trial is not None
+        yield from self.back(trial.release, trial.before)
+        self.give_up(trial.release, action.reason)
+        self.disk.journal = self.disk.journal.revert()
+        self.conducting = False
+
+    def do_recover(self, _: decisions.Recover) -> Steps[None]:
+        trial = self.disk.journal.trial
+        assert trial is not None
+        yield from self.back(trial.release, trial.before)
+        if trial.attempt > 1 and trial.before is not None:
+            self.give_up(trial.release, "its trial was interrupted twice")
+        self.disk.journal = self.disk.journal.interrupt()
+
+    def do_accept(self, action: decisions.Accept) -> Steps[None]:
+        self.disk.journal = self.disk.journal.accept(action.release)
+        yield 0.0
+
+    def do_tell_moved(self, _: decisions.TellMoved) -> Steps[None]:
+        yield from self.change(lambda record, live: rollouts.moved(record, self.name, live, now=self.at))
+
+    def do_tell_failed(self, action: decisions.TellFailed) -> Steps[None]:
+        yield from self.change(
+            lambda record, live: rollouts.failed(record, self.name, action.reason, (), live, now=self.at)
+        )
+
+    def do_tell_sick(self, action: decisions.TellSick) -> Steps[None]:
+        yield from self.change(
+            lambda record, live: rollouts.sickened(record, self.name, action.reason, live, now=self.at)
+        )
+
+    def do_give_back(self, _: decisions.GiveBack) -> Steps[None]:
+        yield from self.change(lambda record, _: rollouts.give_back(record, self.name, now=self.at))
+
+    def do_review(self, _: decisions.Review) -> Steps[None]:
+        made = yield from self.change(lambda record, live: rollouts.reviewed(record, self.name, live, now=self.at))
+        assert isinstance(made, Rollout)
+        if made.state is State.OPEN:
+            self.denied = "other nodes have not moved yet"
+
+    def _handlers(self) -> dict[type, Callable[[Any], Steps[None]]]:
+        return {
+            decisions.Stage: self.do_stage,
+            decisions.Rehearse: self.do_rehearse,
+            decisions.Claim: self.do_claim,
+            decisions.RunOnce: self.do_run_once,
+            decisions.Drain: self.do_drain,
+            decisions.Undrain: self.do_undrain,
+            decisions.Begin: self.do_begin,
+            decisions.Switch: self.do_switch,
+            decisions.Start: self.do_start,
+            decisions.Prove: self.do_prove,
+            decisions.Check: self.do_check,
+            decisions.Settle: self.do_settle,
+            decisions.Revert: self.do_revert,
+            decisions.Recover: self.do_recover,
+            decisions.Accept: self.do_accept,
+            decisions.TellMoved: self.do_tell_moved,
+            decisions.TellFailed: self.do_tell_failed,
+            decisions.TellSick: self.do_tell_sick,
+            decisions.GiveBack: self.do_give_back,
+            decisions.Review: self.do_review,
+        }
+
+    # ---- parts of actions
+
+    def back(self, release: int, before: int | None) -> Steps[None]:
+        if before is None or before == release or before not in self.disk.staged:
+            return
+        self.disk.current = before
+        self.forget()
+        yield 0.01
+        if self.disk.serving is not None and self.disk.serving != before:
+            yield self.world.random.uniform(0.2, 5)
+            self.serve(before)
+
+    def serve(self, number: int) -> None:
+        self.disk.pid += 1
+        self.disk.serving = number
+        self.forget()
+        self.world.look_for_violations()
+
+    def fails(self) -> bool:
+        if not self.incidents:
+            return False
+        self.incidents -= 1
+        return True
+
+    def give_up(self, number: int, reason: str) -> None:
+        pardons = len(self.rollout.pardons) if self.rollout is not None and self.rollout.release == number else 0
+        self.disk.journal = self.disk.journal.give_up(Failure(number, reason, self.now, pardons=pardons))
+
+    def forget(self) -> None:
+        self.proof, self.proven, self.refused = None, frozenset(), None
+        self.healthy_since, self.unhealthy = None, None
+
+    @property
+    def out(self) -> bool:
+        """Whether nobody is sure that it serves, because of a rollout: it drains, or is in a trial of its own."""
+        trial = self.disk.journal.trial
+        return self.disk.draining or (trial is not None and self.served and self.name not in self.world.escaping)

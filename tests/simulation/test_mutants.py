@@ -1,0 +1,102 @@
+"""Each rule of a rollout is broken on purpose once: the simulation finds out, or it would be worth nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from da_agent.domain import decisions, rollouts
+from da_agent.domain.decisions import Action, Observation
+from da_agent.domain.rollouts import Rollout
+from tests.simulation.faults import Violation, faults_of, policy_of
+from tests.simulation.worlds import play
+
+TRIES = 3000
+
+
+def found(decide: Callable[[Observation], Action] = decisions.decide, *, blind: bool = False) -> str:
+    """What the simulation says of a mutant; a schedule that finds nothing is followed by another."""
+    for number in range(TRIES):
+        try:
+            play(
+                number,
+                1 + number % 5,
+                faults_of(number),
+                decide=decide,
+                blind=blind,
+                policy=policy_of(number),
+                patience=1200,
+            )
+        except Violation as violation:
+            return str(violation)
+    return "nothing"
+
+
+def everybody_may(*_: object, **__: object) -> int:
+    return 99
+
+
+def test_more_nodes_than_allowed_are_out_of_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts, "places", everybody_may)
+    assert "out of service at the same time" in found()
+
+
+def test_a_turn_that_is_over_is_begun_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin(rollout: Rollout, node: str, target: int, *, now: Any) -> Rollout:
+        held = rollout.turn(node) or rollouts.Turn(node, target, "", now, now)
+        turn = replace(held, begun=True, until=now + rollout.policy.turn)
+        return replace(rollout, turns=(*(each for each in rollout.turns if each.node != node), turn))
+
+    monkeypatch.setattr(rollouts, "begin", begin)
+    assert found() != "nothing"
+
+
+def test_a_quarantined_release_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts, "_refusal", lambda *_, **__: None)
+    assert found() != "nothing"
+
+
+def test_a_turn_does_not_end_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts, "running", lambda rollout, *, now: rollout.turns)
+    monkeypatch.setattr(rollouts, "_without_lost", lambda rollout, *_, **__: rollout)
+    assert "not whole" in found()
+
+
+def test_nobody_looks_whether_a_rollout_has_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "review_is_due", lambda *_, **__: False)
+    assert "not whole" in found()
+
+
+def test_a_node_that_failed_once_never_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "TRY_PROVEN", timedelta(days=365))
+    assert "not whole" in found()
+
+
+def test_a_release_is_switched_to_before_it_is_complete() -> None:
+    def hasty(seen: Observation) -> Action:
+        action = decisions.decide(seen)
+        return decisions.Switch(action.release) if isinstance(action, decisions.Stage) else action
+
+    assert "has not staged" in found(hasty)
+
+
+def test_a_node_switches_without_a_turn() -> None:
+    def hasty(seen: Observation) -> Action:
+        action = decisions.decide(seen)
+        return decisions.Switch(action.release) if isinstance(action, decisions.Claim) else action
+
+    assert "without having begun it" in found(hasty)
+
+
+def test_a_node_that_drains_never_lets_people_come_again() -> None:
+    def stubborn(seen: Observation) -> Action:
+        action = decisions.decide(seen)
+        return decisions.Rest() if isinstance(action, decisions.Undrain) else action
+
+    assert found(stubborn) != "nothing"
+
+
+def test_a_store_ignores_conditions() -> None:
+    assert "release" in found(blind=True)

@@ -1,0 +1,68 @@
+"""A cluster in virtual time keeps its promises, whatever happens to it: design.md, section 6."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from da_agent.domain.policies import Share
+from tests.simulation.faults import KINDS, POLICY, Fault, Quality, faults_of, policy_of
+from tests.simulation.worlds import play
+
+SHARDS = 8
+"""So that several processes share the work."""
+
+SCHEDULES = 10_000
+
+faults = st.builds(
+    Fault,
+    at=st.floats(0, 120),
+    kind=st.sampled_from(KINDS),
+    node=st.integers(0, 5),
+    seconds=st.sampled_from([0, 1, 5, 30, 90, 200]),
+    quality=st.sampled_from(Quality),
+)
+"""Small values first: what hypothesis finds becomes as short as it can."""
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_ten_thousand_schedules_keep_every_invariant(shard: int) -> None:
+    for number in range(shard, SCHEDULES, SHARDS):
+        play(number, 1 + number % 5, faults_of(number), policy=policy_of(number))
+
+
+@seed(20261124)
+@settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(number=st.integers(0, 1000), nodes=st.integers(1, 6), what=st.lists(faults, max_size=10))
+def test_no_schedule_that_is_looked_for_breaks_an_invariant(number: int, nodes: int, what: list[Fault]) -> None:
+    play(number, nodes, [Fault(0.5, "push"), *what])
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(139, id="a release that failed on a node is the one to go back to"),
+        pytest.param(174, id="a web server that died in a closed rollout starts on what is there"),
+        pytest.param(1847, id="the first release of a node fails, and there is one before it"),
+        pytest.param(2193, id="a node that was cut off while it drained lets people come again"),
+        pytest.param(2672, id="a node that was cut off between claim and begin"),
+        pytest.param(5043, id="a node that may not begin does not drain again and again"),
+    ],
+)
+def test_what_was_found_once_stays_mended(number: int) -> None:
+    for nodes in range(1, 6):
+        play(number, nodes, faults_of(number))
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 4, 30])
+@pytest.mark.parametrize("quality", Quality)
+def test_a_good_release_is_proven_and_any_other_is_quarantined(nodes: int, quality: Quality) -> None:
+    world = play(nodes, nodes, [Fault(0.5, "push", quality=quality)])
+    right = 2 if quality is Quality.GOOD else 1
+    assert {node.disk.serving for node in world.nodes} == {right}
+
+
+def test_a_thousand_nodes_get_a_release() -> None:
+    world = play(1, 1000, [Fault(0.5, "push")], policy=replace(POLICY, max_unavailable=Share(10, percent=True)))
+    assert {node.disk.serving for node in world.nodes} == {2}

@@ -1,0 +1,313 @@
+"""The store, the machines, virtual time, and the invariants of design.md, section 6.
+
+One seed and one list of faults give one history, whatever the machine that plays it.
+"""
+
+import heapq
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+from da_agent.domain import decisions, rollouts
+from da_agent.domain.decisions import Action, Observation
+from da_agent.domain.policies import Policy
+from da_agent.domain.rollouts import Note, Rollout, State
+from tests.simulation.faults import EPOCH, PATIENCE, POLICY, Fault, Quality, Steps, Violation
+from tests.simulation.nodes import Node
+
+
+class World:
+    """The store, the machines, virtual time, and the invariants."""
+
+    def __init__(self, seed: int, nodes: int, decide: Callable[[Observation], Action] = decisions.decide) -> None:
+        self.random = random.Random(seed)
+        self.decide = decide
+        self.time = 0.0
+        self.clock = EPOCH
+        self.ledger: list[Quality] = []
+        self.nonces: list[str] = []
+        self.acknowledged: dict[int, str] = {}
+        self.policy = POLICY
+        self.blind = False
+        """A store that ignores conditions: what the passport refuses."""
+        self.records: dict[int, Rollout] = {}
+        self.beats: dict[str, float] = {}
+        self.down_until = 0.0
+        self.requests = 0
+        self.serial = 0
+        self.once: list[tuple[int, str]] = []
+        self.escaping: set[str] = set()
+        self.ever_settled: set[int] = set()
+        self.queue: list[tuple[float, int, Callable[[], None]]] = []
+        self.nodes: list[Node] = []
+        for _ in range(nodes):
+            self.join()
+
+    # ---- time
+
+    def at(self, time: float, happen: Callable[[], None]) -> None:
+        self.serial += 1
+        heapq.heappush(self.queue, (time, self.serial, happen))
+
+    def run(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
+        """Let things happen until `done`; whether that came before `until`."""
+        while self.queue and self.queue[0][0] <= until:
+            self.time, _, happen = heapq.heappop(self.queue)
+            self.clock = EPOCH + timedelta(seconds=self.time)
+            happen()
+            if self.serial % 8 == 0 and done():
+                return True
+        return done()
+
+    def follow(self, node: Node, process: Steps[None], life: int) -> None:
+        if node.life != life or not node.alive:
+            return
+        if node.hung_until > self.time:
+            self.at(node.hung_until, lambda: self.follow(node, process, life))
+            return
+        delay = next(process)
+        self.at(self.time + delay, lambda: self.follow(node, process, life))
+
+    # ---- machines
+
+    def join(self) -> None:
+        node = Node(self, f"web-{len(self.nodes) + 1}", len(self.nodes))
+        self.nodes.append(node)
+        self.begin(node, self.random.uniform(0, 1))
+
+    def begin(self, node: Node, after: float) -> None:
+        """A new process of the agent on the node's disk, as it is."""
+        node.reset()
+        process, life = node.run(), node.life
+        self.at(self.time + after, lambda: self.follow(node, process, life))
+
+    def happen(self, fault: Fault) -> None:
+        node = self.nodes[fault.node % len(self.nodes)]
+        getattr(self, f"_{fault.kind}")(node, fault)
+
+    def _push(self, _: Node, fault: Fault) -> None:
+        process = self.publish(fault)
+        self.at(self.time, partial(self.go_on, process))
+
+    def go_on(self, process: Steps[None]) -> None:
+        for delay in process:
+            self.at(self.time + delay, partial(self.go_on, process))
+            return
+
+    def publish(self, fault: Fault) -> Steps[None]:
+        """What an admin's push does: append, and after a reply that got lost look whose release is there."""
+        self.serial += 1
+        nonce, lost = f"push-{self.serial}", fault.node % 2 == 1
+        while True:
+            yield self.random.uniform(0.005, 0.05)
+            number = len(self.ledger) + 1
+            yield self.random.uniform(0.005, 0.2)
+            won = self.append(number, nonce, fault.quality)
+            yield self.random.uniform(0.005, 0.05)
+            if lost:
+                lost = False
+                won = not self.blind and self.nonces[number - 1] == nonce
+            if won:
+                self.acknowledged[number] = nonce
+                return
+
+    def append(self, number: int, nonce: str, quality: Quality) -> bool:
+        if number <= len(self.ledger) and not self.blind:
+            return False
+        self.ledger[number - 1 :] = [quality]
+        self.nonces[number - 1 :] = [nonce]
+        return True
+
+    def _kill(self, node: Node, fault: Fault) -> None:
+        """The process of the agent alone; supervisor starts it again."""
+        if node.alive:
+            self.begin(node, 0.5 + fault.seconds / 60)
+
+    def _power(self, node: Node, fault: Fault) -> None:
+        """The machine goes off, and comes back after a while."""
+        if not node.alive:
+            return
+        node.alive = False
+        node.life += 1
+        node.disk.serving = None
+        self.at(self.time + 5 + fault.seconds, lambda: self._return(node))
+
+    def _gone(self, node: Node, _: Fault) -> None:
+        """The machine goes off for ever; somebody is always left."""
+        if sum(1 for each in self.nodes if each.alive) > 1:
+            node.alive = False
+            node.gone = True
+            node.life += 1
+
+    def _return(self, node: Node) -> None:
+        if not node.alive and not node.gone:
+            node.alive = node.frozen = True
+            self.begin(node, 0.1)
+
+    def _hang(self, node: Node, fault: Fault) -> None:
+        node.hung_until = max(node.hung_until, self.time + fault.seconds)
+        node.frozen = True
+
+    def _cut(self, node: Node, fault: Fault) -> None:
+        node.cut_until = max(node.cut_until, self.time + fault.seconds)
+
+    def _store(self, _: Node, fault: Fault) -> None:
+        self.down_until = max(self.down_until, self.time + fault.seconds / 4)
+
+    def _lose(self, node: Node, _: Fault) -> None:
+        node.lost_replies += 1
+
+    def _crash(self, node: Node, _: Fault) -> None:
+        """The web server dies; what it was loading is gone."""
+        node.disk.serving = None
+
+    def _incident(self, node: Node, _: Fault) -> None:
+        node.incidents += 1
+
+    def _join(self, _node: Node, _fault: Fault) -> None:
+        if len(self.nodes) < 12:
+            self.join()
+
+    def _pause(self, _: Node, fault: Fault) -> None:
+        self.say(lambda record: rollouts.pause(record, Note("admin", self.clock, "maintenance")))
+        self.at(self.time + fault.seconds, self._resume)
+
+    def _resume(self) -> None:
+        if len(self.ledger) not in self.records:
+            self.at(self.time + 1, self._resume)
+            return
+        self.say(lambda record: rollouts.resume(record, Note("admin", self.clock, "done")))
+
+    def _pardon(self, _node: Node, _fault: Fault) -> None:
+        self.say(lambda record: rollouts.pardon(record, Note("admin", self.clock, "the database is back")))
+
+    def say(self, change: Callable[[Rollout], Rollout]) -> None:
+        record = self.records.get(len(self.ledger))
+        if record is not None:
+            self.swap(record, change(record))
+
+    # ---- the store
+
+    def live(self) -> tuple[str, ...]:
+        return tuple(sorted(name for name, at in self.beats.items() if self.time - at <= PATIENCE))
+
+    def beat(self, node: Node) -> None:
+        self.beats[node.name] = self.time
+
+    def create(self, number: int, record: Rollout) -> bool:
+        if number in self.records:
+            return False
+        self.records[number] = self.stamped(record, 0)
+        return True
+
+    def swap(self, before: Rollout, after: Rollout) -> bool:
+        there = self.records[before.release]
+        if there.nonce != before.nonce:
+            return False
+        if before.state is State.QUARANTINED:
+            begun = {turn.node for turn in before.turns if turn.begun and turn.release == before.release}
+            for turn in after.turns:
+                if turn.begun and turn.release == before.release and turn.node not in begun and not after.pardons:
+                    raise Violation(f"{turn.node} begins release {before.release}, which is quarantined")
+        self.records[before.release] = self.stamped(after, before.generation)
+        return True
+
+    def stamped(self, record: Rollout, generation: int) -> Rollout:
+        self.serial += 1
+        return replace(record, generation=generation + 1, nonce=str(self.serial))
+
+    def fallback(self, head: int) -> int | None:
+        numbers = [number for number in range(head - 1, 0, -1) if number in self.records]
+        proven = (number for number in numbers if self.records[number].state is State.PROVEN)
+        fit = (number for number in numbers if self.records[number].state is not State.QUARANTINED)
+        return next(proven, next(fit, None))
+
+    # ---- the invariants
+
+    def switched(self, node: Node, number: int) -> None:
+        if number not in node.disk.staged:
+            raise Violation(f"{node.name} switches to release {number}, which it has not staged")
+        record = self.records.get(len(self.ledger))
+        quarantined = node.disk.current is not None and self.state(node.disk.current) is State.QUARANTINED
+        if quarantined:
+            self.escaping.add(node.name)
+        else:
+            self.escaping.discard(node.name)
+        newest = self.records.get(number)
+        if newest is None or newest.state is State.PROVEN or quarantined:
+            return
+        turn = record.turn(node.name) if record is not None else None
+        if record is not None and number == record.release and (turn is None or not turn.begun):
+            raise Violation(f"{node.name} switches to release {number} without having begun it")
+
+    def state(self, number: int) -> State | None:
+        record = self.records.get(number)
+        return None if record is None else record.state
+
+    def settled(self, node: Node) -> None:
+        assert node.disk.current is not None
+        self.ever_settled.add(node.disk.current)
+
+    def look_for_violations(self) -> None:
+        out = [node.name for node in self.nodes if node.alive and not node.frozen and node.out]
+        if len(out) > self.policy.max_unavailable.of(len(self.nodes)):
+            raise Violation(f"at {self.time:.1f} s {', '.join(out)} are out of service at the same time")
+
+    def look_for_losses(self) -> None:
+        for number, nonce in self.acknowledged.items():
+            if self.nonces[number - 1 : number] != [nonce]:
+                raise Violation(f"release {number} was acknowledged, and is another one now")
+        if len(set(self.nonces)) != len(self.nonces):
+            raise Violation("one release has two numbers")
+
+    def whole(self) -> bool:
+        """Every machine serves the release that it should, and the rollout has its verdict."""
+        record = self.records.get(len(self.ledger))
+        if not self.ledger or record is None or record.state is State.OPEN:
+            return False
+        head = len(self.ledger)
+        right = head if record.state is State.PROVEN else self.fallback(head)
+        up = [node for node in self.nodes if node.alive]
+        return all(
+            node.disk.serving == right and node.disk.journal.trial is None and not node.disk.draining for node in up
+        )
+
+
+def play(
+    seed: int,
+    nodes: int,
+    faults: Iterable[Fault],
+    *,
+    decide: Callable[[Observation], Action] = decisions.decide,
+    blind: bool = False,
+    policy: Policy = POLICY,
+    patience: float = 3600.0,
+) -> World:
+    """Let the faults happen to a cluster that serves release 1; Violation unless it ends whole."""
+    world = World(seed, nodes, decide)
+    world.blind = blind
+    world.policy = policy
+    world.append(1, "first", Quality.GOOD)
+    if not world.run(600, world.whole):
+        raise Violation(f"the first release is not served everywhere: {world.records}")
+    start, end = world.time, world.time
+    for fault in faults:
+        world.at(start + fault.at, partial(world.happen, fault))
+        end = max(end, start + fault.at + fault.seconds + 6)
+    world.run(end)
+    world.look_for_losses()
+    if not world.run(end + patience, world.whole):
+        raise Violation(f"not whole {patience} s after the last fault: {describe(world)}")
+    return world
+
+
+def describe(world: World) -> str:
+    record = world.records.get(len(world.ledger))
+    nodes = "; ".join(
+        f"{node.name} {'on' if node.alive else 'off'} serves {node.disk.serving} at {node.disk.current}, journal"
+        f" {node.disk.journal}, denied {node.denied}, draining {node.disk.draining}"
+        for node in world.nodes
+    )
+    return f"{record}; {nodes}"

@@ -1,0 +1,170 @@
+"""The records of rollouts in the store, which many nodes change at once."""
+
+from dataclasses import replace
+
+import pytest
+
+from da_agent.domain import keys, records, rollouts
+from da_agent.domain.blobs import blob_of
+from da_agent.domain.policies import Share
+from da_agent.domain.releases import Contents, Release, Target, Wheel
+from da_agent.domain.rollouts import Denied, Note, Rollout, State
+from da_agent.errors import Absent, Doubtful, Tampered, Unreachable
+from da_agent.ports import Always
+from da_agent.workflows.rollouts import Make, Rollouts
+from tests.fakes import NOON, MemoryStore
+
+CONFIG = b"da agent: {max unavailable: 25%, canary: 2}\n"
+
+
+class World:
+    """A store with releases 1 to 9 of the same contents, and two who change its records."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.serial = 0
+        self.ours, self.theirs = Rollouts(self.store, self.nonce), Rollouts(self.store, self.nonce)
+        config = blob_of(CONFIG)
+        self.store.write(keys.blob_key(config), CONFIG, Always())
+        self.contents = Contents(config, (), (), Target("3.11", "linux_x86_64"), ())
+
+    def nonce(self) -> str:
+        self.serial += 1
+        return f"nonce-{self.serial}"
+
+    def release(self, number: int) -> Release:
+        return Release(number, "n", NOON, "admin", "push", self.contents)
+
+    def alive(self, *nodes: str) -> None:
+        for node in nodes:
+            self.store.write(keys.node_key(node), b"{}", Always())
+
+    def record(self, number: int) -> Rollout:
+        return records.decode(Rollout, self.store.read(keys.rollout_key(number)).data, "")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def claim(node: str, target: int = 1) -> Make:
+    return lambda record, live, now: rollouts.claim(record, node, target, live, now=now, reason="update", joining=False)
+
+
+def test_a_record_has_the_policy_of_its_release(world: World) -> None:
+    opened = world.ours.open(1, world.release(1))
+    assert opened.policy.max_unavailable == Share(25, percent=True)
+    assert (opened.policy.canary, opened.state) == (2, State.OPEN)
+
+
+def test_docassemble_creates_its_tables_once_and_others_what_they_are_told(world: World) -> None:
+    assert world.ours.open(1, world.release(1)).policy.once == ()
+    wheel = Wheel("docassemble-webapp", "1.0", "docassemble_webapp-1.0-py3-none-any.whl", blob_of(b""))
+    release = replace(world.release(2), contents=replace(world.contents, wheels=(wheel,)))
+    assert world.ours.open(2, release).policy.once == ("python -m docassemble.webapp.create_tables",)
+
+
+def test_however_many_open_a_record_there_is_one(world: World) -> None:
+    def faster(key: str) -> None:
+        world.store.before_write = lambda _: None
+        world.theirs.open(1, world.release(1))
+
+    world.store.before_write = faster
+    assert world.ours.open(1, world.release(1)) == world.record(1)
+    assert world.serial == 2
+
+
+def test_a_newer_release_closes_the_record_before_and_takes_over_its_turns(world: World) -> None:
+    world.alive("web-1")
+    world.ours.open(1, world.release(1))
+    world.ours.change(1, claim("web-1"), node="web-1")
+    newer = world.ours.open(2, world.release(2))
+    assert world.record(1).closed
+    assert [turn.node for turn in newer.turns] == ["web-1"]
+
+
+def test_a_release_that_nobody_has_opened_is_opened_closed(world: World) -> None:
+    world.ours.open(1, world.release(1))
+    world.ours.open(4, world.release(4))
+    assert [world.record(number).closed for number in (1, 2, 3, 4)] == [True, True, True, False]
+    assert world.theirs.open(3, world.release(3)).closed
+
+
+def test_a_change_is_made_anew_when_somebody_was_faster(world: World) -> None:
+    world.ours.open(1, world.release(1))
+
+    def faster(key: str) -> None:
+        world.store.before_write = lambda _: None
+        note = Note("admin", NOON, "maintenance")
+        world.theirs.change(1, lambda record, _live, _now: rollouts.pause(record, note))
+
+    world.store.before_write = faster
+    record, denied = world.ours.change(1, claim("web-1"), node="web-1")
+    assert denied == Denied("paused by admin: maintenance")
+    assert record == world.record(1)
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_after_a_write_without_an_answer_the_nonce_tells(world: World, happened: bool) -> None:
+    world.ours.open(1, world.release(1))
+
+    def doubt(_: str) -> None:
+        world.store.before_write = world.store.after_write = lambda _: None
+        raise Doubtful("no answer")
+
+    if happened:
+        world.store.after_write = doubt
+    else:
+        world.store.before_write = doubt
+    record, denied = world.ours.change(1, claim("web-1"), node="web-1")
+    assert denied is None
+    assert record == world.record(1)
+    assert record.generation == 2
+
+
+def test_two_records_never_have_equal_bytes(world: World) -> None:
+    """A stale swap could succeed if they had: equal bodies have equal tags."""
+    world.ours.open(1, world.release(1))
+    first = world.record(1)
+    world.ours.change(1, claim("web-1"), node="web-1")
+    world.ours.change(1, lambda record, _, now: rollouts.give_back(record, "web-1", now=now))
+    assert world.record(1) != first
+    assert world.record(1).turns == first.turns
+
+
+def test_the_way_back_is_to_the_newest_proven_release(world: World) -> None:
+    for number in range(1, 5):
+        world.ours.open(number, world.release(number))
+        if number == 1:
+            world.ours.change(1, lambda record, live, now: rollouts.moved(record, "web-1", live, now=now), node="web-1")
+    assert world.ours.fallback(4) == 1
+    assert world.ours.fallback(1) is None
+
+
+def test_without_a_proven_release_the_newest_that_is_not_bad_will_do(world: World) -> None:
+    for number in range(1, 4):
+        world.ours.open(number, world.release(number))
+    assert world.ours.fallback(3) == 2
+
+
+def test_a_damaged_record_is_named(world: World) -> None:
+    world.ours.open(1, world.release(1))
+    world.store.write(keys.rollout_key(1), b'{"release": 1', Always())
+    with pytest.raises(Tampered, match=r"\.agent/rollouts/0000000001\.json is not a valid rollout record"):
+        world.ours.change(1, claim("web-1"))
+
+
+def test_a_record_under_another_number_is_refused(world: World) -> None:
+    world.ours.open(1, world.release(1))
+    world.store.write(keys.rollout_key(2), world.store.read(keys.rollout_key(1)).data, Always())
+    with pytest.raises(Tampered, match="says that it is about release 1"):
+        world.ours.read(2)
+
+
+def test_no_record_and_no_answer_are_two_things(world: World) -> None:
+    with pytest.raises(Absent):
+        world.ours.change(1, claim("web-1"))
+    world.store.failing = Unreachable("no answer")
+    with pytest.raises(Unreachable):
+        world.ours.open(1, world.release(1))

@@ -1,0 +1,230 @@
+"""Who may move, who has moved, and the verdict."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from da_agent.domain import rollouts
+from da_agent.domain.policies import Policy, Share
+from da_agent.domain.rollouts import Denied, Note, Rollout, State
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LIVE = ("web-1", "web-2", "web-3", "web-4")
+OPEN = rollouts.opened(7, Policy(), (), now=NOW)
+LATER = NOW + timedelta(seconds=400)
+ADMIN = Note("admin", NOW, "maintenance")
+
+
+def claim(
+    rollout: Rollout, node: str, *, now: datetime = NOW, target: int = 7, joining: bool = False
+) -> Rollout | Denied:
+    return rollouts.claim(rollout, node, target, LIVE, now=now, reason="update", joining=joining)
+
+
+def granted(made: Rollout | Denied) -> Rollout:
+    assert isinstance(made, Rollout), made
+    return made
+
+
+def reason(made: Rollout | Denied) -> str:
+    assert isinstance(made, Denied), made
+    return made.reason
+
+
+def moved(rollout: Rollout, *nodes: str) -> Rollout:
+    for node in nodes:
+        rollout = rollouts.moved(rollout, node, LIVE, now=NOW)
+    return rollout
+
+
+def failed(rollout: Rollout, *nodes: str) -> Rollout:
+    for node in nodes:
+        rollout = rollouts.failed(rollout, node, "it answers 500", ("a line",), LIVE, now=NOW)
+    return rollout
+
+
+def test_claiming_twice_is_the_same_as_claiming_once_but_lasts_longer() -> None:
+    once = granted(claim(OPEN, "web-1"))
+    again = granted(claim(once, "web-1", now=NOW + timedelta(seconds=10)))
+    assert [turn.node for turn in again.turns] == ["web-1"]
+    assert again.turns[0].since == NOW
+    assert again.turns[0].until == once.turns[0].until + timedelta(seconds=10)
+
+
+def test_one_canary_goes_alone_before_any_others_may() -> None:
+    many = replace(OPEN, policy=Policy(max_unavailable=Share(3)))
+    first = granted(claim(many, "web-1"))
+    assert reason(claim(first, "web-2")) == "it is the turn of web-1"
+    second = granted(claim(moved(first, "web-1"), "web-2"))
+    third = granted(claim(second, "web-3"))
+    assert {turn.node for turn in third.turns} == {"web-2", "web-3"}
+
+
+def test_a_rollback_needs_no_canary() -> None:
+    rollback = rollouts.opened(7, Policy(max_unavailable=Share(2)), (), now=NOW, skip_canary=True)
+    assert len(granted(claim(granted(claim(rollback, "web-1")), "web-2")).turns) == 2
+
+
+@pytest.mark.parametrize(
+    ("share", "total", "nodes"),
+    [(Share(1), 4, 1), (Share(3), 4, 3), (Share(25, True), 4, 1), (Share(50, True), 5, 2), (Share(10, True), 3, 1)],
+)
+def test_a_share_is_rounded_down_but_never_nobody(share: Share, total: int, nodes: int) -> None:
+    assert share.of(total) == nodes
+
+
+def test_those_behind_wait_for_the_one_in_front_but_not_for_ever() -> None:
+    assert reason(claim(OPEN, "web-3")) == "web-1 goes first"
+    assert granted(claim(OPEN, "web-3", now=NOW + timedelta(seconds=31))).turn("web-3") is not None
+
+
+def test_a_turn_ends_by_itself_and_whoever_had_begun_counts_as_a_failure() -> None:
+    begun = granted(rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=NOW))
+    taken = granted(claim(begun, "web-2", now=LATER))
+    assert [(blame.node, blame.lost) for blame in taken.blames] == [("web-1", True)]
+    assert [turn.node for turn in taken.turns] == ["web-2"]
+
+
+def test_a_turn_that_was_never_begun_is_no_failure() -> None:
+    assert granted(claim(granted(claim(OPEN, "web-1")), "web-2", now=LATER)).blames == ()
+
+
+def test_a_machine_that_comes_back_and_serves_is_forgiven() -> None:
+    begun = granted(rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=NOW))
+    assert moved(granted(claim(begun, "web-2", now=LATER)), "web-1").blames == ()
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        (NOW, None),
+        (NOW + timedelta(seconds=294), None),
+        (NOW + timedelta(seconds=296), "its turn is over"),
+        (LATER, "its turn is over"),
+    ],
+)
+def test_a_turn_is_begun_only_with_time_to_spare(now: datetime, why: str | None) -> None:
+    made = rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=now)
+    assert (made.reason if isinstance(made, Denied) else None) == why
+
+
+def test_a_turn_for_one_release_is_none_for_another() -> None:
+    carried = rollouts.opened(8, Policy(), (granted(claim(OPEN, "web-1")),), now=NOW)
+    assert isinstance(rollouts.begin(carried, "web-1", 8, now=NOW), Denied)
+
+
+def test_turns_that_run_when_a_newer_release_comes_count_there() -> None:
+    newer = rollouts.opened(8, Policy(), (granted(claim(OPEN, "web-1")),), now=NOW)
+    assert reason(claim(newer, "web-2", target=8)) == "it is the turn of web-1"
+    assert granted(claim(newer, "web-1", target=8)).turns[0].release == 8
+
+
+def test_a_closed_record_gives_no_turn() -> None:
+    closed = rollouts.closed(granted(claim(OPEN, "web-1")), now=NOW)
+    assert reason(claim(closed, "web-1")) == "a newer release than 7 has come"
+    assert isinstance(rollouts.begin(closed, "web-1", 7, now=NOW), Denied)
+
+
+def test_more_failures_than_allowed_quarantine_the_release() -> None:
+    bad = failed(OPEN, "web-1", "web-2")
+    assert (failed(OPEN, "web-1").state, bad.state) == (State.OPEN, State.QUARANTINED)
+    assert bad.verdict is not None
+    assert bad.verdict.reason == "web-1: it answers 500; web-2: it answers 500"
+    assert bad.blames[0].log == ("a line",)
+
+
+def test_a_node_that_fails_twice_is_one_failure() -> None:
+    assert failed(OPEN, "web-1", "web-1").state is State.OPEN
+
+
+def test_when_everybody_has_failed_there_is_nobody_else_to_ask() -> None:
+    assert rollouts.failed(OPEN, "web-1", "no", (), ["web-1"], now=NOW).state is State.QUARANTINED
+
+
+def test_once_a_quarantine_is_written_nobody_claims_or_begins() -> None:
+    held = granted(claim(replace(OPEN, policy=Policy(canary=0, max_unavailable=Share(3))), "web-3"))
+    bad = failed(held, "web-1", "web-2")
+    assert reason(claim(bad, "web-4")) == "release 7 is quarantined"
+    assert isinstance(rollouts.begin(bad, "web-3", 7, now=NOW), Denied)
+
+
+def test_from_a_quarantined_release_turns_lead_to_the_one_before() -> None:
+    bad = failed(OPEN, "web-1", "web-2")
+    assert granted(claim(bad, "web-3", target=6)).turns[0].release == 6
+    assert isinstance(claim(OPEN, "web-3", target=6), Denied)
+
+
+def test_a_release_is_proven_when_every_live_node_has_moved() -> None:
+    assert moved(OPEN, "web-1", "web-2", "web-3").state is State.OPEN
+    assert moved(OPEN, *LIVE).state is State.PROVEN
+
+
+def test_a_node_that_is_sick_itself_holds_nobody_up_and_condemns_nothing() -> None:
+    sick = rollouts.sickened(OPEN, "web-1", "the disk is full", LIVE, now=NOW)
+    sick = rollouts.sickened(sick, "web-2", "the disk is full", LIVE, now=NOW)
+    assert sick.state is State.OPEN
+    assert moved(sick, "web-3", "web-4").state is State.PROVEN
+
+
+def test_a_node_that_died_holds_up_the_verdict_only_until_somebody_looks() -> None:
+    three = moved(OPEN, "web-1", "web-2", "web-3")
+    assert not rollouts.review_is_due(three, "web-1", now=NOW)
+    assert rollouts.review_is_due(three, "web-1", now=NOW + timedelta(seconds=16))
+    assert not rollouts.review_is_due(three, "web-2", now=NOW + timedelta(seconds=16))
+    assert rollouts.reviewed(three, "web-1", LIVE[:3], now=NOW).state is State.PROVEN
+
+
+def test_while_it_is_paused_nobody_begins_and_afterwards_all_goes_on() -> None:
+    held = granted(claim(OPEN, "web-1"))
+    paused = rollouts.pause(held, ADMIN)
+    assert reason(claim(paused, "web-1")) == "paused by admin: maintenance"
+    assert isinstance(rollouts.begin(paused, "web-1", 7, now=NOW), Denied)
+    assert isinstance(rollouts.begin(rollouts.resume(paused, ADMIN), "web-1", 7, now=NOW), Rollout)
+
+
+def test_a_pause_outlives_the_release_during_which_it_was_said() -> None:
+    assert rollouts.opened(8, Policy(), (rollouts.pause(OPEN, ADMIN),), now=NOW).paused == ADMIN
+
+
+def test_a_node_that_serves_nobody_takes_nobodys_place() -> None:
+    held = granted(claim(OPEN, "web-1"))
+    both = granted(claim(rollouts.pause(held, ADMIN), "web-2", joining=True))
+    assert rollouts.running(both, now=NOW) == held.turns
+
+
+def test_a_pardon_lets_everybody_try_again() -> None:
+    pardoned = rollouts.pardon(failed(moved(OPEN, "web-3"), "web-1", "web-2"), ADMIN)
+    assert (pardoned.state, pardoned.blames, pardoned.moved) == (State.OPEN, (), ())
+    assert pardoned.pardons == (ADMIN,)
+    assert granted(claim(pardoned, "web-1")).turns
+
+
+def test_commands_that_are_run_once_have_one_runner() -> None:
+    both = replace(OPEN, policy=Policy(canary=0, max_unavailable=Share(2), once=("create_tables",)))
+    both = granted(claim(granted(claim(both, "web-1")), "web-2"))
+    running = granted(rollouts.take_once(both, "web-1", now=NOW))
+    assert reason(rollouts.take_once(running, "web-2", now=NOW)).startswith("web-1 is running")
+    done = rollouts.finish_once(running, "web-1", ("created",), now=NOW)
+    assert not done.once_is_due
+    assert reason(rollouts.take_once(done, "web-2", now=NOW)).startswith("web-1 has run")
+
+
+CHANGES: list[Callable[[Rollout], Rollout | Denied]] = [
+    lambda record: claim(record, "web-1"),
+    lambda record: rollouts.begin(record, "web-1", 7, now=NOW),
+    lambda record: moved(record, "web-1"),
+    lambda record: failed(record, "web-1"),
+    lambda record: rollouts.sickened(record, "web-1", "full", LIVE, now=NOW),
+    lambda record: rollouts.give_back(record, "web-1", now=NOW),
+    lambda record: rollouts.pause(record, ADMIN),
+    lambda record: rollouts.closed(record, now=NOW),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_may_be_made_twice(change: Callable[[Rollout], Rollout | Denied]) -> None:
+    once = granted(change(granted(claim(OPEN, "web-1"))))
+    twice = change(once)
+    assert isinstance(twice, Denied) or twice == once
