@@ -16,8 +16,8 @@ class Worker:
 class Answer:
     """What the loader's URL answered: by which process, what it has loaded, or why the application did not load.
 
-    `release` is None while a process has loaded nothing yet; its number may be older than the release that is served,
-    where the `fingerprint` of the application is the same. `active` are the requests that it answers now.
+    `release` is None while a process has loaded nothing yet. The process may have been loaded from an older one, where
+    the `fingerprint` of the application is the same. `active` are the requests that it answers now.
     """
 
     pid: int

@@ -211,6 +211,16 @@ class Loader:
         with self.lock:
             self.active += change
 
+    def serves(self):
+        """The number of the release that it serves: a newer one than it has loaded where the application is equal."""
+        try:
+            with open(os.path.join(pin(self.group) or self.release.folder, "webapp.json"), encoding="utf-8") as file:
+                facts = json.load(file)
+        except OSError:
+            return self.release.number
+        pinned = facts.get("serves", {}).get("application")
+        return facts["release"] if pinned is not None and pinned == self.release.fingerprint else self.release.number
+
     def health(self, environ, start):
         if not self.begun and (folder := pin(self.group)):
             # Not in this thread: whoever asks wants an answer now, and asks again.
@@ -226,7 +236,8 @@ class Loader:
             if environ.get("REMOTE_ADDR") not in ("127.0.0.1", "::1", environ.get("SERVER_ADDR")):
                 error = "the application cannot be loaded"
         body = {
-            "release": self.release.number if loaded and self.release else None,
+            "release": self.serves() if loaded and self.release else None,
+            "loaded": self.release.number if loaded and self.release else None,
             "fingerprint": self.release.fingerprint if loaded and self.release else None,
             "group": self.group,
             "pid": self.pid,
@@ -258,7 +269,8 @@ class Counted:
 
 def receive(environ):
     """Apache has found that this request came through the one in front of it, and from whom: so it is for us, too."""
-    environ.pop("DA_AGENT_GROUP", None)
+    for name in ("DA_AGENT_GROUP", "DA_AGENT_UNLOGGED"):
+        environ.pop(name, None)
     client = environ.pop("DA_AGENT_CLIENT", None)
     if client:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"], environ["SERVER_PORT"] = client.split()

@@ -131,14 +131,15 @@ class Apache:
             # Without a text that is known, groups may not be, either; and all workers start anew anyway.
             if Disturbance.RELOAD in needs and before.web_server is not None:
                 self._take_over(self.wanted(number), folder, patience, approve)
-            # From here on everything that starts anew serves it; what goes on has an equal application.
-            self._pins.put(self._pins.live(), folder)
             if not after.certificates:
                 self._present(folder)
             if Disturbance.RESTART in needs:
+                self._pins.put(self._pins.live(), folder)
                 self._restart(folder)
             self._pins.put(APPLICATION, folder)
             self._present(folder, again=Disturbance.CERTIFICATES in needs)
+            # Last, for it says so to whoever asks: what runs has an equal application, what starts anew will have it.
+            self._pins.put(self._pins.live(), folder)
             self._relieve(self._pins.live().other)
 
     def is_harmless(self, number: int) -> bool:

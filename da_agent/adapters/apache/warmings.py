@@ -8,8 +8,8 @@ from da_agent.adapters.apache import processes
 from da_agent.domain.proofs import Answer, Wanted, Worker
 from da_agent.errors import ReleaseBroken
 
-PAUSE = 0.1
-"""Seconds between two looks at processes that are loading."""
+PAUSE = 0.5
+"""Seconds between two looks at processes that are loading: each costs the machine what some requests do."""
 
 FORMER = 60.0
 """Seconds that a process may go on with requests which it has had since before the last reload."""
