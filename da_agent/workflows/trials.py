@@ -83,7 +83,6 @@ class Trials:
 
     def start(self) -> None:
         self._web.start()
-        self._due = None
 
     def _refresh(self, number: int) -> None:
         """Make the web server serve what the switch points to now, with the least disturbance.

@@ -17,9 +17,12 @@ import pytest
 
 from da_agent.adapters.apache import processes
 from da_agent.adapters.apache.servers import Apache
+from da_agent.adapters.packaging import UvEnvironments
+from da_agent.adapters.release_folders import ReleaseFolders
 from da_agent.domain.paths import Paths
 from da_agent.domain.settings import Settings
 from da_agent.errors import NodeBroken, ReleaseBroken
+from tests.fakes import MemoryBlobs
 from tests.integration.apaches import HEALTH, Web, certificate, get, presented, said, served, wait_until, web
 from tests.load import Load, Reply
 
@@ -269,6 +272,18 @@ def test_everything_at_once_is_served(node: Web, tmp_path: Path) -> None:
     wait_until(lambda: presented(node) == two["docassemble.crt"].decode())
 
 
+def test_a_release_that_an_older_agent_has_staged_is_served_and_left_again(node: Web) -> None:
+    """It has no fingerprint: numbers count, and it is different from every other."""
+    for number in (1, 2, 3):
+        node.stage(number, slow(str(number)), config=CONFIG)
+    facts = node.paths.release(2) / "webapp.json"
+    told = json.loads(facts.read_text())
+    facts.write_text(json.dumps({name: value for name, value in told.items() if name not in ("serves", "processes")}))
+    for number in (1, 2, 3):
+        node.serve(number)
+        assert said(node.url)["version"] == str(number)
+
+
 # ---- killed, ended, restarted
 
 
@@ -381,6 +396,18 @@ def _killed_before(node: Web, step: int) -> Apache:
     for name in EFFECTS:
         setattr(agent._pins, name, dying(getattr(agent._pins, name)))
     return agent
+
+
+def test_a_release_that_something_is_pinned_to_is_not_removed_although_no_process_uses_it(node: Web) -> None:
+    for number in (1, 2, 3):
+        node.stage(number, slow(str(number)))
+    node.serve(1)
+    node.runner.stop("apache2")
+    node.switch(2)
+    wheels = UvEnvironments(node.node.python, MemoryBlobs(), node.paths)
+    folders = ReleaseFolders(node.paths, MemoryBlobs(), wheels, node.apache.render, None)
+    folders.sweep(frozenset())
+    assert sorted(path.name for path in node.paths.releases.iterdir()) == ["0000000001", "0000000002"]
 
 
 # ---- through TLS

@@ -20,13 +20,11 @@ UNKNOWN = Facts(Served(), 1)
 
 
 def read(folder: Path | None) -> Facts:
-    """Of the release in `folder`; nothing is known of one that has gone or that an older agent has staged."""
+    """Of the release in `folder`; nothing is known of one that has gone, is damaged or was staged by an older agent."""
     if folder is None:
         return UNKNOWN
     try:
         found = json.loads(Staged(folder).webapp.read_bytes())
-    except FileNotFoundError:
+        return Facts(Served(**found["serves"]), int(found["processes"]))
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return UNKNOWN
-    if "serves" not in found:
-        return UNKNOWN
-    return Facts(Served(**found["serves"]), found["processes"])
