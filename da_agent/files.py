@@ -7,15 +7,26 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from da_agent.domain import rooms
+from da_agent.domain.rooms import Disk
 from da_agent.errors import NodeBroken
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def write(path: Path, chunks: Iterable[bytes], mode: int = 0o600) -> None:
+class DiskFull(OSError):
+    """There was no room for a file of `needed` bytes."""
+
+    def __init__(self, error: OSError, path: Path, needed: int) -> None:
+        super().__init__(error.errno, error.strerror, str(path))
+        self.needed = needed
+
+
+def write(path: Path, chunks: Iterable[bytes], mode: int = 0o600, size: int = rooms.BLOCK) -> None:
     """Make the new file `path` and return when its bytes are on the disk; after an error there is no such file.
 
-    FileExistsError when there is one already. Its name is not safe before `sync_directory` of its folder.
+    FileExistsError when there is one already; DiskFull, with the `size` that it was to have. Its name is not safe
+    before `sync_directory` of its folder.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -24,9 +35,12 @@ def write(path: Path, chunks: Iterable[bytes], mode: int = 0o600) -> None:
                 file.write(chunk)
             file.flush()
             os.fsync(descriptor)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             path.unlink()
+        # The system does not say in which file it had no room to write.
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            raise DiskFull(error, path, size) from error
         raise
 
 
@@ -38,7 +52,7 @@ def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
-    write(unfinished, [data], mode)
+    write(unfinished, [data], mode, len(data))
     try:
         unfinished.replace(path)
     except BaseException:
@@ -58,16 +72,41 @@ def sync_directory(path: Path) -> None:
 
 
 @contextmanager
-def on_this_node(task: str) -> Iterator[None]:
-    """Blame the node for what its disk refuses: OSError becomes NodeBroken, "cannot `task`: …"."""
+def on_this_node(task: str, at: Path | None = None) -> Iterator[None]:
+    """Blame the node for what its disk refuses: OSError becomes NodeBroken, "cannot `task`: …".
+
+    `at` is where the task writes, for an error that does not say it.
+    """
     try:
         yield
     except OSError as error:
-        raise NodeBroken(f"cannot {task}: {complaint(error)}") from error
+        raise NodeBroken(f"cannot {task}: {complaint(error, at)}") from error
 
 
-def complaint(error: OSError) -> str:
-    """What the operating system says, and about which file."""
+def complaint(error: OSError, at: Path | None = None) -> str:
+    """What the operating system says, and about which file; of a full disk, how much is missing."""
+    # Of two names the second is the one that was written.
+    name = error.filename2 or error.filename or at
+    if error.errno in FULL and name is not None:
+        return full(Path(os.fsdecode(name)).parent if at is None else at, getattr(error, "needed", rooms.BLOCK))
     reason = (error.strerror or str(error)).lower()
-    remedy = "; make room there" if error.errno in FULL else ""
-    return f"{reason} ({error.filename}){remedy}" if error.filename else f"{reason}{remedy}"
+    return f"{reason} ({name})" if name else reason
+
+
+def full(folder: Path, needed: int) -> str:
+    """The sentence for a disk that has refused `needed` bytes."""
+    return rooms.refused(disk(folder), needed)
+
+
+def require_room(task: str, folder: Path, needed: int) -> None:
+    """NodeBroken, "cannot `task`: …", when `needed` bytes more in `folder` would take what is left to others."""
+    shortage = rooms.shortage(disk(folder), needed)
+    if shortage is not None:
+        raise NodeBroken(f"cannot {task}: {shortage}")
+
+
+def disk(folder: Path) -> Disk:
+    """The disk that `folder` lies on, or will lie on."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    status = os.statvfs(there)
+    return Disk(str(folder), there.stat().st_dev, status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)

@@ -207,6 +207,12 @@ class Installation(Protocol):
     def verify(self, number: int) -> None:
         """Tampered, naming the file, unless a staged release still has the bytes that it was staged with."""
 
+    def require_room(self, release: Release) -> None:
+        """NodeBroken, naming the folder and the missing bytes, when fetching and staging `release` could fill a disk.
+
+        What the node has of it already is not counted.
+        """
+
     def stage(self, release: Release, settings: Settings) -> None:
         """Build the release beside the live one from blobs that the node has, offline; its manifest comes last.
 

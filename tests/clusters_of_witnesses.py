@@ -31,21 +31,30 @@ def folder() -> Iterator[Path]:
 @contextmanager
 def cluster(nodes: int, store: str | None = None, variables: Mapping[str, str] | None = None) -> Iterator[DevCluster]:
     """Nodes that are starting; everything is ended afterwards, and nothing may have been left behind."""
-    with folder() as path:
-        made = DevCluster.create(
-            path,
-            nodes=nodes,
-            store=store,
-            application="witness:application",
-            application_path=_readable(path),
-            environment={**os.environ, **(variables or {})},
-        )
-        try:
-            made.start()
-            yield made
-        finally:
-            left = made.stop()
-        assert left == [], "processes that supervisord left behind"
+    with folder() as path, running(create(path, nodes, store, variables)) as made:
+        yield made
+
+
+def create(path: Path, nodes: int, store: str | None = None, variables: Mapping[str, str] | None = None) -> DevCluster:
+    """Nodes below `path` that do not run yet."""
+    return DevCluster.create(
+        path,
+        nodes=nodes,
+        store=store,
+        application="witness:application",
+        application_path=_readable(path),
+        environment={**os.environ, **(variables or {})},
+    )
+
+
+@contextmanager
+def running(made: DevCluster) -> Iterator[DevCluster]:
+    try:
+        made.start()
+        yield made
+    finally:
+        left = made.stop()
+    assert left == [], "processes that supervisord left behind"
 
 
 def _readable(path: Path) -> Path:

@@ -39,13 +39,14 @@ class Power:
 
 @dataclass
 class FakeInstallation:
-    """Implements ports.Installation; `bad` are releases that cannot be staged."""
+    """Implements ports.Installation; `bad` are releases that cannot be staged, `full` says why none can."""
 
     power: Power = field(default_factory=Power)
     live: int | None = None
     disk: dict[int, Release] = field(default_factory=dict)
     bad: set[int] = field(default_factory=set)
     damaged: set[int] = field(default_factory=set)
+    full: str | None = None
 
     def current(self) -> int | None:
         return self.live
@@ -61,6 +62,10 @@ class FakeInstallation:
     def verify(self, number: int) -> None:
         if number in self.damaged:
             raise Tampered("a file was changed")
+
+    def require_room(self, release: Release) -> None:
+        if self.full is not None:
+            raise NodeBroken(self.full)
 
     def stage(self, release: Release, settings: Settings) -> None:
         self.power.effect("begin to stage")

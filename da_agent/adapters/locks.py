@@ -33,6 +33,8 @@ class FileLock:
         try:
             with files.on_this_node("lock this node"):
                 self._take(descriptor, patience)
+            # A full disk takes only the holder's name from us: the node must be able to start and serve.
+            with suppress(OSError):
                 self._sign(descriptor)
             yield
             with suppress(OSError):

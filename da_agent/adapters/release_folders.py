@@ -3,7 +3,8 @@
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import msgspec
 from da_agent import files, ports
 from da_agent.domain import records
 from da_agent.domain.paths import Paths, Staged
-from da_agent.domain.releases import Release
+from da_agent.domain.releases import Release, Wheel
 from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, NodeBroken, Tampered
+from da_agent.errors import Absent, AgentError, NodeBroken, Tampered
 
 Render = Callable[[Release, Settings, Path], None]
+Room = Callable[[Release, Collection[Wheel]], None]
 
 
 class _Entry(msgspec.Struct, array_like=True, frozen=True):
@@ -31,13 +33,22 @@ class ReleaseFolders:
     """Implements ports.Installation below one root."""
 
     def __init__(
-        self, paths: Paths, blobs: ports.Blobs, environments: ports.Environments, render: Render, group: int | None
+        self,
+        paths: Paths,
+        blobs: ports.Blobs,
+        environments: ports.Environments,
+        *,
+        render: Render,
+        room: Room,
+        group: int | None,
     ) -> None:
-        """`render` writes the web server's part; `group` is the web user's, None when all runs as one user."""
+        """`render` writes the web server's part; `room` raises unless a release fits, given the wheels of one that is
+        staged; `group` is the web user's, None when all runs as one user."""
         self._paths = paths
         self._blobs = blobs
         self._environments = environments
         self._render = render
+        self._room = room
         self._group = group
 
     def current(self) -> int | None:
@@ -83,14 +94,27 @@ class ReleaseFolders:
             if (status.st_size, status.st_mtime_ns) != (entry.size, entry.modified):
                 raise Tampered(f"{path} was changed after release {number} was staged")
 
+    def require_room(self, release: Release) -> None:
+        current = self.current()
+        unpacked: tuple[Wheel, ...] = ()
+        with suppress(AgentError):
+            unpacked = () if current is None else self.load(current).contents.wheels
+        self._room(release, unpacked)
+
     def stage(self, release: Release, settings: Settings) -> None:
         folder = self._paths.release(release.number)
+        self.require_room(release)
         try:
-            self._discard(folder)
-            folder.mkdir(parents=True, mode=0o755)
-            self._fill(release, settings, Staged(folder))
-        except OSError as error:
-            raise NodeBroken(f"cannot stage release {release.number} in {folder}: {error.strerror}") from error
+            with files.on_this_node(f"stage release {release.number} in {folder}", folder):
+                self._discard(folder)
+                folder.mkdir(parents=True, mode=0o755)
+                self._fill(release, settings, Staged(folder))
+        except NodeBroken:
+            # What is unfinished takes room that others may need now. If there was too little, this says how much.
+            with suppress(OSError):
+                self._discard(folder)
+            self.require_room(release)
+            raise
 
     def switch(self, number: int) -> None:
         current = self._paths.current
@@ -102,7 +126,7 @@ class ReleaseFolders:
             new.replace(current)
             files.sync_directory(self._paths.root)
         except OSError as error:
-            raise NodeBroken(f"cannot switch {current} to release {number}: {error.strerror}") from error
+            raise NodeBroken(f"cannot switch {current} to release {number}: {files.complaint(error)}") from error
 
     def needless(self, keep: frozenset[int], before: datetime) -> tuple[int, ...]:
         with files.on_this_node(f"look through {self._paths.releases}"):
@@ -138,7 +162,7 @@ class ReleaseFolders:
         self._render(release, settings, staged.root)
         entries = list(_protect(str(staged.root), "", (f"{staged.certificates.name}/", staged.config.name)))
         inventory = staged.root / "inventory.json"
-        inventory.write_bytes(msgspec.json.encode(entries))
+        files.write(inventory, [msgspec.json.encode(entries)], 0o444)
         # Everything reaches the disk before the manifest does: a release that has one is whole, also after a power cut.
         os.sync()
         files.replace(staged.manifest, records.encode(release), 0o444)

@@ -61,17 +61,26 @@ class _SnapshotFolder:
     def fetch(self, keys: Iterable[str]) -> Mapping[str, tuple[Blob, Path]]:
         wanted = list(keys)
         missing = [key for key in wanted if key not in self._fetched]
+        size = sum(self._size(key) for key in missing)
+        files.require_room(f"copy {len(missing)} objects of the inbox", self._folder, size)
         with ThreadPoolExecutor(WORKERS) as pool:
             self._fetched.update(zip(missing, pool.map(self._copy, missing), strict=True))
         return {key: self._fetched[key] for key in wanted}
 
+    def _size(self, key: str) -> int:
+        body = self._overlay.get(key)
+        if body is None:
+            return self._entries[key].size
+        return len(body) if isinstance(body, bytes) else body.stat().st_size
+
     def _copy(self, key: str) -> tuple[Blob, Path]:
         # A folder for each: names must stay as they are, and two folders of the inbox may hold equal ones.
         target = self._folder / hashlib.sha256(key.encode()).hexdigest()[:16] / key.rsplit("/", 1)[-1]
-        target.parent.mkdir(exist_ok=True)
-        target.parent.chmod(0o755)
+        with files.on_this_node(f"make {target.parent}"):
+            target.parent.mkdir(exist_ok=True)
+            target.parent.chmod(0o755)
         digest, size = hashlib.sha256(), 0
-        with files.on_this_node(f"copy {key} to {target}"), target.open("wb") as file:
+        with files.on_this_node(f"copy {key} to {target}", self._folder), target.open("wb") as file:
 
             def take(chunk: bytes) -> None:
                 nonlocal size

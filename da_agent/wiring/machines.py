@@ -267,14 +267,16 @@ class Machine:
     @cached_property
     def installation(self) -> ports.Installation:
         from da_agent.adapters.release_folders import ReleaseFolders
+        from da_agent.adapters.rooms import Room
 
         user = self.node.web_user
         return ReleaseFolders(
             self.paths,
             self.blobs,
             _Environments(self),
-            self._render,
-            None if user is None else grp.getgrnam(user).gr_gid,
+            render=self._render,
+            room=Room(self.paths, self.blobs).require,
+            group=None if user is None else grp.getgrnam(user).gr_gid,
         )
 
     def _adopt(self, reason: str) -> Verdict:

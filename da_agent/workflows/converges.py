@@ -229,6 +229,7 @@ class Node:
 
     def _stage(self, release: Release) -> None:
         self._progress.say(f"Staging release {release.number}")
+        self._installation.require_room(release)
         self._transfers.fetch(release.contents.blobs())
         try:
             self._installation.stage(release, self._settings(release))

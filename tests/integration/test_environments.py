@@ -199,5 +199,5 @@ def test_a_full_disk_is_the_nodes_fault_and_named(
     )
     full.chmod(0o755)
     into = paths.release(1) / "local"
-    with pytest.raises(NodeBroken, match=f"{into}: the disk is full"):
+    with pytest.raises(NodeBroken, match=f"{into}: the disk of \\S+ is full, or its quota is"):
         UvEnvironments(PYTHON, blobs, paths, uv=full).build(some, into)

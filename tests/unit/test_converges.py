@@ -359,3 +359,17 @@ def test_certificates_that_cannot_follow_are_said_each_time_and_stop_nothing() -
     followers.failing = False
     node.converge()
     assert followers.followed == [2]
+
+
+def test_a_release_that_does_not_fit_on_the_disk_is_neither_begun_nor_given_up_and_is_taken_later() -> None:
+    machine = serving(1)
+    machine.installation.full = "cannot stage release 2: the disk is full"
+    agent = machine.agent(release(2), release(1))
+    with pytest.raises(NodeBroken, match="the disk is full"):
+        agent.converge()
+    assert machine.power.effects == []
+    assert machine.served == {1}
+    machine.installation.full = None
+    agent.converge()
+    assert machine.served == {2}
+    assert machine.journals.journal == Journal(live=2)

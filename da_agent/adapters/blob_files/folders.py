@@ -41,7 +41,7 @@ class BlobFiles:
                 # A power cut may have spoilt what was kept, or the object is another one by now.
                 partial.clear()
                 _complete(partial, fill)
-            with files.on_this_node(f"store blob {blob.sha256}"):
+            with files.on_this_node(f"store blob {blob.sha256}", self._paths.blobs):
                 self._keep(partial, self.path(blob))
 
     def _keep(self, partial: Partial, path: Path) -> None:

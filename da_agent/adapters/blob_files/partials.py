@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -83,14 +82,7 @@ class Partial:
     def _complaint(self, error: OSError) -> NodeBroken:
         if error.errno not in files.FULL:
             return NodeBroken(f"cannot write to {self._path.parent}: {files.complaint(error)}")
-        missing = self.missing
-        with suppress(OSError):
-            free = shutil.disk_usage(self._path.parent).free
-            # A quota can be used up while the disk itself has room.
-            missing -= free if free < missing else 0
-        return NodeBroken(
-            f"cannot write to {self._path.parent}: the disk is full, {missing} more bytes are needed there"
-        )
+        return NodeBroken(f"cannot write blob {self._path.name}: {files.full(self._path.parent, self.missing)}")
 
 
 class Partials:
@@ -106,7 +98,7 @@ class Partials:
 
         Afterwards it stays where it is unless it was moved, or its bytes are wrong, or the disk has no room for it.
         """
-        with files.on_this_node(f"make room for blobs in {self._folder}"):
+        with files.on_this_node(f"make room for blobs in {self._folder}", self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._sweep()
             path = self._folder / blob.sha256

@@ -142,7 +142,8 @@ class Root:
             raise self._judged(act, name, error) from error
 
     def _judged(self, act: str, name: str, error: OSError) -> Exception:
-        sentence = f"cannot {act} {name} in the store {self.path}: {files.complaint(error)}"
+        complaint = files.complaint(error, self.path if error.errno in files.FULL else None)
+        sentence = f"cannot {act} {name} in the store {self.path}: {complaint}"
         if error.errno in DENIED:
             return Forbidden(f"{sentence}; check who owns the files, and whether the file system is read-only")
         return Unreachable(sentence)

@@ -118,7 +118,7 @@ class DirectoryStore:
             digest = hashlib.sha256()
             unfinished = self._unfinished()
             try:
-                files.write(unfinished, _chunks(body, digest.update))
+                files.write(unfinished, _chunks(body, digest.update), size=_size(body))
                 self._give_to_owner(unfinished)
                 self._make_folder(path.parent)
                 self._commit(key, unfinished, path, when)
@@ -261,6 +261,13 @@ class DirectoryStore:
 def _rename(unfinished: Path, path: Path) -> None:
     unfinished.replace(path)
     files.sync_directory(path.parent)
+
+
+def _size(body: bytes | Path) -> int:
+    if isinstance(body, bytes):
+        return len(body)
+    with files.on_this_node(f"read {body}"):
+        return body.stat().st_size
 
 
 def _chunks(body: bytes | Path, update: Callable[[bytes], object]) -> Iterator[bytes]:

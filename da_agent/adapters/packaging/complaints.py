@@ -1,7 +1,10 @@
 """What uv, pip and compilers say when they fail, as our errors in a person's words."""
 
 import re
+from pathlib import Path
 
+from da_agent import files
+from da_agent.domain import rooms
 from da_agent.errors import AgentError, NodeBroken, NotHere, Refused, Unreachable
 
 LONGEST = 700
@@ -29,14 +32,14 @@ _LOCAL_URL = re.compile(r" ?@ file://[^\s`]+")
 _PASSWORD = re.compile(r"//[^/@\s]*@")
 
 
-def explain(output: str, code: int, task: str, *, scratch: str, configured: bool) -> AgentError:
+def explain(output: str, code: int, task: str, *, scratch: Path, configured: bool) -> AgentError:
     """The error for a failed resolution, download or build. `task` completes "cannot …".
 
     `scratch` is where files are written; `configured`: the indexes are those of config.yml, so a refusal of their
     credentials is for its author to mend, elsewhere for whoever set this machine up.
     """
     if disk_full(output):
-        return NodeBroken(f"cannot {task}: the disk of {scratch} is full; make room there")
+        return NodeBroken(f"cannot {task}: {files.full(scratch, rooms.BLOCK)}")
     if _LOCKED_OUT.search(output):
         sentence = f"cannot {task}: the package index {_index(output)} wants other credentials than we have"
         return Refused(sentence) if configured else NotHere(sentence)

@@ -10,6 +10,7 @@ from packaging.utils import parse_wheel_filename
 from da_agent import files, ports
 from da_agent.adapters.packaging import complaints, processes, tools
 from da_agent.adapters.packaging.wheels import blob
+from da_agent.domain import rooms
 from da_agent.domain.blobs import Blob
 from da_agent.domain.paths import Paths
 from da_agent.domain.releases import Wheel
@@ -37,7 +38,7 @@ class UvEnvironments:
         self._patience = patience
 
     def build(self, wheels: Sequence[Wheel], into: Path) -> None:
-        with files.on_this_node(f"make an environment at {into}"):
+        with files.on_this_node(f"make an environment at {into}", into.parent):
             into.parent.mkdir(parents=True, exist_ok=True)
             self._sweep({wheel.blob.sha256 for wheel in wheels})
             links = [self._link(wheel) for wheel in wheels]
@@ -138,10 +139,8 @@ class UvEnvironments:
     def _error(self, output: str, into: Path) -> AgentError:
         reason = complaints.reason(output)
         if complaints.disk_full(output):
-            return NodeBroken(
-                f"cannot make an environment at {into}: the disk is full (there or in {self._paths.wheel_cache}); "
-                f"make room there"
-            )
+            fullest = min((into.parent, self._paths.wheel_cache), key=lambda folder: files.disk(folder).free)
+            return NodeBroken(f"cannot make an environment at {into}: {files.full(fullest, rooms.BLOCK)}")
         if "Hash mismatch" in output:
             return Tampered(f"cannot make an environment at {into}: {reason}")
         if "No interpreter found" in output or "Failed to inspect Python" in output or "Permission denied" in output:

@@ -13,11 +13,12 @@ from da_agent.errors import Refused
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file of a distribution: where it is had, and its sha256."""
+    """A file of a distribution: where it is had, its sha256, and its bytes, 0 where the index does not tell."""
 
     filename: str
     url: str
     sha256: str
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +79,4 @@ def _artifact(name: str, record: Mapping[str, Any], folder: Path) -> Artifact:
     sha256 = record.get("hashes", {}).get("sha256")
     if sha256 is None:
         raise Refused(f"cannot lock {name}: its index gives no sha256 for {filename}")
-    return Artifact(filename, url, sha256)
+    return Artifact(filename, url, sha256, record.get("size") or 0)

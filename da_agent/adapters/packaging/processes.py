@@ -52,8 +52,11 @@ def run(
     patience: float,
     account: Account | None = None,
     watch: Callable[[str], object] = ignore,
+    guard: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Run `command` in `folder` for at most `patience` seconds; `watch` gets each line while it runs.
+
+    `guard` is called again and again, and ends the process by raising.
 
     When this returns or raises, also because a signal handler raised, the process and those that it started in its
     session are gone. OSError when it cannot be started.
@@ -75,7 +78,7 @@ def run(
         )
         lines = _Lines(sink, watch)
         try:
-            ended = _await(process.pid, time.monotonic() + patience, lines)
+            ended = _await(process.pid, time.monotonic() + patience, lines, guard)
         finally:
             # Before the process is reaped: its number cannot be anybody else's yet.
             with suppress(ProcessLookupError):
@@ -108,13 +111,14 @@ class _Lines:
         return b"".join(self._parts).decode(errors="replace")
 
 
-def _await(pid: int, end: float, lines: _Lines) -> bool:
+def _await(pid: int, end: float, lines: _Lines, guard: Callable[[], object]) -> bool:
     """Whether the process ended before `end`; it is not reaped yet."""
     pause = 0.001
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
         if time.monotonic() > end:
             return False
         lines.read()
+        guard()
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
     return True

@@ -18,6 +18,9 @@ from da_agent.domain.packages import Locked, Sources
 from da_agent.domain.releases import Wheel
 from da_agent.errors import Refused
 
+COPIES = 6
+"""What a wheel takes on its way, in its own size: pip's cache, as fetched, ours, and twice with its bytecode."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -120,6 +123,7 @@ class Resolution:
         links = self._workshop.given / "links.txt"
         lines = [f"{each.name} @ {each.artifact.url} --hash=sha256:{each.artifact.sha256}\n" for each in wanted]
         links.write_text("".join(lines), encoding="utf-8")
+        self._workshop.require_room("fetch the packages", COPIES * sum(each.artifact.size for each in wanted))
         into = self._workshop.outbox("fetched")
         with self._progress.work("fetching packages", len(wanted), "packages") as advance:
             self._tools.fetch(links, into, advance)

@@ -119,7 +119,7 @@ class Tools:
         if outcome.code < 0:
             raise NotHere(f"cannot {task}: killed by signal {-outcome.code}; there may be too little memory")
         raise complaints.explain(
-            outcome.output, outcome.code, task, scratch=str(self._workshop.root), configured=self._configured
+            outcome.output, outcome.code, task, scratch=self._workshop.root, configured=self._configured
         )
 
     def _for_python(self) -> list[str | Path]:

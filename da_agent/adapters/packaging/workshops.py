@@ -3,11 +3,14 @@
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from da_agent import files
 from da_agent.adapters.packaging import indexes, processes
 from da_agent.adapters.packaging.processes import Account, Outcome
+from da_agent.domain import rooms
 from da_agent.errors import NodeBroken, NotHere
 
 # So that a build's wheel has the same bytes whenever it is made: the first second that every zip tool can write.
@@ -75,13 +78,24 @@ class Workshop:
             patience=patience,
             account=self._account,
             watch=watch,
+            guard=self._guard,
         )
 
-    def outbox(self, name: str, files: Mapping[str, str] | None = None) -> Path:
-        """A new folder with `files` in it that the builder may write to."""
+    def require_room(self, task: str, needed: int) -> None:
+        """NodeBroken, "cannot `task`: …", when `needed` bytes more would take what is left to others."""
+        files.require_room(task, self.root, needed)
+
+    def _guard(self) -> None:
+        """Nobody knows what a build writes: it ends before the disk is full."""
+        if rooms.shortage(files.disk(self.root), rooms.BLOCK) is not None:
+            # As much again is a fair guess.
+            self.require_room("resolve packages", rooms.on_disk(_sizes(self.root)))
+
+    def outbox(self, name: str, texts: Mapping[str, str] | None = None) -> Path:
+        """A new folder with files of these `texts` in it that the builder may write to."""
         folder = self.root / name
         folder.mkdir(mode=0o755)
-        for filename, text in (files or {}).items():
+        for filename, text in (texts or {}).items():
             (folder / filename).write_text(text, encoding="utf-8")
             self._give(folder / filename)
         self._give(folder)
@@ -123,3 +137,11 @@ class Workshop:
                 raise NodeBroken(
                     f"cannot build packages as {self._account.name} in {self.root}: that user may not enter {folder}"
                 )
+
+
+def _sizes(root: Path) -> Iterator[int]:
+    """Of every file, while others write and remove them."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            with suppress(OSError):
+                yield os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 (there may be very many)
