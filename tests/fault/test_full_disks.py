@@ -5,10 +5,7 @@ import itertools
 import os
 import random
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -30,46 +27,13 @@ from da_agent.wiring import Machine
 from da_agent.workflows.ledgers import Ledger
 from tests import packages
 from tests.clusters_of_witnesses import create, folder, running, witness
+from tests.disks import Disk, disk
 from tests.fault.killings import Agents
 from tests.supervisorctl import supervisorctl, wait_for
 
 SENTENCE = re.compile(r"the disk of (\S+) is full: ([\d.]+) (bytes|MB) free, about ([\d.]+) (bytes|MB) more are needed")
 DISK = 48 << 20
 PAGE = 4096
-
-
-class Disk:
-    """A small file system of its own, with a ballast file in it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._ballast = path / "ballast"
-
-    @property
-    def free(self) -> int:
-        return shutil.disk_usage(self.path).free
-
-    def leave(self, free: int) -> None:
-        """Fill it up but for `free` bytes."""
-        self.clear()
-        rest = self.free - free
-        assert rest >= 0, f"there are only {self.free} bytes"
-        with self._ballast.open("wb") as file:
-            while rest > 0:
-                rest -= file.write(b"\0" * min(rest, 1 << 20))
-
-    def clear(self) -> None:
-        self._ballast.unlink(missing_ok=True)
-
-
-@contextmanager
-def disk(path: Path, size: int = DISK) -> Iterator[Disk]:
-    path.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", str(path)], check=True)
-    try:
-        yield Disk(path)
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 def lacking(problem: object, below: Path) -> int:
@@ -133,7 +97,7 @@ def crammed() -> Iterator[Crammed]:
         write_configuration(store, "first")
         made = create(path, 1, f"file://{store}")
         node = made.nodes[0]
-        with disk(node.root) as small, running(made):
+        with disk(node.root, DISK) as small, running(made):
             made.wait()
             wait_for(node, "initialize", "EXITED")
             supervisorctl(node, "stop", "sync")
@@ -216,7 +180,7 @@ def bench() -> Iterator[Bench]:
             write_configuration(store, name)
             packages.wheel(store / "packages", name, "1.0", {name: "".join(f"V{n} = {n}\n" for n in range(5000))})
             assert admin.adoption.adopt("a test").mistakes == ()
-        with disk(path / "node") as small:
+        with disk(path / "node", DISK) as small:
             machine = Machine({**environment, "DA_AGENT_ROOT": str(path / "node")})
             machine.prepare()
             machine.web.prepare()
@@ -299,7 +263,7 @@ def test_an_adoption_on_a_full_disk_leaves_the_inbox_as_it_is_and_nothing_behind
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[tuple[Machine, Disk]]:
-    with disk(tmp_path / "node") as small:
+    with disk(tmp_path / "node", DISK) as small:
         made = Machine({**os.environ, "DA_AGENT_ROOT": str(small.path)})
         made.prepare()
         yield made, small

@@ -19,6 +19,9 @@ from da_agent.errors import AgentError, NodeBroken, NotHere, ReleaseBroken, Tamp
 PATIENCE = 30 * 60.0
 """Seconds for one step."""
 
+_ORIGIN = "direct_url.json"
+"""Where an installed package came from: for us, where its wheel lay on this node."""
+
 _OFFLINE = ("--quiet", "--no-config", "--offline", "--no-python-downloads")
 
 
@@ -74,6 +77,8 @@ class UvEnvironments:
         options = ["--no-index", "--no-build", "--require-hashes", "--link-mode", "hardlink"]
         self._run(["pip", "sync", *options, "--python", into / "bin" / "python", lock], into)
         lock.unlink()
+        for origin in into.glob(f"lib/python*/site-packages/*.dist-info/{_ORIGIN}"):
+            _forget(origin)
 
     def _drop_damaged(self, wheels: Sequence[Wheel], links: Sequence[Path]) -> None:
         """What the disk has spoilt is fetched again next time."""
@@ -146,3 +151,16 @@ class UvEnvironments:
         if "No interpreter found" in output or "Failed to inspect Python" in output or "Permission denied" in output:
             return NodeBroken(f"cannot make an environment at {into} for {self._python}: {reason}")
         return ReleaseBroken(f"cannot make an environment at {into}: {reason}")
+
+
+def _forget(origin: Path) -> None:
+    """A path of this node is no fact of the release: `pip freeze` says the same on each, names and versions."""
+    record = origin.with_name("RECORD")
+    lines = record.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(f"{origin.parent.name}/{_ORIGIN},".encode())]
+    # A new file: the old one may be a link into uv's cache.
+    new = record.with_suffix(".new")
+    new.write_bytes(b"".join(kept))
+    new.chmod(0o644)
+    new.replace(record)
+    origin.unlink()
