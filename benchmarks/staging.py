@@ -3,7 +3,8 @@
     python -m benchmarks.staging [REQUIREMENT…]        (docassemble.webapp, which needs libldap2-dev and libsasl2-dev)
 
 Both install the same versions, from caches that are warm, with hard links, on the same disk, in turns; the table has
-the median and the range of the rounds, and the ratio of the medians.
+the median and the range of the rounds, and the ratio of the medians. Then one package changes: what the next release
+costs, and what was done again for it.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -27,6 +29,7 @@ from da_agent.workflows.ledgers import Ledger
 
 T = TypeVar("T")
 PYTHON = "/usr/bin/python3"
+OWN = "da_bench-{}-py3-none-any.whl"
 
 
 def main() -> None:
@@ -49,7 +52,7 @@ def measure(work: Path, requirements: list[str], rounds: int) -> None:
     machine.web.prepare()
     _, cold = timed(lambda: machine.installation.stage(release, settings))
     lock = work / "lock.txt"
-    lock.write_text("".join(f"{wheel.name}=={wheel.version}\n" for wheel in wheels))
+    lock.write_text("".join(f"{each.name}=={each.version}\n" for each in wheels if each.name != "da-bench"))
     sync(work / "peer-first", lock, work / "peer-cache")
     ours, bare = [], []
     for number in range(rounds):
@@ -67,12 +70,44 @@ def measure(work: Path, requirements: list[str], rounds: int) -> None:
     print(row("stage, warm, with bytecode", ours))
     print(row("uv pip sync, warm, without bytecode", bare))
     print(f"{'ratio of the medians':<44}{statistics.median(ours) / statistics.median(bare):8.2f}")
+    unchanged = replace(release, number=release.number + 1 + rounds)
+    _, read = reading(lambda: machine.installation.stage(unchanged, settings))
+    print(f"{'  read by it':<44}{read / 1e6:8.1f} MB")
+    change_one(machine, work, release, rounds)
+
+
+def change_one(machine: Machine, work: Path, before: Release, rounds: int) -> None:
+    """The package of our own gets a new version in each round."""
+    adopting, fetching, staging, numbers = [], [], [], set()
+    for version in range(2, rounds + 2):
+        (work / "store" / "packages" / OWN.format(version - 1)).unlink()
+        own_package(work, version)
+        verdict, seconds = timed(lambda: machine.adoption.adopt("benchmark"))
+        adopting.append(seconds)
+        assert verdict.release is not None, verdict.mistakes
+        release = Ledger(machine.store).read(verdict.release)
+        settings = machine.settings(release)
+        compiled = len(set(release.contents.wheels) - set(before.contents.wheels))
+        blobs = release.contents.blobs()
+        missing = sum(not machine.blobs.has(blob) for blob in blobs)
+        fetching.append(timed(partial(machine.transfers.fetch, blobs))[1])
+        # What adopting has left in memory is not for staging to write.
+        os.sync()
+        (_, seconds), read = reading(partial(timed, partial(machine.installation.stage, release, settings)))
+        staging.append(seconds)
+        numbers.add((compiled, missing, round(read / 1e6)))
+        before = release
+    print(f"one package of {len(before.contents.wheels)} changed: wheels compiled, blobs fetched, MB read: {numbers}")
+    print(row("  resolve, compile, store", adopting))
+    print(row("  fetch", fetching))
+    print(row("  stage", staging))
 
 
 def adopted(work: Path, requirements: list[str]) -> tuple[Machine, Release, float]:
     store = work / "store"
     (store / "packages").mkdir(parents=True)
     (store / "config.yml").write_text("secretkey: abcdefghijklmnop\nda agent:\n  quiet period: 0\n")
+    own_package(work, 1)
     (store / "packages" / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements))
     variables = {"DA_AGENT_STORE": f"file://{store}", "DA_AGENT_ROOT": str(work / "node"), "DA_AGENT_NODE": "bench"}
     machine = Machine({**os.environ, **variables})
@@ -81,6 +116,26 @@ def adopted(work: Path, requirements: list[str]) -> tuple[Machine, Release, floa
     if verdict.release is None:
         raise SystemExit("\n".join(verdict.mistakes))
     return machine, Ledger(machine.store).read(verdict.release), seconds
+
+
+def own_package(work: Path, version: int) -> None:
+    """A wheel with one module."""
+    stem = f"da_bench-{version}"
+    with zipfile.ZipFile(work / "store" / "packages" / OWN.format(version), "w") as archive:
+        archive.writestr("da_bench.py", f"VERSION = {version}\n")
+        archive.writestr(f"{stem}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: da-bench\nVersion: {version}\n")
+        archive.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{stem}.dist-info/RECORD", "")
+
+
+def reading(work: Callable[[], T]) -> tuple[T, int]:
+    """Bytes read from files, by uv too: what is hashed again or copied shows here."""
+
+    def read() -> int:
+        return int(Path("/proc/self/io").read_text().split()[1])
+
+    before = read()
+    return work(), read() - before
 
 
 def sync(into: Path, lock: Path, cache: Path) -> None:

@@ -156,6 +156,9 @@ class Progress(Protocol):
     def work(self, title: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         """`total` of `unit` ("bytes", "packages", …) are to be done; call the value with each part that is."""
 
+    def step(self, title: str) -> AbstractContextManager[Callable[[str], None]]:
+        """Something that may take long, nobody knows how long; call the value with what is being done now."""
+
     def say(self, sentence: str) -> None: ...
 
 

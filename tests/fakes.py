@@ -234,6 +234,11 @@ class SilentProgress:
 
         yield advance
 
+    @contextmanager
+    def step(self, title: str) -> Iterator[Callable[[str], None]]:
+        self.said.append(title)
+        yield self.said.append
+
     def say(self, sentence: str) -> None:
         self.said.append(sentence)
 

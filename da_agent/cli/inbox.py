@@ -10,7 +10,7 @@ import click
 
 from da_agent.cli import options
 from da_agent.domain import keys
-from da_agent.errors import Absent, NotHere, Refused
+from da_agent.errors import Absent, NotHere, Refused, TimedOut
 from da_agent.wiring import Machine
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from da_agent.domain.inboxes import Inbox, Verdict
     from da_agent.workflows import pushes
 
+_LOOK = "da-agent status shows how far they are"
 SUFFIXES = (".whl", ".tar.gz", ".zip")
 
 
@@ -123,16 +124,37 @@ def _await(machine: Machine, act: Callable[[], Verdict], wait: bool, timeout: in
     from da_agent.workflows import waits
 
     try:
-        verdict = act()
-    except NotHere as elsewhere:
-        click.echo(f"Left to a node of the cluster: {elsewhere}", err=True)
-        if not wait:
-            return
-        verdict = waits.until_adopted(machine.store, machine.clock, timedelta(seconds=timeout))
+        verdict = _verdict(machine, act, wait, timeout)
+    except KeyboardInterrupt:
+        raise TimedOut(f"given up half-way: whatever has come into the inbox is adopted by a node; {_LOOK}") from None
+    if verdict is None:
+        return
     number = waits.release_of(verdict)
     click.echo(f"The inbox is release {number}.")
     if not wait:
         return
+    try:
+        _await_nodes(machine, number, timeout)
+    except KeyboardInterrupt:
+        raise TimedOut(f"not waited for any longer: the nodes take release {number} all the same; {_LOOK}") from None
+
+
+def _verdict(machine: Machine, act: Callable[[], Verdict], wait: bool, timeout: int) -> Verdict | None:
+    """None when it is left to a node and nobody waits."""
+    from da_agent.workflows import waits
+
+    try:
+        return act()
+    except NotHere as elsewhere:
+        click.echo(f"Left to a node of the cluster: {elsewhere}", err=True)
+        if not wait:
+            return None
+        return waits.until_adopted(machine.store, machine.clock, machine.progress, timedelta(seconds=timeout))
+
+
+def _await_nodes(machine: Machine, number: int, timeout: int) -> None:
+    from da_agent.workflows import waits
+
     nodes = waits.until_served(machine.store, machine.clock, machine.progress, number, timedelta(seconds=timeout))
     if nodes:
         click.echo(f"Served by {len(nodes)} nodes: {', '.join(each.report.node for each in nodes)}.")

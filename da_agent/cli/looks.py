@@ -153,6 +153,8 @@ def _node(seen: Sighting, now: datetime) -> str:
     age = max(0, round((now - seen.at).total_seconds()))
     state = f"silent for {age} s" if seen.silent(now, PATIENCE) else f"{report.phase.value}, {age} s ago"
     problem = f": {report.problem}" if report.problem else ""
+    if report.doing:
+        state += f" ({report.doing})"
     return f"  {report.node:<20} release {report.release or 'none':<6} {report.address:<22} {state}{problem}"
 
 

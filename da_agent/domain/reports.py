@@ -26,8 +26,9 @@ class Report:
     """Written by one node alone; the store's modification time of the record is the heartbeat.
 
     `release` is what the web server was last proven to serve, `target` what the node is on its way to.
-    `problem` is a sentence, None when all is well. `failed` are the releases that were given up here last.
-    `waiting` is what keeps the node from its target.
+    `problem` is a sentence, None when all is well. `doing` is what it was at, or waited for, when it wrote this;
+    None when that is nothing that takes long. `failed` are the releases that were given up here last.
+    `waiting` is what keeps the node from its target: others whose turn it is, or a pause.
     """
 
     node: str
@@ -42,6 +43,7 @@ class Report:
     started_at: datetime
     failed: tuple[Failure, ...] = ()
     waiting: str | None = None
+    doing: str | None = None
     format: Literal[1] = 1
 
 

@@ -33,7 +33,9 @@ def initialize() -> None:
     try:
         machine.prepare()
         machine.sweep()
-        problem = machine.follower.until_serving()
+        with ExitStack() as stack:
+            machine.beat(stack)
+            problem = machine.follower.until_serving()
     except Exception:
         # Whatever happened: the loop keeps trying, and tells the cluster how this node is.
         machine.supervisor.start("sync")
@@ -52,6 +54,7 @@ def sync() -> None:
     with ExitStack() as stack:
         machine.listen(stack, WAKING)
         machine.watch(stack)
+        machine.beat(stack)
         machine.follower.run(machine.intact)
         sys.stderr.write(f"The folders of this node below {machine.paths.root} have gone: everything starts anew\n")
         machine.begin_anew()
@@ -63,7 +66,9 @@ def update() -> None:
     signal.signal(signal.SIGTERM, stop)
     machine = Machine()
     machine.prepare()
-    problem = machine.follower.update(PATIENCE)
+    with ExitStack() as stack:
+        machine.beat(stack)
+        problem = machine.follower.update(PATIENCE)
     if problem is not None:
         raise NodeBroken(problem)
 

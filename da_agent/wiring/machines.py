@@ -27,6 +27,7 @@ from da_agent.errors import AgentError, NotHere, Refused
 
 if TYPE_CHECKING:
     from da_agent import ports
+    from da_agent.adapters.progress import Watched
     from da_agent.domain.inboxes import Verdict
     from da_agent.domain.nodes import Node
     from da_agent.domain.releases import Release, Target, Wheel
@@ -140,14 +141,14 @@ class Machine:
     # ---- pieces
 
     @cached_property
-    def progress(self) -> ports.Progress:
+    def progress(self) -> Watched:
+        from da_agent.adapters.progress import Lines, Watched
+
         if sys.stderr.isatty():
             from da_agent.adapters.progress.bars import Bars
 
-            return Bars()
-        from da_agent.adapters.progress import Lines
-
-        return Lines(sys.stderr)
+            return Watched(Bars())
+        return Watched(Lines(sys.stderr))
 
     @cached_property
     def clock(self) -> ports.Clock:
@@ -457,7 +458,15 @@ class Machine:
             report=self.report(),
             settings=self.live_settings,
             chance=random.random,
+            doing=self.progress.now,
         )
+
+    def beat(self, stack: ExitStack) -> None:
+        """Report in time also while the loop is busy, until the stack is closed."""
+        from da_agent.adapters.heartbeats import beating
+        from da_agent.workflows.follows import HEARTBEAT
+
+        stack.enter_context(beating(self.follower.beat, HEARTBEAT / 6))
 
     def report(self) -> Report:
         from da_agent.domain.reports import Phase, Report

@@ -209,6 +209,8 @@ class Node:
                 self._course.tell_failed(reason, known.log if known is not None else ())
             case decisions.TellSick(reason):
                 self._course.tell_sick(reason)
+                # Said once: whatever is done next shows whether it is still so.
+                self._sick = None
             case decisions.GiveBack():
                 self._course.give_back()
             case decisions.Review():
@@ -228,21 +230,21 @@ class Node:
             self._journals.save(self.journal().give_up(given_up))
 
     def _stage(self, release: Release) -> None:
-        self._progress.say(f"Staging release {release.number}")
         self._installation.require_room(release)
-        self._transfers.fetch(release.contents.blobs())
-        try:
-            self._installation.stage(release, self._settings(release))
-        except Tampered as damage:
-            # The node's own copies: the wrong ones have been dropped, and are fetched again.
-            self._progress.say(str(damage))
+        with self._progress.step(f"Staging release {release.number}"):
             self._transfers.fetch(release.contents.blobs())
-            self._installation.stage(release, self._settings(release))
+            try:
+                self._installation.stage(release, self._settings(release))
+            except Tampered as damage:
+                # The node's own copies: the wrong ones have been dropped, and are fetched again.
+                self._progress.say(str(damage))
+                self._transfers.fetch(release.contents.blobs())
+                self._installation.stage(release, self._settings(release))
         self._damaged.discard(release.number)
 
     def _rehearse(self, release: Release) -> None:
-        self._progress.say(f"Rehearsing release {release.number}")
-        self._web.rehearse(release.number)
+        with self._progress.step(f"Rehearsing release {release.number}"):
+            self._web.rehearse(release.number)
         self._rehearsed.add(release.number)
 
     def _run_once(self, release: Release) -> None:

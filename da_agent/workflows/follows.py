@@ -19,6 +19,9 @@ from da_agent.workflows.lookouts import Lookout
 HEARTBEAT = timedelta(seconds=30)
 """How often a node reports although nothing has changed."""
 
+SAY_WAITING_AGAIN = timedelta(seconds=10)
+"""How often the log says what is being waited for."""
+
 SOON = timedelta(seconds=1)
 """When to look again while another node adopts."""
 
@@ -41,9 +44,10 @@ class Follower:
         report: Report,
         settings: Callable[[], Settings],
         chance: Callable[[], float],
+        doing: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`admit` raises unless the store may be used; `report` is this node's, with what never changes filled in;
-        `chance` is from 0 to 1, another one each time."""
+        `chance` is from 0 to 1, another one each time; `doing` says what goes on at this moment."""
         self._store = store
         self._admit = admit
         self._ledger = Ledger(store)
@@ -57,7 +61,12 @@ class Follower:
         self._settings = settings
         self._chance = chance
         self._report = report
+        self._doing = doing
+        self._waits: str | None = None
+        self._said_waiting_at: datetime | None = None
         self._sent_at: datetime | None = None
+        self._told = False
+        self._told_waiting = False
         self._admitted = False
         self._answered = False
         self._head: int | None = None
@@ -94,6 +103,7 @@ class Follower:
                 return problem
             if not self._waiting and self._node.waiting is None:
                 return "there is no release to serve; da-agent status tells why"
+            self._say_waiting()
             self._clock.wait(SOON)
 
     def update(self, patience: timedelta) -> str | None:
@@ -126,6 +136,26 @@ class Follower:
         self._tell(problem)
         return problem
 
+    def beat(self) -> None:
+        """Report again if the heartbeat is due. From any thread, while the others resolve, stage or wait.
+
+        Nobody is locked out meanwhile: whoever finds that there is a newer report than the one that was sent sends
+        that one, so the last word is the newest.
+        """
+        if not self._told or not polls.due(self._sent_at, HEARTBEAT, now=self._clock.now()):
+            return
+        while True:
+            report = self._report
+            self._send(report)
+            if report is self._report:
+                return
+
+    def _say_waiting(self) -> None:
+        now = self._clock.now()
+        if self._said_waiting_at is None or now - self._said_waiting_at >= SAY_WAITING_AGAIN:
+            self._said_waiting_at = now
+            self._progress.say(f"Waiting: {self._node.waiting or self._waits}")
+
     def _inspect(self) -> bool:
         """Whether the live release is whole."""
         try:
@@ -151,6 +181,8 @@ class Follower:
         if not self._admitted:
             self._admit()
             self._admitted = True
+            # Before anything that takes long: what is adopted first may take minutes.
+            self._tell(self._problem)
         try:
             head = self._known()
         except AgentError:
@@ -166,7 +198,7 @@ class Follower:
             moved = self._lookout.look(head, urgent=urgent)
         finally:
             # The ledger is read also when the inbox cannot be adopted here: others may have done it.
-            self._waiting = self._lookout.waiting
+            self._waiting, self._waits = self._lookout.waiting, self._lookout.waits
             self._offer(self._known() if moved else head, urgent=urgent)
 
     def _known(self) -> int | None:
@@ -222,7 +254,7 @@ class Follower:
                 self._node.converge(self._tell_phase)
         except Busy as busy:
             self._waiting = True
-            self._progress.say(f"Waiting: {busy}")
+            self._waits = str(busy)
 
     def _tell_phase(self) -> None:
         self._tell(self._problem)
@@ -247,11 +279,18 @@ class Follower:
             failed=journal.failed[-3:],
         )
         now = self._clock.now()
-        if report == self._report and not polls.due(self._sent_at, HEARTBEAT, now=now):
+        said = (report, self._waiting) == (self._report, self._told_waiting)
+        if said and not polls.due(self._sent_at, HEARTBEAT, now=now):
             return
-        self._report = report
+        self._report, self._told, self._told_waiting = report, True, self._waiting
+        self._send(report)
+
+    def _send(self, report: Report) -> None:
+        """What goes on is told as it is now; that alone is no reason to write."""
+        waits = self._waits if self._waiting else None
+        now = self._clock.now()
         try:
-            reports.send(self._store, report)
+            reports.send(self._store, replace(report, doing=self._doing() or waits))
             self._sent_at = now
         except AgentError:
             self._sent_at = None

@@ -21,6 +21,10 @@ class Lease:
     until: datetime
     nonce: str
 
+    @property
+    def since(self) -> datetime:
+        return self.until - PERIOD
+
 
 class Leases:
     """One lease in the store; it ends by itself, by the store's clock."""
@@ -31,10 +35,13 @@ class Leases:
         self._nonce = nonce
         self._key = key
         self._tag: str | None = None
+        self.other: Lease | None = None
+        """Whose it was when we claimed it last; None when it was free or ours."""
 
     def claim(self, term: timedelta = PERIOD) -> bool:
         """Whether this holder has the lease now. Claiming twice is the same as claiming once, but lasts longer."""
         now = self._store.clock()
+        self.other = None
         # While the lease is as this holder left it, nobody else can have it: one request renews it.
         if self._tag is not None and self._write(now + term, ports.IfTag(self._tag)):
             return True
@@ -44,6 +51,7 @@ class Leases:
             condition = ports.IfTag(stored.tag)
             lease = records.decode(Lease, stored.data, self._key)
             if lease.until > now and lease.holder != self._holder:
+                self.other = lease
                 return False
         except (Absent, Tampered):
             pass

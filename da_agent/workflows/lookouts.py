@@ -11,7 +11,7 @@ from da_agent.domain.inboxes import Inbox, Verdict
 from da_agent.domain.lookouts import Judged, Part, Unable
 from da_agent.errors import AgentError, NotHere
 from da_agent.workflows.inboxes import Inboxes, first_configuration
-from da_agent.workflows.leases import Leases
+from da_agent.workflows.leases import Lease, Leases
 
 
 class Lookout:
@@ -41,6 +41,8 @@ class Lookout:
         self._part = Part()
         self._judged: Judged | None = None
         self.waiting = False
+        self.waits: str | None = None
+        """Who adopts, while this node waits for it."""
         """Somebody else is adopting the inbox just now."""
 
     def stand(self, poll_interval: timedelta) -> None:
@@ -86,7 +88,9 @@ class Lookout:
         if unable is not None and unable.fingerprint == inbox.fingerprint and self._part.steps_aside(now):
             raise NotHere(unable.reason)
         self.waiting = not self._adopting.claim()
-        if not self.waiting:
+        if self.waiting:
+            self.waits = _adopts(self._adopting.other, self._store.clock())
+        else:
             self._adopt(inbox)
         return True
 
@@ -112,3 +116,9 @@ class Lookout:
             self._progress.say("Refused the inbox: " + "; ".join(verdict.mistakes))
         else:
             self._progress.say(f"The inbox is release {verdict.release}")
+
+
+def _adopts(lease: Lease | None, now: datetime) -> str:
+    if lease is None:
+        return "another node adopts the inbox"
+    return f"{lease.holder} adopts the inbox since {max(0, round((now - lease.since).total_seconds()))} s"

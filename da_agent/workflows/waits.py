@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from da_agent import ports
 from da_agent.domain.inboxes import Verdict
-from da_agent.domain.reports import Sighting
+from da_agent.domain.reports import Report, Sighting
 from da_agent.errors import NotHere, Refused, ReleaseBroken, TimedOut
 from da_agent.workflows import reports
 from da_agent.workflows.inboxes import Inboxes
@@ -16,15 +16,17 @@ GONE = timedelta(minutes=5)
 """A node that has not reported for so long is not waited for. One that resolves or stages may be silent for a while."""
 
 
-def until_adopted(store: ports.Store, clock: ports.Clock, patience: timedelta) -> Verdict:
+def until_adopted(store: ports.Store, clock: ports.Clock, progress: ports.Progress, patience: timedelta) -> Verdict:
     """The verdict of some node on the inbox as it is now; NotHere when none comes in time."""
     inboxes = Inboxes(store)
     deadline = clock.now() + patience
-    while clock.now() < deadline:
-        verdict = inboxes.verdict()
-        if verdict is not None and verdict.fingerprint == inboxes.list().fingerprint:
-            return verdict
-        clock.wait(LOOK_AGAIN)
+    with progress.step("waiting for a node that adopts the inbox") as tell:
+        while clock.now() < deadline:
+            verdict = inboxes.verdict()
+            if verdict is not None and verdict.fingerprint == inboxes.list().fingerprint:
+                return verdict
+            tell(_names([each for each in _alive(store) if each.report.doing]))
+            clock.wait(LOOK_AGAIN)
     raise NotHere("no node has adopted the inbox: none is alive that can resolve packages; see da-agent status")
 
 
@@ -36,16 +38,15 @@ def until_served(
     ReleaseBroken when a node has given the release up; TimedOut, naming the nodes that are behind. What was pushed
     stays pushed in both cases.
     """
-    deadline, done = clock.now() + patience, 0
-    with progress.work(f"Nodes that serve release {number}", len(_alive(store)), "nodes") as advance:
+    deadline = clock.now() + patience
+    with progress.step(f"waiting for the nodes to serve release {number}") as tell:
         while True:
             alive = _alive(store)
             behind = [each for each in alive if (each.report.release or 0) < number]
-            advance(len(alive) - len(behind) - done)
-            done = len(alive) - len(behind)
             _raise_failure(alive, number)
             if not behind:
                 return tuple(alive)
+            tell(f"{len(alive) - len(behind)} of {len(alive)} do, not yet {_names(behind)}")
             if clock.now() >= deadline:
                 raise TimedOut(f"not every node serves release {number} yet: {_names(behind)}")
             clock.wait(LOOK_AGAIN)
@@ -64,7 +65,11 @@ def _raise_failure(alive: list[Sighting], number: int) -> None:
 
 
 def _names(behind: list[Sighting]) -> str:
-    return ", ".join(f"{each.report.node} ({each.report.problem or each.report.phase.value})" for each in behind)
+    return ", ".join(f"{each.report.node} ({_state(each.report)})" for each in behind)
+
+
+def _state(report: Report) -> str:
+    return report.problem or report.doing or report.phase.value
 
 
 def release_of(verdict: Verdict) -> int:

@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from da_agent.adapters import transfers
+from da_agent.adapters.progress import Watched
 from da_agent.adapters.s3_store import S3Store, bodies, clients
 from da_agent.domain import keys
 from da_agent.domain.blobs import blob_of
@@ -79,7 +80,7 @@ class Site:
         self.clock = FakeClock()
         self.said = SilentProgress()
         self.web = FakeWeb(cast(FakeInstallation, Disk(self.machine)))
-        self.machine.clock, self.machine.progress, self.machine.web = self.clock, self.said, self.web
+        self.machine.clock, self.machine.progress, self.machine.web = self.clock, Watched(self.said), self.web
         self.machine.prepare()
 
     @property

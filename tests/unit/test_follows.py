@@ -1,5 +1,6 @@
 """The loop of a node, and several nodes on one store."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,11 +9,15 @@ from da_agent.domain import keys, rollouts
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.decisions import TRY_AGAIN
 from da_agent.domain.journals import Journal
-from da_agent.domain.reports import Report
+from da_agent.domain.releases import Release
+from da_agent.domain.reports import Phase, Report
 from da_agent.domain.rollouts import Note, State
+from da_agent.domain.settings import Settings
 from da_agent.errors import NotHere, ReleaseBroken, StoreUnfit, TimedOut, Unreachable
 from da_agent.workflows import reports, waits
+from da_agent.workflows.follows import HEARTBEAT
 from da_agent.workflows.inboxes import Inboxes
+from da_agent.workflows.leases import Leases
 from da_agent.workflows.ledgers import Ledger
 from da_agent.workflows.rollouts import Rollouts
 from tests.fake_nodes import wheel
@@ -298,3 +303,82 @@ def test_a_silent_node_is_not_waited_for() -> None:
     node = serving()
     node.store.now += timedelta(hours=1)
     assert waits.until_served(node.store, FakeClock(), SilentProgress(), 9, timedelta(seconds=5)) == ()
+
+
+def test_a_node_that_resolves_or_stages_for_long_goes_on_reporting_what_it_does() -> None:
+    node = serving()
+    doing = ["downloading: 1 of 3"]
+    node.follower._doing = lambda: doing[0]
+
+    def beats_meanwhile() -> None:
+        key, store = keys.node_key("a"), node.store
+        before = store.read(key).tag
+        node.follower.beat()
+        assert store.read(key).tag == before, "the heartbeat is not due"
+        for text in ("downloading: 2 of 3", "downloading: 3 of 3"):
+            doing[0] = text
+            node.clock.time += HEARTBEAT
+            node.follower.beat()
+            node.follower.beat()
+            seen = next(reports.sightings(store)).report
+            assert (seen.phase, seen.doing) == (Phase.STAGING, text)
+
+    stage = node.installation.stage
+
+    def slowly(release: Release, settings: Settings) -> None:
+        beats_meanwhile()
+        stage(release, settings)
+
+    node.installation.stage = slowly  # type: ignore[method-assign]
+    node.put("config.yml", b"name: b\n")
+    assert node.follower.cycle() is None
+    assert node.live == 2
+
+
+def test_a_heartbeat_never_leaves_an_older_report_behind_than_the_newest() -> None:
+    node = serving()
+    newest = replace(node.follower._report, problem="the newest")
+    node.clock.time += HEARTBEAT
+
+    def faster(key: str) -> None:
+        if key == keys.node_key("a"):
+            node.store.before_write = lambda _: None
+            node.follower._report = newest
+
+    node.store.before_write = faster
+    node.follower.beat()
+    assert next(reports.sightings(node.store)).report.problem == "the newest"
+
+
+def test_a_node_that_has_not_yet_said_anything_has_no_heartbeat() -> None:
+    node = member()
+    node.clock.time += HEARTBEAT
+    node.follower.beat()
+    assert list(reports.sightings(node.store)) == []
+
+
+def test_a_node_says_whom_it_waits_for_and_how_long_already() -> None:
+    node = serving()
+    other = Leases(node.store, holder="web-2", nonce="x")
+    assert other.claim()
+    node.store.now += timedelta(seconds=40)
+    node.put("config.yml", b"name: b\n")
+    node.follower.cycle()
+    assert next(reports.sightings(node.store)).report.doing == "web-2 adopts the inbox since 40 s"
+    other.release()
+    node.follower.cycle()
+    assert next(reports.sightings(node.store)).report.doing is None
+    assert node.live == 2
+
+
+def test_a_start_that_waits_says_so_every_ten_seconds() -> None:
+    node = member()
+    other = Leases(node.store, holder="web-2", nonce="x")
+    assert other.claim()
+    assert node.follower.until_serving() is None
+    lines = [line for line in node.progress.said if line.startswith("Waiting")]
+    assert lines[:2] == [
+        "Waiting: web-2 adopts the inbox since 0 s",
+        "Waiting: web-2 adopts the inbox since 10 s",
+    ]
+    assert len(lines) == 12

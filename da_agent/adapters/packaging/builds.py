@@ -127,8 +127,8 @@ class Locals:
         return None
 
     def _build_and_keep(self, filename: str, path: Path, source: str) -> Path:
-        self._progress.say(f"building {filename}")
-        made = self._build(filename, self._workshop.lend(path, filename))
+        with self._progress.step(f"building {filename}"):
+            made = self._build(filename, self._workshop.lend(path, filename))
         lent = self._workshop.take(made, self._workshop.given)
         wheels.check_wheel(lent.name, lent)
         self._fits.require(lent.name)

@@ -82,8 +82,8 @@ class Resolution:
         listed = self._workshop.given / "requirements.in"
         listed.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         lock = self._workshop.outbox("lock", {"pylock.toml": locks.preferences(self._previous)}) / "pylock.toml"
-        self._progress.say("resolving packages")
-        self._tools.lock(listed, lock)
+        with self._progress.step("resolving packages"):
+            self._tools.lock(listed, lock)
         # uv may have replaced the file: only a plain one is read.
         return locks.parse(self._workshop.take(lock, self._workshop.given), local)
 

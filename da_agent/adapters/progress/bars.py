@@ -1,29 +1,94 @@
-"""Progress as bars on a terminal."""
+"""Progress as bars on a terminal, and one line for each step that is finished."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from da_agent.domain.amounts import amount, part
 
 
 class Bars:
-    """Implements ports.Progress for a person who watches; writes to stderr, so that stdout stays clean."""
+    """Implements ports.Progress for a person who watches; writes to stderr, so that stdout stays clean.
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+    There is one live display, however many steps go on inside each other: two would write over each other.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._live: Progress | None = None
+        self._depth = 0
+        self._lock = threading.RLock()
 
     @contextmanager
     def work(self, title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        amount: ProgressColumn = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-        columns = (TextColumn("{task.description}"), BarColumn(), amount)
-        with Progress(*columns, console=self._console) as progress:
-            task = progress.add_task(title, total=total)
+        if total == 0:
+            yield lambda _: None
+            return
+        with self._shown(title, total, unit) as (live, task):
+            yield lambda number: live.advance(task, number)
+            done = int(live.tasks[live.task_ids.index(task)].completed)
+        self._finished(f"{title}: {amount(done, unit)}" if done == total else f"{title}: {part(done, total, unit)}")
 
-            def advance(part: int) -> None:
-                progress.advance(task, part)
-
-            yield advance
+    @contextmanager
+    def step(self, title: str) -> Iterator[Callable[[str], None]]:
+        with self._shown(title, None, "") as (live, task):
+            yield lambda sentence: live.update(task, description=f"{title}: {sentence}")
+        self._finished(title)
 
     def say(self, sentence: str) -> None:
         self._console.print(sentence, markup=False)
+
+    def _finished(self, sentence: str) -> None:
+        self._console.print(Text("\u2713 ", style="green"), Text(sentence), sep="")
+
+    @contextmanager
+    def _shown(self, title: str, total: int | None, unit: str) -> Iterator[tuple[Progress, TaskID]]:
+        """The display ends with its last step, also after Ctrl-C: the cursor is back, and no half bar is left."""
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), _Bar(), _Amount())
+        task = None
+        try:
+            with self._lock:
+                self._depth += 1
+                if self._live is None:
+                    self._live = Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
+                live = self._live
+                # Both draw, and Ctrl-C may come while they do.
+                live.start()
+                task = live.add_task(title, total=total, unit=unit)
+            yield live, task
+        finally:
+            self._end(task)
+
+    def _end(self, task: TaskID | None) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._live is not None and task is not None:
+                self._live.remove_task(task)
+            if self._live is not None and self._depth == 0:
+                self._live.stop()
+                self._live = None
+
+
+class _Bar(BarColumn):
+    """Nothing for a step whose length nobody knows: the spinner shows that it goes on."""
+
+    def render(self, task: Task) -> Text | object:  # type: ignore[override]
+        return Text() if task.total is None else super().render(task)
+
+
+class _Amount(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text("" if task.total is None else part(int(task.completed), int(task.total), task.fields["unit"]))

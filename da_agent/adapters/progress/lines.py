@@ -1,45 +1,80 @@
-"""Progress as lines of a log: quiet, one line at the beginning and one at the end of long work."""
+"""Progress as lines of a log: quiet, but whoever waits is told for what and how long already."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-EVERY = 10.0
-"""Seconds between two lines about the same work."""
+from da_agent.domain import paces
+from da_agent.domain.amounts import amount, part
 
 
 class Lines:
     """Implements ports.Progress for logs and pipes."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(
+        self, out: TextIO, *, clock: Callable[[], float] = time.monotonic, pause: Callable[[float], float] = float
+    ) -> None:
+        """`clock` gives seconds; `pause` turns the seconds of a pause into those that are really waited."""
         self._out = out
+        self._clock = clock
+        self._pause = pause
 
     @contextmanager
     def work(self, title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        done, said = 0, time.monotonic()
+        done = 0
 
-        def advance(part: int) -> None:
-            nonlocal done, said
-            done += part
-            if time.monotonic() - said >= EVERY:
-                said = time.monotonic()
-                self.say(f"{title}: {_amount(done, unit)} of {_amount(total, unit)}")
+        def advance(number: int) -> None:
+            nonlocal done
+            done += number
 
-        yield advance
+        with self._told(title, lambda: part(done, total, unit)) as elapsed:
+            yield advance
         if done:
-            self.say(f"{title}: {_amount(done, unit)}")
+            self.say(f"{title}: {amount(done, unit)}{_duration(elapsed())}")
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[Callable[[str], None]]:
+        now = ""
+
+        def tell(sentence: str) -> None:
+            nonlocal now
+            now = sentence
+
+        with self._told(title, lambda: now) as elapsed:
+            yield tell
+        self.say(f"{title}: done{_duration(elapsed())}")
 
     def say(self, sentence: str) -> None:
         try:
             self._out.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n")
             self._out.flush()
-        except OSError:
+        except (OSError, ValueError):
             # A full disk or a closed pipe under the log must not stop the work.
             return
 
+    @contextmanager
+    def _told(self, title: str, state: Callable[[], str]) -> Iterator[Callable[[], float]]:
+        """While the work goes on, a line now and then, from a thread: nobody calls us while uv resolves or builds."""
+        began, ended = self._clock(), threading.Event()
 
-def _amount(number: int, unit: str) -> str:
-    if unit != "bytes":
-        return f"{number} {unit}"
-    return f"{number / 1e6:.1f} MB" if number >= 100_000 else f"{number} bytes"
+        def elapsed() -> float:
+            return self._clock() - began
+
+        def tell() -> None:
+            while not ended.wait(self._pause(paces.next_line(elapsed()))):
+                detail = state()
+                self.say(f"{title}{': ' if detail else ''}{detail}, for {elapsed():.0f} s now")
+
+        thread = threading.Thread(target=tell, name=f"telling of {title}", daemon=True)
+        thread.start()
+        try:
+            yield elapsed
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _duration(seconds: float) -> str:
+    return f" in {seconds:.0f} s" if seconds >= paces.FIRST else ""
