@@ -127,7 +127,8 @@ class Passports(Protocol):
 
 
 class Blobs(Protocol):
-    """The node's own copies of blobs. What is in here has the right bytes: it was hashed while it was written."""
+    """The node's own copies of blobs. What is in here has the right bytes: it was hashed while it was written,
+    and is looked at again after whatever could have spoilt it."""
 
     def has(self, blob: Blob) -> bool: ...
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from da_agent.adapters.blob_files import BlobFiles
+from da_agent.adapters.blob_files import BlobFiles, boots
 from da_agent.domain.blobs import Blob, blob_of
 from da_agent.domain.paths import Paths
 from da_agent.errors import NodeBroken, Tampered, Unreachable
@@ -47,7 +47,7 @@ def files(tmp_path: Path) -> BlobFiles:
 
 
 def everything(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != "boot"]
 
 
 def test_what_was_received_is_there(blobs: Blobs) -> None:
@@ -158,6 +158,25 @@ def test_a_blob_is_a_read_only_file_named_by_its_hash(files: BlobFiles) -> None:
     assert path.read_bytes() == BODY
     assert path.name == BLOB.sha256
     assert path.stat().st_mode & 0o777 == 0o444
+
+
+def test_what_a_power_cut_has_spoilt_is_found_after_the_next_start_of_the_machine(
+    files: BlobFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = blob_of(b"other")
+    files.receive(BLOB, filling(BODY))
+    files.receive(other, filling(b"other"))
+    # The name and the length have reached the disk, the bytes have not.
+    files.path(BLOB).chmod(0o644)
+    files.path(BLOB).write_bytes(bytes(BLOB.size))
+    (tmp_path / "boot_id").write_text("another life\n")
+    monkeypatch.setattr(boots, "BOOT", tmp_path / "boot_id")
+    after = BlobFiles(Paths(tmp_path))
+    assert not after.has(BLOB)
+    assert after.has(other)
+    after.receive(BLOB, filling(BODY))
+    assert BlobFiles(Paths(tmp_path)).has(BLOB)
+    assert (tmp_path / "agent" / "blobs" / "boot").read_text() == "another life"
 
 
 @pytest.mark.parametrize("chunks", [[BODY[:-1]], [BODY, b"x"], [b"y" * len(BODY)]])

@@ -1,10 +1,13 @@
 """The node's own copies of blobs, as read-only files named by their hash."""
 
+import hashlib
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from da_agent import files
+from da_agent.adapters.blob_files.boots import BootMark
 from da_agent.adapters.blob_files.partials import Partial, Partials
 from da_agent.domain.blobs import Blob
 from da_agent.domain.paths import Paths
@@ -13,13 +16,21 @@ from da_agent.ports import Sink
 
 
 class BlobFiles:
-    """What comes of a blob lies in a folder of its own, and is renamed when it is whole, hashed and on the disk."""
+    """What comes of a blob lies in a folder of its own, and is renamed when it is whole and hashed.
+
+    Nobody waits until it is on the disk: that would cost more than fetching it. What a power cut can have spoilt is
+    found by its hash: after each start of the machine every blob is looked at once, before the first is used.
+    """
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._partials = Partials(paths.partial)
+        self._mark = BootMark(paths.blobs / "boot")
+        self._looked = False
+        self._looking = threading.Lock()
 
     def has(self, blob: Blob) -> bool:
+        self._look()
         with files.on_this_node(f"look for blob {blob.sha256}"):
             path = self.path(blob)
             return path.is_file() and path.stat().st_size == blob.size
@@ -42,14 +53,19 @@ class BlobFiles:
                 partial.clear()
                 _complete(partial, fill)
             with files.on_this_node(f"store blob {blob.sha256}", self._paths.blobs):
-                self._keep(partial, self.path(blob))
+                path = self.path(blob)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                partial.move(path)
 
-    def _keep(self, partial: Partial, path: Path) -> None:
-        if not path.parent.is_dir():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files.sync_directory(path.parent.parent)
-        partial.move(path)
-        files.sync_directory(path.parent)
+    def _look(self) -> None:
+        with self._looking, files.on_this_node(f"look through {self._paths.blobs}"):
+            if not self._looked and not self._mark.is_of_this_boot():
+                for path in self._paths.blobs.glob("*/*"):
+                    if _sha256(path) != path.name:
+                        path.unlink()
+                # Last: whoever dies before it has everything looked at once more.
+                self._mark.set()
+            self._looked = True
 
     def needless(self, keep: frozenset[Blob], before: datetime) -> tuple[str, ...]:
         wanted = {self.path(blob) for blob in keep}
@@ -60,6 +76,11 @@ class BlobFiles:
     def remove(self, sha256: str) -> None:
         with files.on_this_node(f"remove blob {sha256}"):
             self.path(Blob(sha256, 0)).unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _complete(partial: Partial, fill: Callable[[Sink, int], object]) -> None:

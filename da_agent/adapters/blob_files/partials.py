@@ -70,12 +70,8 @@ class Partial:
         self.size = 0
 
     def move(self, path: Path) -> None:
-        """Rename the file to `path`, read-only, once its bytes are on the disk."""
-        try:
-            os.fchmod(self._descriptor, 0o444)
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise self._complaint(error) from error
+        """Rename the file to `path`, read-only."""
+        os.fchmod(self._descriptor, 0o444)
         self._path.rename(path)
         self.moved = True
 
