@@ -19,6 +19,7 @@ from da_agent.domain.passports import Passport
 from da_agent.domain.places import Placed, Places
 from da_agent.domain.proofs import Answer, Wanted, Worker
 from da_agent.domain.releases import Release, Target, Wheel
+from da_agent.domain.rpc_ports import Credentials
 from da_agent.domain.settings import Settings
 from da_agent.errors import AgentError
 
@@ -336,6 +337,16 @@ class Reply:
 
     status: int
     start: bytes
+
+
+class Pokes(Protocol):
+    """Wakes other nodes, through the supervisord of each."""
+
+    def poke(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
+        """Wake the nodes of `addresses` (by name), all at once; the names of those that could not be woken.
+
+        Never raises, and takes little more than 2 seconds, however many do not answer: the nodes poll, too.
+        """
 
 
 class WebServer(Protocol):

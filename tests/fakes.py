@@ -11,6 +11,7 @@ from da_agent.domain import keys
 from da_agent.domain.blobs import Blob, blob_of
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.journals import Journal
+from da_agent.domain.rpc_ports import Credentials
 from da_agent.errors import Absent, AgentError, Busy, Lost, Stopped, StoreDamaged, Tampered
 from da_agent.ports import Condition, IfAbsent, IfTag, Sink, Store, Stored
 
@@ -241,6 +242,18 @@ class SilentProgress:
 
     def say(self, sentence: str) -> None:
         self.said.append(sentence)
+
+
+class FakePokes:
+    """Reaches everybody but those in `deaf`; remembers in `poked` whom it was told to poke, and with what."""
+
+    def __init__(self) -> None:
+        self.deaf: set[str] = set()
+        self.poked: list[tuple[Mapping[str, str], Credentials]] = []
+
+    def poke(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
+        self.poked.append((addresses, credentials))
+        return frozenset(addresses) & self.deaf
 
 
 class FakeLock:

@@ -21,8 +21,9 @@ from da_agent.workflows.leases import Leases
 from da_agent.workflows.lookouts import Lookout
 from da_agent.workflows.rollouts import Rollouts
 from da_agent.workflows.trials import Trials
+from da_agent.workflows.wakings import Waking
 from tests.fake_nodes import CutJournals, FakeInstallation, FakePrograms, FakeResolver, FakeSnapshots, FakeWeb, Power
-from tests.fakes import FakeClock, FakeLock, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
+from tests.fakes import FakeClock, FakeLock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
 
 S = TypeVar("S", bound=ports.Store)
 
@@ -121,7 +122,8 @@ class Member(Generic[S]):
             trusted=frozenset,
         )
         course = Course(self.store, Rollouts(self.store, self._nonce), self.clock, self.name)
-        adoption = Adoption(self.store, transfers, drafts, self.clock, who=self.name, nonce=lambda: self.name)
+        waking = Waking(self.store, FakePokes(), lambda: None, self.clock)
+        adoption = Adoption(self.store, transfers, drafts, self.clock, waking, who=self.name, nonce=lambda: self.name)
         self.follower = Follower(
             store=self.store,
             admit=self.admit,

@@ -147,11 +147,11 @@ def _there_lines(there: There) -> list[str]:
 
 
 def _node(seen: Sighting, now: datetime) -> str:
-    from da_agent.workflows.statuses import PATIENCE
+    from da_agent.domain.reports import SILENT
 
     report = seen.report
     age = max(0, round((now - seen.at).total_seconds()))
-    state = f"silent for {age} s" if seen.silent(now, PATIENCE) else f"{report.phase.value}, {age} s ago"
+    state = f"silent for {age} s" if seen.silent(now, SILENT) else f"{report.phase.value}, {age} s ago"
     problem = f": {report.problem}" if report.problem else ""
     if report.doing:
         state += f" ({report.doing})"

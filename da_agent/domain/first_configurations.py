@@ -21,6 +21,7 @@ _HEAD = """\
 _DATABASE = "\n# The SQL database that all nodes share.\n"
 _STORE = "\n# User files. Without keys the credentials of the machine's role are used.\n"
 _MACHINE = "\n# Where the nodes run.\n"
+_SUPERVISOR = "\n# With these the nodes, and whoever pushes a change, wake each other.\n"
 _OURS = """
 # The agent's own settings, the same on every node. These are the defaults.
 da agent:
@@ -44,6 +45,7 @@ def render(variables: Mapping[str, str], secret: str) -> bytes:
         (_DATABASE, {"db": _database(read)}),
         (_STORE, {"s3": _store(read)}),
         (_MACHINE, _machine(read)),
+        *_supervisor(read),
     ]
     if read.mistakes:
         raise Refused(read.mistakes)
@@ -83,6 +85,14 @@ def _store(read: "_Variables") -> dict[str, object]:
         "server side encryption": _given(encryption) or None,
     }
     return {"enable": bucket is not None if enable is None else enable} | _given(given)
+
+
+def _supervisor(read: "_Variables") -> list[tuple[str, Mapping[str, object]]]:
+    """As in docassemble: both or none."""
+    username, password = read.text("DASUPERVISORUSERNAME"), read.text("DASUPERVISORPASSWORD")
+    if username is None or password is None:
+        return []
+    return [(_SUPERVISOR, {"supervisor": {"username": username, "password": password}})]
 
 
 def _machine(read: "_Variables") -> dict[str, object]:

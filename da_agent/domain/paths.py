@@ -125,6 +125,11 @@ class Paths:
         return self.web / "secret.conf"
 
     @property
+    def rpc_port(self) -> Path:
+        """What supervisord reads besides supervisord.conf: there when the node can be poked."""
+        return self.agent / "supervisor" / "rpc-port.conf"
+
+    @property
     def run(self) -> Path:
         """Sockets and pid files."""
         return self.agent / "run"

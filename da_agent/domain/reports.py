@@ -29,6 +29,7 @@ class Report:
     `problem` is a sentence, None when all is well. `doing` is what it was at, or waited for, when it wrote this;
     None when that is nothing that takes long. `failed` are the releases that were given up here last.
     `waiting` is what keeps the node from its target: others whose turn it is, or a pause.
+    `rpc` is where its supervisord can be poked, as in 10.0.0.7:9001; None for a node that only polls.
     """
 
     node: str
@@ -44,7 +45,12 @@ class Report:
     failed: tuple[Failure, ...] = ()
     waiting: str | None = None
     doing: str | None = None
+    rpc: str | None = None
     format: Literal[1] = 1
+
+
+SILENT = timedelta(seconds=100)
+"""A node that has not reported for three heartbeats is silent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -303,6 +303,16 @@ def review_is_due(rollout: Rollout, node: str, *, now: datetime) -> bool:
     return node in through and now - rollout.changed_at >= PATIENCE * (1 + sorted(through).index(node))
 
 
+def concerned(before: Rollout, after: Rollout, live: Collection[str], *, now: datetime) -> frozenset[str]:
+    """Whom a change makes look at once: those whose turn has come, or everybody who must go back."""
+    if after.state is State.QUARANTINED and before.state is not State.QUARANTINED:
+        return frozenset({*after.moved, *(turn.node for turn in after.turns)})
+    given_back = len(after.turns) < len(before.turns)
+    if after.closed or after.state is not State.OPEN or not given_back:
+        return frozenset()
+    return frozenset(queue(after, live, now=now)[: places(after, "", live, now=now)])
+
+
 def _reasons(rollout: Rollout) -> str:
     return "; ".join(f"{blame.node}: {blame.reason}" for blame in rollout.blames)
 

@@ -29,11 +29,12 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
             mistakes.append(f"the variable {name} {error}, not {text!r:.200}")
             return default
 
+    # Whoever tries the product on a laptop does not mean to show it to the network.
+    address = read("DA_AGENT_ADDRESS", _address, "0.0.0.0" if root else "127.0.0.1")  # noqa: S104
     node = Node(
         root=read("DA_AGENT_ROOT", _root, Path("/usr/share/docassemble")),
         store=variables.get("DA_AGENT_STORE", ""),
-        # Whoever tries the product on a laptop does not mean to show it to the network.
-        address=read("DA_AGENT_ADDRESS", _address, "0.0.0.0" if root else "127.0.0.1"),  # noqa: S104
+        address=address,
         http_port=read("DA_AGENT_HTTP_PORT", _port, 80 if root else 8080),
         https_port=read("DA_AGENT_HTTPS_PORT", _port, 443 if root else 8443),
         python=read("DA_AGENT_PYTHON", _path, Path("/usr/bin/python3")),
@@ -41,9 +42,13 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
         application=read("DA_AGENT_APPLICATION", _application, None),
         application_path=read("DA_AGENT_APPLICATION_PATH", _path, None),
         variables=dict(variables),
+        rpc_address=read("DA_AGENT_RPC_ADDRESS", _address_of_supervisor, _like(address)),
+        rpc_port=read("DA_AGENT_RPC_PORT", _port, None),
     )
     if node.http_port == node.https_port:
         mistakes.append(f"DA_AGENT_HTTP_PORT and DA_AGENT_HTTPS_PORT must differ, both are {node.http_port}")
+    if node.rpc_port in (node.http_port, node.https_port):
+        mistakes.append(f"DA_AGENT_RPC_PORT must not be one of the web server's ports, {node.rpc_port}")
     if mistakes:
         raise Refused(mistakes)
     return node
@@ -68,6 +73,20 @@ def _address(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError as error:
         raise ValueError("must be an IP address, such as 0.0.0.0 for all") from error
+
+
+def _address_of_supervisor(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError as error:
+        raise ValueError("must be an IPv4 address: supervisor knows no other") from error
+
+
+def _like(address: str) -> str:
+    """Where supervisord listens unless told: where the web server does, or on an IPv4 address that is as private."""
+    if address == "::":
+        return "0.0.0.0"  # noqa: S104
+    return "127.0.0.1" if ":" in address else address
 
 
 def _port(text: str) -> int:

@@ -33,9 +33,14 @@ def initialize() -> None:
     try:
         machine.prepare()
         machine.sweep()
+        if machine.open_rpc_port():
+            return
         with ExitStack() as stack:
             machine.beat(stack)
             problem = machine.follower.until_serving()
+        # The password may have come with the configuration that is served since now.
+        if machine.open_rpc_port():
+            return
     except Exception:
         # Whatever happened: the loop keeps trying, and tells the cluster how this node is.
         machine.supervisor.start("sync")

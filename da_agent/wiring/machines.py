@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from da_agent.domain.nodes import Node
     from da_agent.domain.releases import Release, Target, Wheel
     from da_agent.domain.reports import Report
+    from da_agent.domain.rpc_ports import Credentials
     from da_agent.domain.settings import Settings
     from da_agent.workflows import converges
     from da_agent.workflows.adoptions import Adoption
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from da_agent.workflows.pushes import Pushes
     from da_agent.workflows.rollouts import Rollouts
     from da_agent.workflows.trials import Trials
+    from da_agent.workflows.wakings import Waking
 
 
 class Machine:
@@ -207,7 +209,13 @@ class Machine:
         from da_agent.workflows.adoptions import Adoption
 
         return Adoption(
-            self.store, self.transfers, self.drafts, self.clock, who=self.name, nonce=lambda: secrets.token_hex(16)
+            self.store,
+            self.transfers,
+            self.drafts,
+            self.clock,
+            self.waking,
+            who=self.name,
+            nonce=lambda: secrets.token_hex(16),
         )
 
     @cached_property
@@ -225,6 +233,33 @@ class Machine:
             progress=self.progress,
             render=lambda: first_configurations.render(self.environment, secrets.token_urlsafe(32)),
         )
+
+    @cached_property
+    def waking(self) -> Waking:
+        from da_agent.adapters.pokes import XmlRpcPokes
+        from da_agent.workflows.wakings import Waking
+
+        return Waking(self.store, XmlRpcPokes(), self.rpc_credentials, self.clock)
+
+    def rpc_credentials(self) -> Credentials | None:
+        """The environment's, or else those of the configuration that the nodes have now."""
+        from da_agent.domain import configurations, rpc_ports
+
+        found = rpc_ports.given(self.environment)
+        if found is not None:
+            return found
+        data = self._configuration()
+        return None if data is None else rpc_ports.configured(configurations.parse(data))
+
+    def _configuration(self) -> bytes | None:
+        """The one that this node serves; elsewhere the newest release's, None before there is one."""
+        from da_agent.workflows.ledgers import Ledger
+
+        try:
+            return Staged(self.paths.current).config.read_bytes()
+        except OSError:
+            contents = Ledger(self.store).top().contents
+            return None if contents is None else self.store.read(keys.blob_key(contents.config)).data
 
     @cached_property
     def pushes(self) -> Pushes:
@@ -320,11 +355,39 @@ class Machine:
         return (self.paths.run / "supervisor.sock").exists() and self.paths.logs.is_dir()
 
     def begin_anew(self) -> None:
-        """After `intact` was false: supervisord makes its files and sockets again, and starts `initialize`."""
+        """supervisord reads and makes its files and sockets again, and starts `initialize`."""
         from da_agent.adapters.supervisors import restart_parent
 
         self.prepare()
         restart_parent()
+
+    def open_rpc_port(self) -> bool:
+        """Make supervisord take pokes as the environment says; True when it starts anew for that, and ends us.
+
+        Whatever goes wrong, the node is as good as before: it polls.
+        """
+        from da_agent.adapters.rpc_ports import RpcPortFile
+        from da_agent.domain import rpc_ports
+
+        node = self.node
+        try:
+            section = rpc_ports.section(node, None if node.rpc_port is None else self.rpc_credentials())
+            if not RpcPortFile(self.paths.rpc_port).put(section, node.rpc_address, node.rpc_port):
+                return False
+            self.begin_anew()
+        except AgentError as error:
+            self.progress.say(f"Pokes do not reach this node, which polls: {error}")
+            return False
+        self.progress.say("supervisord starts anew, to open or close the port for pokes")
+        return True
+
+    def _rpc(self) -> str | None:
+        """Where others poke this node; None when its supervisord was not told to listen."""
+        from da_agent.adapters.rpc_ports import seen_from_outside
+
+        if self.node.rpc_port is None or not self.paths.rpc_port.exists():
+            return None
+        return f"{seen_from_outside(self.node.rpc_address)}:{self.node.rpc_port}"
 
     def sweep(self) -> None:
         """Remove what processes that were killed have left; not while another one of this node is at work."""
@@ -439,7 +502,7 @@ class Machine:
     def course(self) -> Course:
         from da_agent.workflows.courses import Course
 
-        return Course(self.store, self.rollouts, self.clock, self.name)
+        return Course(self.store, self.rollouts, self.clock, self.name, self.waking.poke)
 
     @cached_property
     def follower(self) -> Follower:
@@ -482,6 +545,7 @@ class Machine:
             agent=__version__,
             python=str(self.resolver.target),
             started_at=self.clock.now(),
+            rpc=self._rpc(),
         )
 
 

@@ -12,6 +12,7 @@ from da_agent.errors import Absent, Lost, Refused, TimedOut
 from da_agent.workflows.drafts import Draft, Drafts, Prepared
 from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger, Top
+from da_agent.workflows.wakings import Waking
 
 LONGEST_WAIT = timedelta(seconds=60)
 """How long an inbox that does not become quiet keeps a node from everything else."""
@@ -29,6 +30,7 @@ class Adoption:
         transfers: ports.Transfers,
         drafts: Drafts,
         clock: ports.Clock,
+        waking: Waking,
         *,
         who: str,
         nonce: Callable[[], str],
@@ -39,6 +41,7 @@ class Adoption:
         self._transfers = transfers
         self._drafts = drafts
         self._clock = clock
+        self._waking = waking
         self._who = who
         self._nonce = nonce
 
@@ -88,8 +91,13 @@ class Adoption:
         # Blobs first: a release never names bytes that the store does not have.
         self._transfers.upload(prepared.bodies)
         number = top.number + 1
+        # Looked up before the append: nothing but the verdict, which spares the nodes a look at the inbox, stands
+        # between the release and the pokes.
+        nodes = self._waking.alive()
         self._ledger.append(Release(number, self._nonce(), self._store.clock(), self._who, reason, prepared.contents))
-        return self._remember(inbox, number, (), seen)
+        verdict = self._remember(inbox, number, (), seen)
+        self._waking.wake(nodes)
+        return verdict
 
     def _remember(
         self, inbox: Inbox, release: int | None, mistakes: tuple[str, ...], seen: tuple[Seen, ...]

@@ -1,6 +1,6 @@
 """What this node knows of the rollout, and what it writes into its record."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,11 +26,20 @@ class _Known:
 class Course:
     """One node's view of the newest release's rollout. What it knows is forgotten when the store does not answer."""
 
-    def __init__(self, store: ports.Store, rollouts: Rollouts, clock: ports.Clock, node: str) -> None:
+    def __init__(
+        self,
+        store: ports.Store,
+        rollouts: Rollouts,
+        clock: ports.Clock,
+        node: str,
+        poke: Callable[[Collection[str]], object] = lambda _: None,
+    ) -> None:
+        """`poke` wakes nodes by name, as well as it can."""
         self._store = store
         self._rollouts = rollouts
         self._clock = clock
         self._node = node
+        self._poke = poke
         self._known: _Known | None = None
         self._looked_at = clock.now()
 
@@ -106,12 +115,19 @@ class Course:
         """Change the record; whether it was not denied."""
         assert self._known is not None
         known = self._known
+        concerned: frozenset[str] = frozenset()
 
         def counted(record: Rollout, live: Collection[str], now: datetime) -> Rollout | Denied:
+            nonlocal concerned
             known.others = len(set(live) - {self._node})
-            return make(record, live, now)
+            made = make(record, live, now)
+            if not isinstance(made, Denied):
+                concerned = rollouts.concerned(record, made, live, now=now)
+            return made
 
         record, denied = self._rollouts.change(known.rollout.release, counted, node=self._node)
         self._known.rollout = record
         self._known.denied = None if denied is None else denied.reason
+        if concerned - {self._node}:
+            self._poke(concerned - {self._node})
         return denied is None

@@ -1,6 +1,6 @@
 """What the nodes say of themselves in the store."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from da_agent import ports
 from da_agent.domain import keys, records
@@ -22,11 +22,13 @@ def every(store: ports.Store) -> Iterator[Report]:
             continue
 
 
-def sightings(store: ports.Store) -> Iterator[Sighting]:
-    """Every node's last report, and when the store received it. A damaged or vanished record is left out."""
-    for entry in store.scan(keys.NODES):
+def sightings(store: ports.Store, names: Collection[str] | None = None) -> Iterator[Sighting]:
+    """Every node's last report, or those of `names`, and when the store received it. A damaged or vanished record is
+    left out."""
+    found = (entry.key for entry in store.scan(keys.NODES)) if names is None else map(keys.node_key, names)
+    for key in found:
         try:
-            stored = store.read(entry.key)
-            yield Sighting(records.decode(Report, stored.data, entry.key), stored.modified_at)
+            stored = store.read(key)
+            yield Sighting(records.decode(Report, stored.data, key), stored.modified_at)
         except (Absent, Tampered):
             continue

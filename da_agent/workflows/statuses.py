@@ -1,7 +1,7 @@
 """What an admin wants to know: this node, the releases, the inbox, the other nodes, and how old all that is."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from da_agent import ports
 from da_agent.domain.inboxes import Verdict
@@ -12,9 +12,6 @@ from da_agent.errors import Absent, AgentError
 from da_agent.workflows import reports
 from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger
-
-PATIENCE = timedelta(seconds=100)
-"""A node that has not reported for three heartbeats is silent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,19 @@ import pytest
 from da_agent import ports
 from da_agent.domain import keys
 from da_agent.domain.inboxes import Inbox, inbox_of
+from da_agent.domain.reports import Phase, Report
+from da_agent.domain.rpc_ports import Credentials
 from da_agent.errors import NotHere, Refused, TimedOut, Unreachable
-from da_agent.workflows import pushes
+from da_agent.workflows import pushes, reports
 from da_agent.workflows.adoptions import Adoption
 from da_agent.workflows.drafts import Drafts
 from da_agent.workflows.inboxes import Inboxes, first_configuration
 from da_agent.workflows.leases import Leases
 from da_agent.workflows.ledgers import Ledger
 from da_agent.workflows.pushes import Change, Pushes
+from da_agent.workflows.wakings import Waking
 from tests.fake_nodes import FakeResolver, FakeSnapshots
-from tests.fakes import FakeClock, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
+from tests.fakes import FakeClock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Cluster:
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: FakeClock = field(default_factory=FakeClock)
     resolver: FakeResolver = field(default_factory=FakeResolver)
+    pokes: FakePokes = field(default_factory=FakePokes)
 
     def __post_init__(self) -> None:
         self.snapshots = FakeSnapshots(self.store)
@@ -40,7 +44,10 @@ class Cluster:
             trusted=frozenset,
         )
         transfers = MemoryTransfers(self.store, MemoryBlobs())
-        self.adoption = Adoption(self.store, transfers, drafts, self.clock, who="me", nonce=iter("abcdefghij").__next__)
+        waking = Waking(self.store, self.pokes, lambda: Credentials("user", "word"), self.clock)
+        self.adoption = Adoption(
+            self.store, transfers, drafts, self.clock, waking, who="me", nonce=iter("abcdefghij").__next__
+        )
         self.pushes = Pushes(self.store, drafts, self.adoption, Leases(self.store, holder="me", nonce="x"))
 
     def pass_time(self) -> None:
@@ -63,6 +70,48 @@ def test_an_inbox_becomes_a_release_with_its_blobs() -> None:
     release = cluster.ledger.read(1)
     assert [wheel.name for wheel in release.contents.wheels] == ["six"]
     assert cluster.store.read(keys.blob_key(release.contents.config)).data == b"a: 1\n"
+
+
+def listening(cluster: Cluster, name: str) -> None:
+    report = Report(
+        name, "host", "", None, None, Phase.SERVING, None, "", "", cluster.clock.now(), rpc=f"{name}.example:9001"
+    )
+    reports.send(cluster.store, report)
+
+
+def test_a_new_release_is_poked_about_when_it_is_in_the_ledger_and_the_verdict_is_known() -> None:
+    cluster = Cluster()
+    listening(cluster, "a")
+    order: list[str] = []
+    cluster.store.after_write = order.append
+    cluster.pokes.poke = lambda addresses, credentials: order.append("poke") or frozenset()  # type: ignore[method-assign,func-returns-value]
+    cluster.put({"config.yml": b"a: 1\n"})
+    assert cluster.adoption.adopt("test").release == 1
+    assert order[-3:] == [keys.release_key(1), keys.VERDICT, "poke"]
+
+
+def test_nobody_is_poked_for_an_inbox_that_is_refused_or_that_changes_nothing() -> None:
+    cluster = Cluster()
+    listening(cluster, "a")
+    cluster.put({"config.yml": b"a: [\n"})
+    assert cluster.adoption.adopt("test").mistakes
+    assert cluster.pokes.poked == []
+    cluster.put({"config.yml": b"a: 1\n"})
+    cluster.adoption.adopt("test")
+    assert len(cluster.pokes.poked) == 1
+    cluster.put({"config.yml": b"a: 2\n"})
+    cluster.put({"config.yml": b"a: 1\n"})
+    assert cluster.adoption.adopt("test").release == 1
+    assert len(cluster.pokes.poked) == 1
+
+
+def test_a_damaged_report_or_a_deaf_node_does_not_keep_a_release_from_being_made() -> None:
+    cluster = Cluster()
+    listening(cluster, "a")
+    cluster.pokes.deaf = {"a"}
+    cluster.put({"config.yml": b"a: 1\n", keys.node_key("b"): b"{"})
+    assert cluster.adoption.adopt("test").release == 1
+    assert [dict(addresses) for addresses, _ in cluster.pokes.poked] == [{"a": "a.example:9001"}]
 
 
 def test_nobody_adopts_before_the_inbox_has_been_quiet() -> None:

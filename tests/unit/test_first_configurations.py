@@ -25,6 +25,7 @@ def test_without_variables_docassembles_defaults_are_written() -> None:
     assert first.value("s3") == {"enable": False}
     assert first.value("ec2") is False
     assert first.value("secretkey") == "random"
+    assert first.value("supervisor") is None
 
 
 def test_variables_arrive_under_their_keys() -> None:
@@ -33,6 +34,7 @@ def test_variables_arrive_under_their_keys() -> None:
         DBTABLEPREFIX="t_",
         S3ENABLE="True", S3BUCKET="b", S3ACCESSKEY="AK", S3SECRETACCESSKEY="SK", S3REGION="eu", S3ENDPOINTURL="https://e",
         S3_SSE_ALGORITHM="aws:kms", S3_SSE_KMS_KEY_ID="k", EC2="true", DADEFAULTSECRET="given", REDIS="redis://r",
+        DASUPERVISORUSERNAME="admin", DASUPERVISORPASSWORD="50%s",
         LOGSERVER="yes", USEHTTPS="false", PIPINDEXURL="https://i/", PIPEXTRAINDEXURLS="https://a/ https://b/",
     )  # fmt: skip
     assert first.value("db") == {
@@ -54,6 +56,7 @@ def test_variables_arrive_under_their_keys() -> None:
         "server side encryption": {"algorithm": "aws:kms", "KMS key ID": "k"},
     }
     assert (first.value("ec2"), first.value("use https"), first.value("secretkey")) == (True, False, "given")
+    assert first.value("supervisor") == {"username": "admin", "password": "50%s"}
     assert (first.value("log server"), first.value("redis")) == ("yes", "redis://r")
     assert first.indexes.index_url == "https://i/"
     assert first.indexes.extra_index_urls == ("https://a/", "https://b/")

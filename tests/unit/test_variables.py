@@ -25,6 +25,8 @@ def test_as_root_a_node_has_the_seeds_places_and_the_well_known_ports() -> None:
         application=None,
         application_path=None,
         variables={},
+        rpc_address="0.0.0.0",
+        rpc_port=None,
     )
 
 
@@ -44,6 +46,8 @@ def test_variables_replace_the_defaults() -> None:
         "DA_AGENT_WEB_USER": "web_1",
         "DA_AGENT_APPLICATION": "shop.wsgi:app",
         "DA_AGENT_APPLICATION_PATH": "/srv/shop",
+        "DA_AGENT_RPC_ADDRESS": "10.0.0.7",
+        "DA_AGENT_RPC_PORT": "9001",
         "DBHOST": "db",
     }
     assert parse_node(variables, root=True) == Node(
@@ -57,6 +61,8 @@ def test_variables_replace_the_defaults() -> None:
         application="shop.wsgi:app",
         application_path=Path("/srv/shop"),
         variables=variables,
+        rpc_address="10.0.0.7",
+        rpc_port=9001,
     )
 
 
@@ -65,12 +71,24 @@ def test_the_root_may_be_a_directory_of_the_top() -> None:
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    names = ("ROOT", "STORE", "ADDRESS", "HTTP_PORT", "HTTPS_PORT", "PYTHON", "WEB_USER", "APPLICATION")
+    names = (
+        "ROOT",
+        "STORE",
+        "ADDRESS",
+        "HTTP_PORT",
+        "HTTPS_PORT",
+        "PYTHON",
+        "WEB_USER",
+        "APPLICATION",
+        "RPC_ADDRESS",
+        "RPC_PORT",
+    )
     empty = {f"DA_AGENT_{name}": "" for name in names}
     node = parse_node(empty, root=False)
     assert node.root == Path("/usr/share/docassemble")
     assert node.web_user is None
     assert node.application is None
+    assert (node.rpc_address, node.rpc_port) == ("127.0.0.1", None)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +98,8 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("ADDRESS", ["localhost", "*", "1.2.3", "1.2.3.4:80"], "must be an IP address"),
         ("HTTP_PORT", ["0", "65536", "-1", "80a", "²", "9" * 5000], "must be a port number"),
         ("HTTPS_PORT", ["0", "1.5"], "must be a port number"),
+        ("RPC_ADDRESS", ["localhost", "::1", "1.2.3"], "must be an IPv4 address"),
+        ("RPC_PORT", ["0", "none"], "must be a port number"),
         ("PYTHON", ["python3", "./python3"], "must be an absolute path"),
         ("WEB_USER", ["root", "a b", "Web", "0"], "must be the name of a user other than root"),
         ("APPLICATION", ["shop", "shop:", "shop:a.b", "a-b:c"], "must be MODULE:CALLABLE"),
@@ -101,6 +121,26 @@ def test_the_two_ports_must_differ() -> None:
     assert mistakes({"DA_AGENT_HTTP_PORT": "443"}) == (
         "DA_AGENT_HTTP_PORT and DA_AGENT_HTTPS_PORT must differ, both are 443",
     )
+
+
+def test_the_port_for_pokes_is_another_than_those_of_the_web_server() -> None:
+    for port in ("80", "443"):
+        (mistake,) = mistakes({"DA_AGENT_RPC_PORT": port})
+        assert mistake.startswith("DA_AGENT_RPC_PORT must not be one of the web server's")
+
+
+@pytest.mark.parametrize(
+    ("web", "expected"),
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("::", "0.0.0.0"),
+        ("::1", "127.0.0.1"),
+        ("fd00::7", "127.0.0.1"),
+    ],
+)
+def test_supervisord_is_never_easier_to_reach_than_the_web_server(web: str, expected: str) -> None:
+    assert parse_node({"DA_AGENT_ADDRESS": web}, root=True).rpc_address == expected
 
 
 def test_all_mistakes_come_at_once() -> None:

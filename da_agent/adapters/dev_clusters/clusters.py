@@ -1,6 +1,7 @@
 """Several nodes below one folder, remembered in its cluster.json so that another terminal can ask and stop them."""
 
 import os
+import secrets
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -23,6 +24,7 @@ class _Record(msgspec.Struct):
     application: str | None
     application_path: str | None
     seats: list[Seat]
+    password: str = ""
 
 
 class DevCluster:
@@ -57,6 +59,7 @@ class DevCluster:
         record.store = store or f"file://{directory / 'store'}"
         record.application = application
         record.application_path = None if application_path is None else str(application_path)
+        record.password = record.password or secrets.token_urlsafe(16)
         record.seats = (record.seats + _seats(directory, len(record.seats), nodes - len(record.seats)))[:nodes]
         cluster = cls(directory, record, environment)
         for node in cluster.nodes:
@@ -119,10 +122,10 @@ def _load(directory: Path) -> _Record | None:
 
 
 def _seats(directory: Path, first: int, count: int) -> list[Seat]:
-    ports = _free_ports(2 * max(count, 0))
+    ports = iter(_free_ports(3 * max(count, 0)))
     return [
-        Seat(f"node{n + 1}", str(directory / "nodes" / str(n + 1)), ports[2 * i], ports[2 * i + 1])
-        for i, n in enumerate(range(first, first + count))
+        Seat(f"node{n + 1}", str(directory / "nodes" / str(n + 1)), next(ports), next(ports), next(ports))
+        for n in range(first, first + count)
     ]
 
 
@@ -138,6 +141,8 @@ def _free_ports(count: int) -> list[int]:
 def _variables(environment: Mapping[str, str], record: _Record) -> dict[str, str]:
     chosen = {name: value for name, value in environment.items() if name in PASSED_ON or name.startswith(PREFIXES)}
     chosen |= {"DA_AGENT_STORE": record.store, "HOME": environment.get("HOME", "/")}
+    if record.password:
+        chosen |= {"DASUPERVISORUSERNAME": "dev", "DASUPERVISORPASSWORD": record.password}
     if record.application is not None:
         chosen["DA_AGENT_APPLICATION"] = record.application
     if record.application_path is not None:

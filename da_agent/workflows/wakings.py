@@ -1,0 +1,69 @@
+"""Waking nodes, so that they need not wait for their next poll."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from da_agent import ports
+from da_agent.domain.reports import SILENT
+from da_agent.domain.rpc_ports import Credentials
+from da_agent.errors import AgentError
+from da_agent.workflows import reports
+
+LONGEST_LOOK = timedelta(seconds=2)
+"""How long the nodes' reports are read at most: in a very large cluster the rest of the nodes poll."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleepers:
+    """Nodes that can be woken: where each takes pokes, and with what. No credentials: nobody can."""
+
+    addresses: Mapping[str, str]
+    credentials: Credentials | None
+
+
+class Waking:
+    """Best effort: whatever goes wrong here costs a node one poll interval. Nothing raises an AgentError."""
+
+    def __init__(
+        self, store: ports.Store, pokes: ports.Pokes, credentials: Callable[[], Credentials | None], clock: ports.Clock
+    ) -> None:
+        """`credentials` are those of the cluster as it is now; it may raise any AgentError."""
+        self._store = store
+        self._pokes = pokes
+        self._credentials = credentials
+        self._clock = clock
+
+    def alive(self) -> Sleepers:
+        """Every node that has lately said where it can be poked."""
+        return self._sleepers(None)
+
+    def wake(self, nodes: Sleepers) -> frozenset[str]:
+        """Poke them all at once; the names of those that could not be reached."""
+        if nodes.credentials is None or not nodes.addresses:
+            return frozenset(nodes.addresses)
+        return self._pokes.poke(nodes.addresses, nodes.credentials)
+
+    def poke(self, names: Collection[str]) -> frozenset[str]:
+        """Poke the nodes of these names; those that could not be reached, or that only poll."""
+        chosen = self._sleepers(names)
+        return self.wake(chosen) | (frozenset(names) - chosen.addresses.keys())
+
+    def _sleepers(self, names: Collection[str] | None) -> Sleepers:
+        addresses: dict[str, str] = {}
+        try:
+            credentials = self._credentials()
+            if credentials is not None:
+                self._read(addresses, names)
+        except AgentError:
+            return Sleepers({}, None)
+        return Sleepers(addresses, credentials)
+
+    def _read(self, addresses: dict[str, str], names: Collection[str] | None) -> None:
+        """Only the reports of `names`, where they are given: a rollout must not read all of them for each node."""
+        now, ends = self._store.clock(), self._clock.now() + LONGEST_LOOK
+        for each in reports.sightings(self._store, names):
+            if each.report.rpc is not None and not each.silent(now, SILENT):
+                addresses[each.report.node] = each.report.rpc
+            if self._clock.now() >= ends:
+                return
