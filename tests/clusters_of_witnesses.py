@@ -1,4 +1,4 @@
-"""Real clusters for tests: whole nodes that serve tests/applications/witness.py."""
+"""Real clusters for tests: whole nodes that serve tests/applications/witness.py, or what their store names."""
 
 import json
 import os
@@ -29,20 +29,34 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def cluster(nodes: int, store: str | None = None, variables: Mapping[str, str] | None = None) -> Iterator[DevCluster]:
-    """Nodes that are starting; everything is ended afterwards, and nothing may have been left behind."""
-    with folder() as path, running(create(path, nodes, store, variables)) as made:
+def cluster(
+    nodes: int,
+    store: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    application: str | None = "witness:application",
+) -> Iterator[DevCluster]:
+    """Nodes that are starting; everything is ended afterwards, and nothing may have been left behind.
+
+    With `application` None the configuration in the store names it, and the packages there contain it.
+    """
+    with folder() as path, running(create(path, nodes, store, variables, application)) as made:
         yield made
 
 
-def create(path: Path, nodes: int, store: str | None = None, variables: Mapping[str, str] | None = None) -> DevCluster:
+def create(
+    path: Path,
+    nodes: int,
+    store: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    application: str | None = "witness:application",
+) -> DevCluster:
     """Nodes below `path` that do not run yet."""
     return DevCluster.create(
         path,
         nodes=nodes,
         store=store,
-        application="witness:application",
-        application_path=_readable(path),
+        application=application,
+        application_path=None if application is None else _readable(path),
         environment={**os.environ, **(variables or {})},
     )
 

@@ -1,0 +1,196 @@
+"""The real thing: a cluster behind haproxy, as its visitors, its admin and an onlooker see it."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from da_agent.adapters.dev_clusters import DevCluster, DevNode
+from da_agent.domain.reports import Phase, Report
+from da_agent.errors import Absent
+from da_agent.wiring import Machine
+from da_agent.workflows import reports
+from tests import shops
+from tests.clusters_of_witnesses import agent, cluster, folder
+from tests.crowds import Crowd, Visit
+from tests.haproxies import HAProxy, haproxy
+from tests.servers import S3Server
+
+SETTINGS: Mapping[str, object] = {
+    "application": shops.APPLICATION,
+    "poll interval": 1,
+    "quiet period": 0,
+    "start timeout": 20,
+    "processes": 2,
+    "threads": 8,
+}
+"""Of a site where nothing has to wait for long."""
+
+
+def configuration(settings: Mapping[str, object]) -> str:
+    """config.yml with the section `da agent`."""
+    lines = (f"  {name}: {json.dumps(value)}\n" for name, value in settings.items())
+    return f"secretkey: abcdefghijklmnop\nda agent:\n{''.join(lines)}"
+
+
+class Site:
+    """A running site; its first release is version 1 of the shop."""
+
+    def __init__(self, made: DevCluster, proxy: HAProxy, variables: Mapping[str, str], desk: Path) -> None:
+        self.cluster = made
+        self.proxy = proxy
+        self._variables = variables
+        self._desk = desk
+        self._versions = count(2)
+        self._store = _machine(made, variables).store
+
+    @property
+    def nodes(self) -> tuple[DevNode, ...]:
+        return self.cluster.nodes
+
+    def crowd(self, rate: float = 200.0) -> Crowd:
+        return Crowd(self.proxy.url, rate=rate)
+
+    # ---- the admin
+
+    def push(self, *, start: float = 0.0, fault: str | None = None) -> int:
+        """Push the next version of the shop (see `shops.wheel`); the number of the release that it has become."""
+        wheel = shops.wheel(self._desk, str(next(self._versions)), start=start, fault=fault)
+        return self._release(agent(self.cluster, "push", "package", str(wheel), "--no-wait", variables=self._variables))
+
+    def configure(self, **settings: object) -> int:
+        """Push other settings; the names are those of the file with _ for a space."""
+        path = self._desk / "config.yml"
+        named = {name.replace("_", " "): value for name, value in settings.items()}
+        path.write_text(configuration({**SETTINGS, **named}))
+        return self._release(agent(self.cluster, "push", "config", str(path), "--no-wait", variables=self._variables))
+
+    def _release(self, pushed: Any) -> int:
+        found = re.search(r"The inbox is release (\d+)\.", pushed.stdout)
+        assert found, f"exit code {pushed.returncode}: {pushed.stdout}{pushed.stderr}"
+        return int(found[1])
+
+    # ---- the onlooker
+
+    def reports(self) -> dict[str, Report]:
+        """What every node says of itself."""
+        return {sighting.report.node: sighting.report for sighting in reports.sightings(self._store)}
+
+    def rollout(self, release: int) -> dict[str, Any] | None:
+        """The record of a release's way through the cluster, as it lies in the store; None when there is none yet."""
+        try:
+            record: dict[str, Any] = json.loads(self._store.read(f".agent/rollouts/{release:010d}.json").data)
+        except Absent:
+            return None
+        return record
+
+    def state(self, release: int) -> str | None:
+        record = self.rollout(release)
+        return None if record is None else str(record["state"])
+
+    def whole(self, release: int) -> bool:
+        """Whether every node says that it serves `release`, and is visited."""
+        said = self.reports()
+        return all(
+            (report := said.get(node.name)) is not None and (report.release, report.phase) == (release, Phase.SERVING)
+            for node in self.nodes
+        ) and all(state.up for state in self.proxy.states().values())
+
+    def until(self, true: Callable[[], bool], seconds: float = 120.0) -> float:
+        """When it was true, by the monotonic clock; AssertionError with what is known after `seconds`."""
+        ends = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < ends, f"not within {seconds} s\n{self}"
+            time.sleep(0.05)
+        return time.monotonic()
+
+    def until_whole(self, release: int, seconds: float = 120.0) -> float:
+        return self.until(lambda: self.whole(release), seconds)
+
+    def __str__(self) -> str:
+        lines = [f"{name}: {state}" for name, state in self.proxy.states().items()]
+        lines += [
+            f"{name}: release {report.release} of {report.target}, {report.phase.value}, {report.problem}"
+            for name, report in self.reports().items()
+        ]
+        lines += [f"{node.name}: {node.logs()}" for node in self.nodes]
+        return "\n".join(lines)
+
+    def trace(self, visit: Visit) -> str:
+        """What nodes have logged of a visit; "never got to a node" of one that was lost on its way."""
+        logs = [node.root / "agent" / "log" / "access.log" for node in self.nodes]
+        lines = [line for log in logs if log.exists() for line in log.read_text().splitlines()]
+        return "; ".join(line for line in lines if f"visit={visit.name} " in line) or "never got to a node"
+
+    def served_by(self, release: int) -> list[psutil.Process]:
+        """The worker processes, also those that should have ended, which are pinned to `release`."""
+        pinned = {str(node.root / "releases" / f"{release:010d}" / "webapp.json") for node in self.nodes}
+        return [process for process in psutil.process_iter() if pinned & _opened(process)]
+
+    # ---- fate
+
+    def loop(self, node: DevNode) -> psutil.Process:
+        """The agent's own process on `node`."""
+        assert node.seat.supervisord is not None
+        supervisord = node.seat.supervisord.find()
+        assert supervisord is not None, f"{node.name} is not running"
+        return next(child for child in supervisord.children() if child.cmdline()[-1] == "sync")
+
+
+def _opened(process: psutil.Process) -> set[str]:
+    try:
+        return {file.path for file in process.open_files()}
+    except psutil.Error:
+        return set()
+
+
+def _machine(made: DevCluster, variables: Mapping[str, str]) -> Machine:
+    place = {"DA_AGENT_STORE": made.store, "DA_AGENT_ROOT": str(made.directory / "onlooker")}
+    return Machine({**os.environ, **variables, **place})
+
+
+@contextmanager
+def site(
+    nodes: int = 4,
+    *,
+    server: S3Server | None = None,
+    settings: Mapping[str, object] | None = None,
+    start: float = 0.0,
+) -> Iterator[Site]:
+    """A whole site of version 1 of the shop: on a directory, or on the S3 server `server`. `settings` add to ours."""
+    with ExitStack() as stack:
+        desk = stack.enter_context(folder())
+        inbox = {
+            "config.yml": configuration({**SETTINGS, **(settings or {})}).encode(),
+            (wheel := shops.wheel(desk, "1", start=start)).name: wheel.read_bytes(),
+        }
+        inbox = {name if name == "config.yml" else f"packages/{name}": data for name, data in inbox.items()}
+        store = _directory(desk / "store", inbox) if server is None else _bucket(server, inbox)
+        keys = {} if server is None else zip(("S3ACCESSKEY", "S3SECRETACCESSKEY"), server.credentials, strict=True)
+        variables = dict(keys)
+        made = stack.enter_context(cluster(nodes, store, variables, application=None))
+        proxy = stack.enter_context(haproxy({node.name: node.seat.http_port for node in made.nodes}))
+        built = Site(made, proxy, variables, desk)
+        built.until_whole(1, 180.0)
+        yield built
+
+
+def _directory(path: Path, inbox: Mapping[str, bytes]) -> str:
+    for name, data in inbox.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return f"file://{path}"
+
+
+def _bucket(server: S3Server, inbox: Mapping[str, bytes]) -> str:
+    location = server.bucket()
+    for name, data in inbox.items():
+        server.client().put_object(Bucket=location.bucket, Key=name, Body=data)
+    return location.url
