@@ -122,14 +122,14 @@ def _load(directory: Path) -> _Record | None:
 
 
 def _seats(directory: Path, first: int, count: int) -> list[Seat]:
-    ports = iter(_free_ports(3 * max(count, 0)))
+    ports = iter(free_ports(3 * max(count, 0)))
     return [
         Seat(f"node{n + 1}", str(directory / "nodes" / str(n + 1)), next(ports), next(ports), next(ports))
         for n in range(first, first + count)
     ]
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now. All are held until the last is known, so that they differ."""
     with ExitStack() as stack:
         held = [stack.enter_context(socket.socket()) for _ in range(count)]
