@@ -29,12 +29,15 @@ class Power:
 
     cut: int | None = None
     effects: list[str] = field(default_factory=list)
+    on: dict[str, Callable[[], object]] = field(default_factory=dict)
+    """What happens at the moment of an effect."""
 
     def effect(self, name: str) -> None:
         if self.cut == len(self.effects):
             self.cut = None
             raise Killed(name)
         self.effects.append(name)
+        self.on.get(name, lambda: None)()
 
 
 @dataclass

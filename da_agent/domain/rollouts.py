@@ -23,6 +23,9 @@ SLACK = timedelta(seconds=5)
 PATIENCE = timedelta(seconds=15)
 """How long those whose turn it is keep the others waiting when they do not claim it."""
 
+LEISURE = timedelta(seconds=30)
+"""How often those who have moved look whether they must go back, and all look into a rollout that has ended well."""
+
 KEPT_LINES = 20
 
 
@@ -235,8 +238,8 @@ def _others(rollout: Rollout, node: str, *more: Turn) -> tuple[Turn, ...]:
 
 
 def _without_lost(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> Rollout:
-    """Without the turns that have ended by themselves. Whoever had begun the release and has not come back counts as
-    a failure: one machine may be switched off at any time, but not one after the other."""
+    """Without the turns that have ended by themselves. Whoever had begun the release and has not come back is held
+    against it."""
     over = tuple(turn for turn in rollout.turns if turn.until <= now and turn.node != node)
     if not over:
         return rollout
@@ -282,7 +285,10 @@ def judged(rollout: Rollout, live: Collection[str], *, now: datetime) -> Rollout
         return rollout
     blamed = {blame.node for blame in rollout.blames}
     nobody_else = bool(blamed) and not rollout.moved and set(live) <= blamed
-    if len(blamed) > rollout.policy.max_failures or nobody_else:
+    allowed = rollout.policy.max_failures
+    shown = sum(1 for blame in rollout.blames if not blame.lost)
+    # One machine may be switched off at any time, whatever is allowed; not one after the other.
+    if shown > allowed or len(blamed) > max(allowed, 1) or nobody_else:
         return _decided(rollout, State.QUARANTINED, _reasons(rollout), now=now)
     settled = {*rollout.moved, *blamed, *(note.by for note in rollout.sick)}
     if rollout.moved and set(live) <= settled:
@@ -293,6 +299,14 @@ def judged(rollout: Rollout, live: Collection[str], *, now: datetime) -> Rollout
 def reviewed(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> Rollout:
     """What has become of a rollout in which nobody moves any more: nodes may have died since the last change."""
     return judged(_without_lost(rollout, node, live, now=now), live, now=now)
+
+
+def leisure(rollout: Rollout, node: str) -> timedelta:
+    """How long `node` may leave the record unread: what it must learn without being poked, it learns after this."""
+    if rollout.state is State.PROVEN or (rollout.state is State.OPEN and node in rollout.moved):
+        return LEISURE
+    # One that is quarantined may be pardoned at any time.
+    return timedelta()
 
 
 def review_is_due(rollout: Rollout, node: str, *, now: datetime) -> bool:

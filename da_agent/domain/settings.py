@@ -6,7 +6,7 @@ from keyword import iskeyword
 
 from da_agent.domain.policies import ONE, Policy, Share
 
-MARGIN = timedelta(seconds=30)
+MARGIN = timedelta(seconds=10)
 """What a turn must have beside the waits that are part of it: reloading, writing the record, slow disks."""
 
 

@@ -11,7 +11,7 @@ from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase
 from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, NodeBroken, ReleaseBroken, StoreDamaged, Tampered, Unreachable
+from da_agent.errors import Absent, AgentError, NodeBroken, ReleaseBroken, StoreDamaged, Tampered
 from da_agent.workflows.courses import Course
 from da_agent.workflows.trials import ASK_AGAIN, Trials, failure
 
@@ -278,7 +278,7 @@ class Node:
         try:
             if self._course.begin(number):
                 self._begun = number
-        except Unreachable:
+        except AgentError:
             # Whoever cannot ask lets people come again: its turn ends without it.
             self._undrain()
             raise

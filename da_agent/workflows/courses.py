@@ -9,10 +9,8 @@ from da_agent.domain import rollouts
 from da_agent.domain.decisions import Cluster
 from da_agent.domain.releases import Release
 from da_agent.domain.rollouts import Denied, Rollout, State
+from da_agent.errors import AgentError
 from da_agent.workflows.rollouts import Make, Rollouts
-
-LOOK_AGAIN = timedelta(seconds=30)
-"""How often a node looks into a record that should not change any more: somebody may pardon the release."""
 
 
 @dataclass(slots=True)
@@ -41,7 +39,7 @@ class Course:
         self._node = node
         self._poke = poke
         self._known: _Known | None = None
-        self._looked_at = clock.now()
+        self._looked_at = self._asked_at = clock.now()
 
     @property
     def cluster(self) -> Cluster | None:
@@ -49,16 +47,21 @@ class Course:
         known = self._known
         if known is None:
             return None
-        return Cluster(self._node, self._store.clock(), known.rollout, known.fallback, known.others, known.denied)
+        try:
+            now = self._store.clock()
+        except AgentError:
+            # A trial goes on to its end also while the store is away.
+            return None
+        return Cluster(self._node, now, known.rollout, known.fallback, known.others, known.denied)
 
     @property
     def fallback(self) -> int | None:
         return None if self._known is None else self._known.fallback
 
     def look(self, number: int, head: Release | None, *, woken: bool) -> None:
-        """Read the record of the newest release, opened if nobody has; a settled one only now and then, or `woken`."""
+        """Read the record of the newest release, opened if nobody has; seldom where little can change, or `woken`."""
         known = self._known
-        if known is not None and known.rollout.release == number and not woken and self._is_settled(known):
+        if known is not None and known.rollout.release == number and not woken and self._has_leisure(known):
             return
         # Whatever goes wrong from here on: what was known does not hold any more.
         self._known = None
@@ -66,14 +69,16 @@ class Course:
         rollout = self._rollouts.open(number, head)
         if known is None or (known.rollout.release, known.rollout.state) != (number, rollout.state):
             known = _Known(rollout, self._rollouts.fallback(number), 0)
-        self._known = _Known(rollout, known.fallback, known.others)
+        # Nothing has changed: the answer would be the same, until the patience with those in front is over.
+        same = known.rollout == rollout and not woken and self._looked_at - self._asked_at < rollouts.PATIENCE
+        self._known = _Known(rollout, known.fallback, known.others, known.denied if same else None)
 
     def forget(self) -> None:
         self._known = None
 
-    def _is_settled(self, known: _Known) -> bool:
-        settled = known.rollout.state is not State.OPEN and known.denied is None
-        return settled and self._clock.now() - self._looked_at < LOOK_AGAIN
+    def _has_leisure(self, known: _Known) -> bool:
+        leisure = timedelta() if known.denied is not None else rollouts.leisure(known.rollout, self._node)
+        return self._clock.now() - self._looked_at < leisure
 
     # ---- what decide asks for
 
@@ -115,6 +120,7 @@ class Course:
         """Change the record; whether it was not denied."""
         assert self._known is not None
         known = self._known
+        self._asked_at = self._clock.now()
         concerned: frozenset[str] = frozenset()
 
         def counted(record: Rollout, live: Collection[str], now: datetime) -> Rollout | Denied:

@@ -27,7 +27,7 @@ ROLLOUT = {
     "canary": 1,
     "max failures": 0,
     "drain": 1,
-    "turn": 30,
+    "turn": 40,
     "health path": shops.HEALTH,
     "health status": 200,
     "health text": "well",

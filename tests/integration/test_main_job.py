@@ -149,7 +149,8 @@ def failed_in_the_request_log(made: DevCluster) -> list[str]:
         line for node in made.nodes for line in (node.root / "agent/log/access.log").read_text().splitlines() if line
     ]
     assert len(lines) > 100
-    return [line for line in lines if " status=200 " not in line]
+    # The agent's own questions are no people's: a node that drains answers them with 503.
+    return [line for line in lines if " status=200 " not in line and "/.well-known/da-agent" not in line]
 
 
 def test_eight_nodes_that_start_in_the_same_second_make_one_release() -> None:

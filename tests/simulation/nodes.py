@@ -72,7 +72,7 @@ class Node:
         self.healthy_since: datetime | None = None
         self.unhealthy: str | None = None
         self.begun: int | None = None
-        self.beat_at = -1e9
+        self.beat_at = self.looked_at = self.asked_at = -1e9
 
     # ---- what it sees
 
@@ -147,15 +147,21 @@ class Node:
         head = yield from self.call(lambda: len(self.world.ledger))
         if head == 0:
             return
+        known = self.rollout
+        if known is not None and known.release == head and self.denied is None:
+            leisure = rollouts.leisure(known, self.name)
+            if self.world.time - self.looked_at < leisure.total_seconds():
+                return
+        self.looked_at = self.world.time
         record = yield from self.call(lambda: self.world.records.get(head))
         if record is None:
             record = yield from self.open(head)
-        fallback = yield from self.call(lambda: self.world.fallback(head))
-        self.others = len(self.world.live()) - 1
-        self.learn(record)
-        self.denied = None
-        self.fallback = fallback
-        self.offered = {number for number in (head, fallback) if number is not None}
+        if known is None or (known.release, known.state) != (head, record.state):
+            self.fallback = yield from self.call(lambda: self.world.fallback(head))
+        if known != record or self.world.time - self.asked_at >= rollouts.PATIENCE.total_seconds():
+            self.denied = None
+        self.rollout = record
+        self.offered = {number for number in (head, self.fallback) if number is not None}
 
     def open(self, head: int) -> Steps[Rollout]:
         """Close the record before, then create the new one: whoever is first."""
@@ -206,21 +212,18 @@ class Node:
         """Read, apply, swap; and again when somebody else was first."""
         assert self.rollout is not None
         number = self.rollout.release
+        self.asked_at = self.world.time
         while True:
             record, live = yield from self.call(lambda: (self.world.records[number], self.world.live()))
+            self.others = len(live) - 1
             made = make(record, live)
             if isinstance(made, Denied) or made == record:
-                self.learn(record)
+                self.rollout = record
                 return made
             if (yield from self.call(partial(self.world.swap, record, made))):
-                self.learn(self.world.records[number])
+                self.rollout = self.world.records[number]
                 return made
             yield self.world.random.uniform(0.01, 0.3)
-
-    def learn(self, record: Rollout) -> None:
-        if self.rollout is None or self.rollout.nonce != record.nonce or self.rollout.release != record.release:
-            self.denied = None
-        self.rollout = record
 
     # ---- each action
 

@@ -230,7 +230,9 @@ class World:
         if number not in node.disk.staged:
             raise Violation(f"{node.name} switches to release {number}, which it has not staged")
         record = self.records.get(len(self.ledger))
-        quarantined = node.disk.current is not None and self.state(node.disk.current) is State.QUARANTINED
+        # What it has just read is what counts: a pardon may come in the moment between.
+        known = node.rollout if self.time - node.looked_at < 5 else None
+        quarantined = known is not None and known.release == node.disk.current and known.state is State.QUARANTINED
         if quarantined:
             self.escaping.add(node.name)
         else:

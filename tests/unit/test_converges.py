@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -9,9 +10,9 @@ import pytest
 
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
-from da_agent.domain.rollouts import Rollout
+from da_agent.domain.rollouts import Rollout, State
 from da_agent.domain.settings import Health, Settings
-from da_agent.errors import NodeBroken
+from da_agent.errors import NodeBroken, Unreachable
 from da_agent.workflows.converges import Node
 from da_agent.workflows.courses import Course
 from da_agent.workflows.rollouts import Rollouts
@@ -373,3 +374,16 @@ def test_a_release_that_does_not_fit_on_the_disk_is_neither_begun_nor_given_up_a
     agent.converge()
     assert machine.served == {2}
     assert machine.journals.journal == Journal(live=2)
+
+
+def test_a_trial_goes_on_to_its_end_while_the_store_is_away() -> None:
+    machine = serving(1)
+    node = machine.agent(release(2), release(1))
+    machine.power.on["flip"] = lambda: setattr(machine.store, "failing", Unreachable("no answer"))
+    with suppress(Unreachable):
+        node.converge()
+    assert machine.served == {2}
+    assert machine.journals.journal == Journal(live=2)
+    machine.store.failing = None
+    machine.agent(release(2), release(1)).converge()
+    assert machine.rollout(2).state is State.PROVEN

@@ -87,6 +87,16 @@ def test_a_turn_ends_by_itself_and_whoever_had_begun_counts_as_a_failure() -> No
     assert [turn.node for turn in taken.turns] == ["web-2"]
 
 
+def test_one_machine_may_be_switched_off_whatever_is_allowed_but_not_one_after_the_other() -> None:
+    strict = replace(OPEN, policy=Policy(max_failures=0))
+    for number, (node, state) in enumerate([("web-1", State.OPEN), ("web-2", State.QUARANTINED)]):
+        now = NOW + number * timedelta(seconds=400)
+        strict = granted(rollouts.begin(granted(claim(strict, node, now=now)), node, 7, now=now))
+        looked = rollouts.reviewed(strict, "web-4", LIVE, now=now + timedelta(seconds=399))
+        assert looked.state is state
+    assert failed(replace(OPEN, policy=Policy(max_failures=0)), "web-1").state is State.QUARANTINED
+
+
 def test_a_turn_that_was_never_begun_is_no_failure() -> None:
     assert granted(claim(granted(claim(OPEN, "web-1")), "web-2", now=LATER)).blames == ()
 
