@@ -50,12 +50,12 @@ def test_a_turn_that_is_over_is_begun_all_the_same(monkeypatch: pytest.MonkeyPat
         return replace(rollout, turns=(*(each for each in rollout.turns if each.node != node), turn))
 
     monkeypatch.setattr(rollouts, "begin", begin)
-    assert found() != "nothing"
+    assert "out of service at the same time" in found()
 
 
 def test_a_quarantined_release_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollouts, "_refusal", lambda *_, **__: None)
-    assert found() != "nothing"
+    assert "which is quarantined" in found()
 
 
 def test_a_turn_does_not_end_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
