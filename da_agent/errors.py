@@ -101,6 +101,12 @@ class Tampered(ReleaseBroken):
     """Bytes are not what their name or hash promises."""
 
 
+class Quarantined(ReleaseBroken):
+    """The cluster has given the release up: no node begins it any more, and those that had moved go back."""
+
+    exit_code = 14
+
+
 # ---- this node needs help -------------------------------------------------------------------------------------
 
 

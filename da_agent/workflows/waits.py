@@ -1,16 +1,21 @@
-"""Waiting until the nodes have what was pushed."""
+"""Waiting for the verdict on what was pushed."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from da_agent import ports
+from da_agent.domain import standings
 from da_agent.domain.inboxes import Verdict
-from da_agent.domain.reports import Report, Sighting
-from da_agent.errors import NotHere, Refused, ReleaseBroken, TimedOut
+from da_agent.domain.reports import Sighting
+from da_agent.domain.rollouts import Rollout, State
+from da_agent.errors import NotHere, Quarantined, Refused, TimedOut
 from da_agent.workflows import reports
 from da_agent.workflows.inboxes import Inboxes
+from da_agent.workflows.ledgers import Ledger
+from da_agent.workflows.rollouts import Rollouts
 
 LOOK_AGAIN = timedelta(seconds=0.5)
-
 
 GONE = timedelta(minutes=5)
 """A node that has not reported for so long is not waited for. One that resolves or stages may be silent for a while."""
@@ -30,26 +35,65 @@ def until_adopted(store: ports.Store, clock: ports.Clock, progress: ports.Progre
     raise NotHere("no node has adopted the inbox: none is alive that can resolve packages; see da-agent status")
 
 
-def until_served(
-    store: ports.Store, clock: ports.Clock, progress: ports.Progress, number: int, patience: timedelta
-) -> tuple[Sighting, ...]:
-    """Every live node serves release `number` or a newer one; their reports.
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The release that was proven: which nodes serve it, and which do not, and why. No `nodes`: none is alive."""
 
-    ReleaseBroken when a node has given the release up; TimedOut, naming the nodes that are behind. What was pushed
-    stays pushed in both cases.
+    release: int
+    nodes: tuple[str, ...]
+    without: Mapping[str, str]
+
+
+def until_proven(
+    store: ports.Store,
+    rollouts: Rollouts,
+    clock: ports.Clock,
+    progress: ports.Progress,
+    number: int,
+    *,
+    patience: timedelta,
+) -> Arrival:
+    """What became of release `number`, or of a newer one that came meanwhile: it contains this one, or replaces it.
+
+    Quarantined with the reason; TimedOut, naming the nodes that are behind and what they wait for. What was begun goes
+    on in both cases. When no node is alive, nobody is waited for.
     """
-    deadline = clock.now() + patience
-    with progress.step(f"waiting for the nodes to serve release {number}") as tell:
+    ledger, newest, deadline = Ledger(store), number, clock.now() + patience
+    with progress.step(f"waiting for the verdict on release {number}") as tell:
         while True:
-            alive = _alive(store)
-            behind = [each for each in alive if (each.report.release or 0) < number]
-            _raise_failure(alive, number)
-            if not behind:
-                return tuple(alive)
-            tell(f"{len(alive) - len(behind)} of {len(alive)} do, not yet {_names(behind)}")
+            head = ledger.head(newest) or newest
+            if head > newest:
+                progress.say(f"Release {head} has come after release {newest}: its verdict is waited for instead")
+                newest = head
+            rollout, alive = rollouts.read(newest), _alive(store)
+            if rollout is not None and rollout.state is not State.OPEN:
+                return _arrival(rollout, number)
+            if not alive:
+                return Arrival(newest, (), {})
+            live = [each.report.node for each in alive]
+            tell(standings.progress(rollout, live, now=store.clock()))
             if clock.now() >= deadline:
-                raise TimedOut(f"not every node serves release {number} yet: {_names(behind)}")
+                raise TimedOut(_late(newest, rollout, alive, store.clock()))
             clock.wait(LOOK_AGAIN)
+
+
+def _arrival(rollout: Rollout, number: int) -> Arrival:
+    if rollout.state is State.QUARANTINED:
+        after = f" (it has come after release {number})" if rollout.release != number else ""
+        raise Quarantined(
+            f"{standings.quarantine(rollout)}{after}; the nodes go back to what was proven before, and"
+            f" da-agent pardon {rollout.release} lets them try it again"
+        )
+    without = {blame.node: blame.reason for blame in rollout.blames} | {note.by: note.reason for note in rollout.sick}
+    return Arrival(rollout.release, tuple(sorted(rollout.moved)), without)
+
+
+def _late(number: int, rollout: Rollout | None, alive: list[Sighting], now: datetime) -> str:
+    there = frozenset(rollout.moved if rollout is not None else ())
+    late = [each for each in alive if each.report.node not in there]
+    remedy = "; da-agent resume lets it go on" if rollout is not None and rollout.paused is not None else ""
+    progress = standings.progress(rollout, [each.report.node for each in alive], now=now)
+    return f"release {number} is not proven yet: {progress}; not yet there: {_names(late) or 'nobody'}{remedy}"
 
 
 def _alive(store: ports.Store) -> list[Sighting]:
@@ -57,19 +101,8 @@ def _alive(store: ports.Store) -> list[Sighting]:
     return [each for each in reports.sightings(store) if not each.silent(now, GONE)]
 
 
-def _raise_failure(alive: list[Sighting], number: int) -> None:
-    for each in alive:
-        for failure in each.report.failed:
-            if failure.release == number and failure.lasting:
-                raise ReleaseBroken(f"{each.report.node} gave release {number} up: {failure.reason}")
-
-
 def _names(behind: list[Sighting]) -> str:
-    return ", ".join(f"{each.report.node} ({_state(each.report)})" for each in behind)
-
-
-def _state(report: Report) -> str:
-    return report.problem or report.doing or report.phase.value
+    return ", ".join(f"{each.report.node} ({standings.behind(each.report)})" for each in behind)
 
 
 def release_of(verdict: Verdict) -> int:

@@ -186,7 +186,7 @@ def test_an_application_that_cannot_be_imported_leaves_the_old_release_served(
     bad = tmp_path / "bad.yml"
     bad.write_bytes(b"da agent:\n  application: no_such_module:application\n")
     pushed = agent(two_nodes, "push", "config", str(bad))
-    assert pushed.returncode == 10
+    assert pushed.returncode == 14
     assert "no_such_module" in pushed.stderr
     assert [witness(node)["release"] for node in two_nodes.nodes] == [1, 1]
 

@@ -13,7 +13,7 @@ from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase, Report
 from da_agent.domain.rollouts import Note, State
 from da_agent.domain.settings import Settings
-from da_agent.errors import NotHere, ReleaseBroken, StoreUnfit, TimedOut, Unreachable
+from da_agent.errors import NotHere, StoreUnfit, TimedOut, Unreachable
 from da_agent.workflows import reports, waits
 from da_agent.workflows.follows import HEARTBEAT
 from da_agent.workflows.inboxes import Inboxes
@@ -21,7 +21,7 @@ from da_agent.workflows.leases import Leases
 from da_agent.workflows.ledgers import Ledger
 from da_agent.workflows.rollouts import Rollouts
 from tests.fake_nodes import wheel
-from tests.fakes import FakeClock, FakeLock, MemoryStore, SilentProgress
+from tests.fakes import FakeLock, MemoryStore
 from tests.members import Member
 
 
@@ -232,7 +232,14 @@ def test_a_blob_that_the_store_has_lost_is_named_and_the_release_is_taken_once_i
         assert key in (reports_of(node)["a"].problem or "")
     assert len([line for line in node.progress.said if key in line]) == 1
     with pytest.raises(TimedOut, match=key):
-        waits.until_served(node.store, node.clock, node.progress, 2, timedelta(seconds=5))
+        waits.until_proven(
+            node.store,
+            Rollouts(node.store, lambda: "n"),
+            node.clock,
+            node.progress,
+            2,
+            patience=timedelta(seconds=5),
+        )
 
     node.put(key, b"name: b\n")
     node.clock.time += TRY_AGAIN
@@ -284,25 +291,6 @@ def test_an_idle_node_reports_only_with_its_heartbeat() -> None:
     node.clock.time += timedelta(seconds=31)
     node.follower.cycle()
     assert node.store.read(keys.node_key("a")).tag != first
-
-
-def test_waiting_for_the_nodes_ends_when_all_serve_when_one_fails_and_when_time_is_over() -> None:
-    node = serving()
-    clock, progress = FakeClock(), SilentProgress()
-    assert len(waits.until_served(node.store, clock, progress, 1, timedelta(seconds=5))) == 1
-    with pytest.raises(TimedOut, match="a "):
-        waits.until_served(node.store, clock, progress, 2, timedelta(seconds=5))
-    node.web.unfit.add(2)
-    node.put("config.yml", b"name: b\n")
-    node.follower.cycle()
-    with pytest.raises(ReleaseBroken, match="cannot be imported"):
-        waits.until_served(node.store, clock, progress, 2, timedelta(seconds=5))
-
-
-def test_a_silent_node_is_not_waited_for() -> None:
-    node = serving()
-    node.store.now += timedelta(hours=1)
-    assert waits.until_served(node.store, FakeClock(), SilentProgress(), 9, timedelta(seconds=5)) == ()
 
 
 def test_a_node_that_resolves_or_stages_for_long_goes_on_reporting_what_it_does() -> None:

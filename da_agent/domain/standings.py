@@ -1,0 +1,91 @@
+"""How far a rollout is, in words."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from da_agent.domain import rollouts
+from da_agent.domain.releases import Release
+from da_agent.domain.reports import Report
+from da_agent.domain.rollouts import Note, Rollout, State, Turn
+
+
+def time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def name(release: Release) -> str:
+    """`release 8`, and what makes it more than its number."""
+    if release.rollback_of is not None:
+        return f"release {release.number} (a rollback to release {release.rollback_of})"
+    return f"release {release.number} (a restart)" if release.restart else f"release {release.number}"
+
+
+def progress(rollout: Rollout | None, live: Collection[str], *, now: datetime) -> str:
+    """One clause: how many have moved, and who holds the turns."""
+    if rollout is None:
+        return "no node has begun it"
+    return f"{moved(rollout, live)}, {holders(rollout, now=now)}{_paused(rollout)}"
+
+
+def moved(rollout: Rollout, live: Collection[str]) -> str:
+    """Of the nodes that are alive; those that have died since do not count."""
+    there = len(set(rollout.moved) & set(live))
+    return f"{there} of {len(live)} nodes {'has' if there == 1 else 'have'} moved"
+
+
+def holders(rollout: Rollout, *, now: datetime) -> str:
+    held = current(rollout, now=now)
+    return f"it is the turn of {', '.join(turn.node for turn in held)}" if held else "it is nobody's turn"
+
+
+def current(rollout: Rollout, *, now: datetime) -> tuple[Turn, ...]:
+    """Every turn that has not ended, also of nodes that take nobody's place."""
+    return tuple(sorted((turn for turn in rollout.turns if turn.until > now), key=lambda turn: turn.node))
+
+
+def lines(rollout: Rollout, live: Collection[str], *, now: datetime) -> list[str]:
+    """Everything that an admin wants to know of it."""
+    found = [f"Rollout of release {rollout.release}: {rollout.state.value}, {moved(rollout, live)}"]
+    found += [
+        f"  {turn.node} has a turn for release {turn.release} until {time(turn.until)}"
+        for turn in current(rollout, now=now)
+    ]
+    found += [f"  {blame.node} failed {time(blame.at)}: {one_line(blame.reason)}" for blame in rollout.blames]
+    found += [f"  {note.by} is at fault itself since {time(note.at)}: {one_line(note.reason)}" for note in rollout.sick]
+    if rollout.paused is not None:
+        found.append(f"  paused {said(rollout.paused)}; da-agent resume lets it go on")
+    found += [f"  pardoned {said(note)}" for note in rollout.pardons]
+    if rollout.verdict is not None:
+        found.append(f"  {rollout.state.value} {time(rollout.verdict.at)}: {one_line(rollout.verdict.reason)}")
+    return found
+
+
+def quarantine(rollout: Rollout) -> str:
+    """Why nobody goes there, in one sentence."""
+    assert rollout.state is State.QUARANTINED
+    reason = "" if rollout.verdict is None else f": {one_line(rollout.verdict.reason)}"
+    return f"release {rollout.release} is quarantined{reason}"
+
+
+def said(note: Note) -> str:
+    return f"by {note.by} {time(note.at)}: {one_line(note.reason)}"
+
+
+def behind(report: Report) -> str:
+    """What a node that has not moved waits for, or is at."""
+    return report.problem or report.waiting or report.doing or report.phase.value
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _paused(rollout: Rollout) -> str:
+    return f", paused {said(rollout.paused)}" if rollout.paused is not None else ""
+
+
+def places(rollout: Rollout, live: Collection[str], *, now: datetime) -> int:
+    """How many more nodes may take a turn now."""
+    if rollout.closed or rollout.paused is not None:
+        return 0
+    return rollouts.places(rollout, "", live, now=now)
