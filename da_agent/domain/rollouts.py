@@ -88,6 +88,7 @@ class Rollout:
     """`moved` have proven that they serve the release; `sick` are at fault themselves, and hold nobody up.
 
     `closed`: a newer release has come; no turn is given here any more, and there is no new verdict.
+    `resumed` is who has last ended a pause, and why.
     `generation` counts the changes, and `nonce` is random for each: after a doubtful write they tell whose it is, and
     no two records have equal bytes.
     """
@@ -105,6 +106,7 @@ class Rollout:
     sick: tuple[Note, ...] = ()
     once: Once | None = None
     paused: Note | None = None
+    resumed: Note | None = None
     verdict: Note | None = None
     pardons: tuple[Note, ...] = ()
     generation: int = 0
@@ -371,7 +373,7 @@ def pause(rollout: Rollout, note: Note) -> Rollout:
 
 
 def resume(rollout: Rollout, note: Note) -> Rollout:
-    return replace(rollout, paused=None, changed_at=note.at)
+    return replace(rollout, paused=None, resumed=note, changed_at=note.at)
 
 
 def pardon(rollout: Rollout, note: Note) -> Rollout:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from da_agent.workflows.lookouts import Lookout
     from da_agent.workflows.pushes import Pushes
     from da_agent.workflows.rollouts import Rollouts
+    from da_agent.workflows.steerings import Steering
     from da_agent.workflows.trials import Trials
     from da_agent.workflows.wakings import Waking
 
@@ -499,6 +500,12 @@ class Machine:
         return Rollouts(self.store, nonce=lambda: secrets.token_hex(16))
 
     @cached_property
+    def steering(self) -> Steering:
+        from da_agent.workflows.steerings import Steering
+
+        return Steering(self.store, self.rollouts, self.waking, who=_person(), nonce=lambda: secrets.token_hex(16))
+
+    @cached_property
     def course(self) -> Course:
         from da_agent.workflows.courses import Course
 
@@ -575,6 +582,18 @@ def open_store(location: Location, credentials: tuple[str, str] | None) -> ports
     from da_agent.adapters.s3_store import S3Store
 
     return S3Store(location, credentials)
+
+
+def _person() -> str:
+    """Who types, as user@machine."""
+    import getpass
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run as a number without a name.
+        user = str(os.geteuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def _read(path: Path) -> bytes | None:

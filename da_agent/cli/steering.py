@@ -1,0 +1,64 @@
+"""What steers the cluster: rollback, restart, pause, resume, pardon."""
+
+import click
+
+from da_agent.cli import options, waiting
+from da_agent.wiring import Machine
+
+
+@click.command()
+@click.argument("number", type=click.IntRange(1), required=False)
+@click.option("--reason", metavar="TEXT", help="For the ledger.")
+@options.waiting
+@options.store
+def rollback(number: int | None, reason: str | None, store: str | None, *, wait: bool, timeout: int) -> None:
+    """Make a new release with the contents of release NUMBER, or of the newest proven one that holds something else.
+
+    It skips the canary. The inbox stays as it is, so the next push is made from what lies there.
+    """
+    machine = Machine(store=store)
+    machine.admit()
+    done = machine.steering.rollback(number, reason)
+    click.echo(done.sentence)
+    click.echo("The inbox stays as it is: whatever is pushed next is made from what lies there.", err=True)
+    if wait:
+        waiting.for_verdict(machine, done.release, timeout)
+
+
+@click.command()
+@click.option("--reason", default="restart by command", metavar="TEXT", help="For the ledger.")
+@options.waiting
+@options.store
+def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None:
+    """Let every node load the same contents in new processes, one after the other."""
+    machine = Machine(store=store)
+    machine.admit()
+    done = machine.steering.restart(reason)
+    click.echo(done.sentence)
+    if wait:
+        waiting.for_verdict(machine, done.release, timeout)
+
+
+@click.command()
+@click.option("--reason", required=True, metavar="TEXT", help="Others see it beside your name.")
+@options.store
+def pause(reason: str, store: str | None) -> None:
+    """Let no node move to a newer release until somebody resumes. Whoever has begun goes on."""
+    click.echo(Machine(store=store).steering.pause(reason).sentence)
+
+
+@click.command()
+@click.option("--reason", default="resumed by command", metavar="TEXT", help="For the record.")
+@options.store
+def resume(reason: str, store: str | None) -> None:
+    """End the pause."""
+    click.echo(Machine(store=store).steering.resume(reason).sentence)
+
+
+@click.command()
+@click.argument("number", type=click.IntRange(1))
+@click.option("--reason", required=True, metavar="TEXT", help="Others see it beside your name.")
+@options.store
+def pardon(number: int, reason: str, store: str | None) -> None:
+    """Let the nodes try the quarantined release NUMBER again, as if nothing had been held against it."""
+    click.echo(Machine(store=store).steering.pardon(number, reason).sentence)

@@ -1,0 +1,240 @@
+"""What people do to the cluster that needs no new contents: go back, start anew, pause, resume, pardon."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from da_agent import ports
+from da_agent.domain import keys, rollouts, standings
+from da_agent.domain.releases import Contents, Release
+from da_agent.domain.rollouts import Denied, Note, Rollout, State
+from da_agent.errors import Absent, Lost, Refused, StoreDamaged, Tampered, Unreachable
+from da_agent.workflows.ledgers import Ledger, Top
+from da_agent.workflows.rollouts import Make, Rollouts
+from da_agent.workflows.wakings import Waking
+
+ATTEMPTS = 20
+"""How often a release is appended, or a record changed, on top of what others have released meanwhile."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done, in one sentence; `release` is the one that it was done to or that it made."""
+
+    release: int
+    sentence: str
+
+
+class Steering:
+    """Makes releases from old ones and changes records. `who` goes into both; `nonce` gives a new random text."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        records: Rollouts,
+        waking: Waking,
+        *,
+        who: str,
+        nonce: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._ledger = Ledger(store)
+        self._records = records
+        self._waking = waking
+        self._who = who
+        self._nonce = nonce
+
+    # ---- new releases with old contents
+
+    def rollback(self, number: int | None, reason: str | None = None) -> Done:
+        """A new release with the contents of release `number`, or of the newest proven one that holds something else.
+
+        Refused when that would change nothing, or when the release is quarantined; StoreDamaged, naming it, when
+        something that it needs is no longer in the store.
+        """
+        top = self._top()
+        back = self._ledger_release(number) if number is not None else self._proven_before(top)
+        self._require_use(back, top)
+        self._require_whole(back)
+        made = self._append(
+            lambda _: self._release(back.contents, reason or f"rollback to release {back.number}", back=back.number)
+        )
+        return Done(made, f"Release {made} has the contents of release {back.number} again.")
+
+    def restart(self, reason: str) -> Done:
+        """A new release with the contents of the newest one, for which every worker process starts anew."""
+
+        def again(top: Top) -> Release:
+            release = self._readable(top)
+            self._require_whole(release)
+            return self._release(release.contents, reason, restart=True)
+
+        made = self._append(again)
+        return Done(made, f"Release {made} is the one before, with a restart of every node.")
+
+    def _release(self, contents: Contents, reason: str, *, back: int | None = None, restart: bool = False) -> Release:
+        """Its number is given when it is appended."""
+        now = self._store.clock()
+        return Release(0, self._nonce(), now, self._who, reason, contents, rollback_of=back, restart=restart)
+
+    def _append(self, make: Callable[[Top], Release]) -> int:
+        """The number that the release has got; the nodes are awake then."""
+        # Looked up before the append: nothing then stands between the release and the pokes.
+        nodes = self._waking.alive()
+
+        def append(top: Top) -> int:
+            release = replace(make(top), number=top.number + 1)
+            self._ledger.append(release)
+            return release.number
+
+        number = self._on_the_newest(append)
+        self._waking.wake(nodes)
+        return number
+
+    def _proven_before(self, top: Top) -> Release:
+        """Of those before the newest: the same contents once more, as after a restart, would help nobody."""
+        number = self._records.fallback(top.number)
+        while number is not None and self._contents(number) in (None, top.contents):
+            number = self._records.fallback(number)
+        record = None if number is None else self._records.read(number)
+        if record is None or record.state is not State.PROVEN:
+            raise Refused(
+                f"there is no proven release before {top.number} that holds anything else: name the one to go back to;"
+                f" da-agent history lists them"
+            )
+        return self._ledger.read(record.release)
+
+    def _contents(self, number: int) -> Contents | None:
+        """None when its manifest is gone or damaged."""
+        try:
+            return self._ledger.read(number).contents
+        except (Absent, Tampered):
+            return None
+
+    def _require_use(self, back: Release, top: Top) -> None:
+        newest, record = top.number, self._records.read(back.number)
+        if record is not None and record.state is State.QUARANTINED:
+            raise Refused(
+                f"cannot go back: {standings.quarantine(record)}; da-agent pardon {back.number} --reason TEXT first"
+            )
+        same = top.release is not None and top.release.number == newest and top.contents == back.contents
+        if not same:
+            return
+        head = record if back.number == newest else self._records.read(newest)
+        if head is None or head.state is not State.QUARANTINED:
+            has = "the newest one" if back.number == newest else f"what release {newest}, the newest one, holds"
+            raise Refused(f"nothing to do: release {back.number} is {has}; da-agent status shows how far it is")
+
+    def _require_whole(self, release: Release) -> None:
+        """Nobody could stage it otherwise."""
+        contents = release.contents
+        names = {contents.config: keys.CONFIG}
+        names |= {file.blob: f"{keys.CERTIFICATES}{file.name}" for file in contents.certificates}
+        names |= {wheel.blob: wheel.filename for wheel in contents.wheels}
+        gone = [name for blob, name in names.items() if not self._is_there(keys.blob_key(blob), blob.size)]
+        if gone:
+            raise StoreDamaged(
+                f"cannot go to release {release.number}: {self._store.name} lacks {', '.join(gone)} of it"
+            )
+
+    def _is_there(self, key: str, size: int) -> bool:
+        return any((entry.key, entry.size) == (key, size) for entry in self._store.scan(key))
+
+    # ---- records
+
+    def pause(self, reason: str) -> Done:
+        """No node begins anything until somebody resumes, newer releases included."""
+        note = self._note(reason)
+        record = self._change_newest(lambda record: rollouts.pause(record, note) if record.paused is None else record)
+        assert record.paused is not None
+        if record.paused == note:
+            return Done(record.release, f"Paused: no node moves, to release {record.release} or a newer one.")
+        return Done(record.release, f"It is paused already, {standings.said(record.paused)}.")
+
+    def resume(self, reason: str) -> Done:
+        note = self._note(reason)
+        record = self._change_newest(lambda record: rollouts.resume(record, note) if record.paused else record)
+        if record.resumed != note:
+            return Done(record.release, "Nothing is paused.")
+        self._wake()
+        return Done(record.release, f"Resumed: the nodes go on to release {record.release}.")
+
+    def pardon(self, number: int, reason: str) -> Done:
+        """Every node may try release `number` again. Refused when it is not quarantined."""
+        note = self._note(reason)
+        self._ledger_release(number)
+
+        def pardoned(record: Rollout, *_: object) -> Rollout | Denied:
+            if record.state is not State.QUARANTINED:
+                return Denied(f"it is {record.state.value}")
+            return rollouts.pardon(record, note)
+
+        try:
+            _, denied = self._records.change(number, pardoned)
+        except Absent:
+            denied = Denied("no node has begun it")
+        if denied is not None:
+            raise Refused(f"cannot pardon release {number}, which is not quarantined: {denied.reason}")
+        newest = self._ledger.head(number)
+        if newest != number:
+            return Done(
+                number,
+                f"Release {number} is pardoned; release {newest} is the newest one, so nodes go there with"
+                f" da-agent rollback {number}.",
+            )
+        self._wake()
+        return Done(number, f"Release {number} is pardoned: the nodes try it again.")
+
+    def _change_newest(self, change: Callable[[Rollout], Rollout]) -> Rollout:
+        """The newest release's record as it is then. One that is closed meanwhile is not the newest any more."""
+
+        def make(record: Rollout, *_: object) -> Rollout | Denied:
+            return Denied("closed") if record.closed else change(record)
+
+        return self._on_the_newest(lambda top: self._changed(top, make))
+
+    def _changed(self, top: Top, make: Make) -> Rollout:
+        newest = top.release if top.release is not None and top.release.number == top.number else None
+        self._records.open(top.number, newest)
+        record, denied = self._records.change(top.number, make)
+        if denied is not None:
+            raise Lost(f"a newer release than {top.number} has come")
+        return record
+
+    # ---- what both need
+
+    def _on_the_newest(self, act: Callable[[Top], T]) -> T:
+        """What `act` gives for the newest release; once more when it finds that there is a newer one (Lost)."""
+        for _ in range(ATTEMPTS):
+            try:
+                return act(self._top())
+            except Lost:
+                continue
+        raise Unreachable(f"cannot change anything in {self._store.name}: others keep making releases")
+
+    def _top(self) -> Top:
+        top = self._ledger.top()
+        if top.number == 0:
+            raise Absent(f"{self._store.name} has no release yet")
+        return top
+
+    def _readable(self, top: Top) -> Release:
+        if top.release is None or top.release.number != top.number:
+            raise Tampered(f"release {top.number} cannot be read in {self._store.name}: da-agent rollback leaves it")
+        return top.release
+
+    def _ledger_release(self, number: int) -> Release:
+        try:
+            return self._ledger.read(number)
+        except Absent as absent:
+            raise Absent(
+                f"there is no release {number} in {self._store.name}: da-agent history lists those there are"
+            ) from absent
+
+    def _note(self, reason: str) -> Note:
+        return Note(self._who, self._store.clock(), standings.one_line(reason))
+
+    def _wake(self) -> None:
+        self._waking.wake(self._waking.alive())

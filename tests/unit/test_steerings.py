@@ -1,0 +1,231 @@
+"""Going back, starting anew, pausing, resuming, pardoning."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from da_agent.domain import keys
+from da_agent.domain.blobs import blob_of
+from da_agent.domain.rollouts import State
+from da_agent.domain.rpc_ports import Credentials
+from da_agent.errors import Absent, Refused, StoreDamaged
+from da_agent.workflows.ledgers import Ledger
+from da_agent.workflows.rollouts import Rollouts
+from da_agent.workflows.steerings import Steering
+from da_agent.workflows.wakings import Waking
+from tests.fakes import FakeClock, FakePokes, MemoryStore
+from tests.members import Member
+
+
+class Cluster:
+    """One node, and an admin beside it."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.node = Member(self.store, "a")
+        self.pokes = FakePokes()
+        self.records = Rollouts(self.store, lambda: "nonce")
+        self.nonces = iter(range(1000))
+        waking = Waking(self.store, self.pokes, lambda: Credentials("u", "p"), FakeClock())
+        self.steering = Steering(
+            self.store, self.records, waking, who="admin@desk", nonce=lambda: f"s{next(self.nonces)}"
+        )
+        self.cycle()
+
+    def cycle(self) -> None:
+        for _ in range(3):
+            self.node.follower.cycle()
+
+    def push(self, name: str) -> None:
+        self.node.put("config.yml", f"name: {name}\n".encode())
+        self.cycle()
+
+    def push_bad(self, name: str) -> int:
+        number = (Ledger(self.store).head() or 0) + 1
+        self.node.web.unfit.add(number)
+        self.push(name)
+        assert self.state(number) is State.QUARANTINED
+        return number
+
+    def state(self, number: int) -> State:
+        record = self.records.read(number)
+        assert record is not None
+        return record.state
+
+    def config(self) -> bytes:
+        contents = Ledger(self.store).top().contents
+        assert contents is not None
+        return self.store.read(keys.blob_key(contents.config)).data
+
+
+def test_a_rollback_is_a_new_release_with_the_old_contents() -> None:
+    cluster = Cluster()
+    cluster.push("b")
+    done = cluster.steering.rollback(1)
+    assert (done.release, done.sentence) == (3, "Release 3 has the contents of release 1 again.")
+    release = Ledger(cluster.store).read(3)
+    assert (release.rollback_of, release.publisher) == (1, "admin@desk")
+    cluster.cycle()
+    assert cluster.node.live == 3
+    assert cluster.config() == b"name: a\n"
+    record = cluster.records.read(3)
+    assert record is not None
+    assert record.skip_canary
+
+
+def test_without_a_number_it_goes_to_the_newest_proven_release_that_holds_something_else() -> None:
+    cluster = Cluster()
+    cluster.push("b")
+    bad = cluster.push_bad("c")
+    cluster.steering.restart("try")
+    assert cluster.steering.rollback(None).sentence.endswith("contents of release 2 again.")
+    assert bad == 3
+
+
+def test_after_a_restart_it_goes_to_what_was_there_before_that() -> None:
+    cluster = Cluster()
+    cluster.push("b")
+    cluster.steering.restart("more memory")
+    cluster.cycle()
+    assert cluster.steering.rollback(None).sentence == "Release 4 has the contents of release 1 again."
+
+
+def test_it_is_refused_without_anything_to_go_back_to() -> None:
+    with pytest.raises(Refused, match="no proven release before 1"):
+        Cluster().steering.rollback(None)
+
+
+def test_it_is_refused_where_nothing_would_change() -> None:
+    cluster = Cluster()
+    cluster.push("b")
+    with pytest.raises(Refused, match="nothing to do: release 2 is the newest one"):
+        cluster.steering.rollback(2)
+    cluster.push("a")
+    with pytest.raises(Refused, match="nothing to do: release 1 is what release 3, the newest one, holds"):
+        cluster.steering.rollback(1)
+
+
+def test_it_is_refused_for_a_quarantined_release_with_the_remedy() -> None:
+    cluster = Cluster()
+    bad = cluster.push_bad("b")
+    cluster.push("c")
+    with pytest.raises(Refused, match=r"release 2 is quarantined.* da-agent pardon 2"):
+        cluster.steering.rollback(bad)
+
+
+def test_it_is_refused_for_a_release_that_does_not_exist() -> None:
+    with pytest.raises(Absent, match="no release 9"):
+        Cluster().steering.rollback(9)
+
+
+def test_a_release_whose_blobs_are_gone_is_not_gone_back_to() -> None:
+    cluster = Cluster()
+    cluster.push("b")
+    cluster.store.delete(keys.blob_key(blob_of(b"name: a\n")))
+    with pytest.raises(StoreDamaged, match=r"cannot go to release 1: .* lacks config.yml"):
+        cluster.steering.rollback(1)
+    assert Ledger(cluster.store).head() == 2
+
+
+def test_a_release_that_somebody_makes_at_the_same_time_does_not_stop_it() -> None:
+    cluster = Cluster()
+    cluster.push("b")
+
+    def faster(key: str) -> None:
+        if key == keys.release_key(3):
+            cluster.store.before_write = lambda _: None
+            cluster.push("c")
+
+    cluster.store.before_write = faster
+    assert cluster.steering.rollback(1).release == 4
+
+
+def test_a_restart_is_the_same_contents_served_by_new_processes() -> None:
+    cluster = Cluster()
+    assert cluster.steering.restart("more memory").release == 2
+    first, second = (Ledger(cluster.store).read(number) for number in (1, 2))
+    assert first.contents == second.contents
+    assert (second.restart, second.reason) == (True, "more memory")
+    cluster.cycle()
+    assert cluster.node.live == 2
+
+
+def test_a_pause_holds_what_comes_after_it_until_somebody_resumes() -> None:
+    cluster = Cluster()
+    assert cluster.steering.pause("night shift").sentence.startswith("Paused: no node moves")
+    cluster.push("b")
+    assert cluster.node.live == 1
+    said = cluster.steering.pause("again").sentence
+    assert said.startswith("It is paused already, by admin@desk")
+    assert said.endswith("night shift.")
+    assert cluster.steering.resume("morning").sentence == "Resumed: the nodes go on to release 2."
+    cluster.cycle()
+    assert cluster.node.live == 2
+    record = cluster.records.read(2)
+    assert record is not None
+    assert record.resumed is not None
+    assert record.resumed.reason == "morning"
+
+
+def test_resuming_without_a_pause_changes_nothing() -> None:
+    cluster = Cluster()
+    before = cluster.records.read(1)
+    assert cluster.steering.resume("why not").sentence == "Nothing is paused."
+    assert cluster.records.read(1) == before
+
+
+def test_a_pause_is_not_lost_when_a_newer_release_comes_at_the_same_time() -> None:
+    cluster = Cluster()
+
+    def faster(key: str) -> None:
+        if key == keys.rollout_key(1):
+            cluster.store.before_write = lambda _: None
+            cluster.push("b")
+
+    cluster.store.before_write = faster
+    cluster.steering.pause("night shift")
+    newest = cluster.records.read(2)
+    assert newest is not None
+    assert newest.paused is not None
+    assert newest.paused.reason == "night shift"
+
+
+def test_a_pardoned_release_is_tried_again() -> None:
+    cluster = Cluster()
+    bad = cluster.push_bad("b")
+    cluster.node.web.unfit.clear()
+    assert cluster.steering.pardon(bad, "fixed").sentence == "Release 2 is pardoned: the nodes try it again."
+    cluster.cycle()
+    assert (cluster.node.live, cluster.state(bad)) == (2, State.PROVEN)
+
+
+def test_a_pardon_of_an_older_release_says_how_to_go_there() -> None:
+    cluster = Cluster()
+    bad = cluster.push_bad("b")
+    cluster.push("c")
+    cluster.node.web.unfit.clear()
+    assert "da-agent rollback 2" in cluster.steering.pardon(bad, "fixed").sentence
+    cluster.steering.rollback(bad)
+    cluster.cycle()
+    assert cluster.node.live == 4
+
+
+def test_what_is_not_quarantined_needs_no_pardon() -> None:
+    cluster = Cluster()
+    with pytest.raises(Refused, match="release 1, which is not quarantined: it is proven"):
+        cluster.steering.pardon(1, "why not")
+    with pytest.raises(Absent, match="no release 9"):
+        cluster.steering.pardon(9, "why not")
+
+
+def test_the_nodes_are_woken_for_what_concerns_them() -> None:
+    cluster = Cluster()
+    cluster.node.follower._report = replace(cluster.node.follower._report, rpc="10.0.0.7:9001")
+    cluster.node.clock.time += timedelta(minutes=1)
+    cluster.node.follower.beat()
+    cluster.steering.restart("wake")
+    cluster.steering.pause("wait")
+    assert len(cluster.pokes.poked) == 1, "a pause wakes nobody"
+    cluster.steering.resume("go")
+    assert [addresses for addresses, _ in cluster.pokes.poked] == [{"a": "10.0.0.7:9001"}] * 2
