@@ -30,6 +30,7 @@ for _each in (
     steering.resume,
     steering.pardon,
     looks.status,
+    looks.why,
     looks.history,
     looks.show,
     looks.diff,

@@ -21,6 +21,7 @@ from da_agent.domain.proofs import Answer, Wanted, Worker
 from da_agent.domain.releases import Release, Target, Wheel
 from da_agent.domain.rpc_ports import Credentials
 from da_agent.domain.settings import Settings
+from da_agent.domain.tables import Table
 from da_agent.errors import AgentError
 
 T = TypeVar("T")
@@ -162,6 +163,13 @@ class Progress(Protocol):
         """Something that may take long, nobody knows how long; call the value with what is being done now."""
 
     def say(self, sentence: str) -> None: ...
+
+
+class Board(Protocol):
+    """Shows a person how a rollout goes. Never fails, never decides."""
+
+    def shown(self) -> AbstractContextManager[Callable[[Table], None]]:
+        """Call the value with each newer table; the last one stays."""
 
 
 class Transfers(Protocol):

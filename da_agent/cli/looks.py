@@ -1,4 +1,4 @@
-"""What only looks: status, history, show and diff."""
+"""What only looks: status, why, history, show and diff."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from da_agent.cli import options
+from da_agent.errors import TimedOut
 from da_agent.wiring import Machine
 
 if TYPE_CHECKING:
@@ -18,18 +19,40 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option("--watch", is_flag=True, help="Show the rollout until there is a verdict: exit code 0 proven, 14 not.")
 @options.as_json
 @options.store
-def status(store: str | None, *, as_json: bool) -> None:
-    """This node, the newest release, the inbox and why it was refused, and the other nodes."""
+def status(store: str | None, *, watch: bool, as_json: bool) -> None:
+    """This node, the newest release and its rollout, the inbox and why it was refused, and the other nodes."""
     from da_agent.workflows import statuses
 
     machine = Machine(store=store)
-    found = statuses.status(machine.store, _here(machine))
+    if watch:
+        if as_json:
+            raise click.UsageError("--watch and --json do not go together")
+        _watch(machine)
+        return
+    found = statuses.status(machine.store, machine.rollouts, _here(machine))
     if as_json:
         options.echo_json(found)
     else:
         click.echo("\n".join(_lines(found)))
+
+
+@click.command()
+@click.argument("node")
+@options.as_json
+@options.store
+def why(store: str | None, node: str, *, as_json: bool) -> None:
+    """Why NODE runs what it runs: what it waits for, who holds the turns, what failed, what comes next."""
+    from da_agent.workflows import statuses
+
+    machine = Machine(store=store)
+    text = statuses.why(statuses.cluster(machine.store, machine.rollouts), node)
+    if as_json:
+        options.echo_json({"node": node, "why": text})
+    else:
+        click.echo(text)
 
 
 @click.command()
@@ -98,6 +121,17 @@ def diff(store: str | None, before: int, after: int | None, *, as_json: bool) ->
             click.echo(f"  {change}")
 
 
+def _watch(machine: Machine) -> None:
+    from da_agent.workflows import watchings
+
+    try:
+        with machine.board.shown() as show:
+            verdict = watchings.until_verdict(machine.store, machine.rollouts, machine.clock, show)
+    except KeyboardInterrupt:
+        raise TimedOut("not watched for any longer: the rollout goes on all the same") from None
+    click.echo(f"{verdict[0].upper()}{verdict[1:]}.")
+
+
 def _here(machine: Machine) -> Here | None:
     if not machine.is_node:
         return None
@@ -127,12 +161,16 @@ def _here_lines(here: Here) -> list[str]:
 
 
 def _there_lines(there: There) -> list[str]:
+    from da_agent.domain import standings
+
     lines = [f"Store: {there.store}, asked at {_time(there.at)}"]
     if there.head is None:
         lines.append("Release: none yet")
     else:
+        again = f", a rollback to {there.head.rollback_of}" if there.head.rollback_of is not None else ""
+        again += ", a restart" if there.head.restart else ""
         lines.append(
-            f"Release: {there.head.number}, {_contents(there.head)}, published {_time(there.head.published_at)}"
+            f"Release: {there.head.number}{again}, {_contents(there.head)}, published {_time(there.head.published_at)}"
             f" by {there.head.publisher} ({there.head.reason})"
         )
     if there.pending:
@@ -141,7 +179,13 @@ def _there_lines(there: There) -> list[str]:
         lines.append(f"Inbox: refused {_time(there.verdict.at)} by {there.verdict.by}:")
         lines += [f"  {mistake}" for mistake in there.verdict.mistakes]
     elif there.verdict is not None:
-        lines.append(f"Inbox: is release {there.verdict.release}")
+        rollback = there.head.rollback_of if there.head is not None else None
+        newer = (
+            "" if rollback is None else "; the newest release is a rollback, and the next push starts from the inbox"
+        )
+        lines.append(f"Inbox: is release {there.verdict.release}{newer}")
+    if there.rollout is not None:
+        lines += standings.lines(there.rollout, there.live, now=there.at)
     lines.append(f"Nodes: {len(there.nodes)}")
     return lines + [_node(each, there.at) for each in sorted(there.nodes, key=lambda each: each.report.node)]
 

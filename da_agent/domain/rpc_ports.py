@@ -1,13 +1,19 @@
 """The port on which a node's supervisord can be poked, and what has to be known to use it."""
 
+from __future__ import annotations
+
 import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from da_agent.domain.configurations import Configuration
 from da_agent.domain.nodes import Node
 from da_agent.errors import Refused
+
+if TYPE_CHECKING:
+    # What reads YAML takes long to import, and whoever only pokes needs none of it.
+    from da_agent.domain.configurations import Configuration
 
 _UNSET = ("", "null", "Null", "None")
 """docassemble's own start-up takes these for "no value"."""

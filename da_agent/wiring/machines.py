@@ -153,6 +153,16 @@ class Machine:
             return Watched(Bars())
         return Watched(Lines(sys.stderr))
 
+    @property
+    def board(self) -> ports.Board:
+        if sys.stdout.isatty():
+            from da_agent.adapters.boards.live import LiveBoard
+
+            return LiveBoard()
+        from da_agent.adapters.boards import LinedBoard
+
+        return LinedBoard(sys.stdout)
+
     @cached_property
     def clock(self) -> ports.Clock:
         from da_agent.adapters.clocks import SystemClock

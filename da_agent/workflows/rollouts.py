@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from da_agent import ports
-from da_agent.domain import configurations, keys, records, rollouts
+from da_agent.domain import keys, records, rollouts
 from da_agent.domain.policies import Policy
 from da_agent.domain.releases import Contents, Release, once_commands
 from da_agent.domain.rollouts import Denied, Rollout, State
@@ -163,6 +163,9 @@ class Rollouts:
 
 def settings_of(store: ports.Store, contents: Contents) -> Settings:
     """What the configuration of a release says, as the store has it; the defaults when it cannot be read."""
+    # Whoever only looks at rollouts need not wait for what reads YAML.
+    from da_agent.domain import configurations
+
     try:
         return configurations.parse(store.read(keys.blob_key(contents.config)).data).settings
     except (Absent, Refused):

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from da_agent import ports
+from da_agent.domain import explanations
 from da_agent.domain.inboxes import Verdict
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Sighting
-from da_agent.errors import Absent, AgentError
+from da_agent.domain.rollouts import Rollout
+from da_agent.errors import Absent, AgentError, Tampered
 from da_agent.workflows import reports
 from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger
+from da_agent.workflows.rollouts import Rollouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class There:
     """The cluster, from the store, as it was at `at` by the store's clock.
 
     `head` is the newest release that can be read; `pending`: the inbox has changed since `verdict`, and nobody has
-    adopted it yet.
+    adopted it yet. `rollout` is the record of the newest release, and `live` are the nodes that count in it.
     """
 
     at: datetime
@@ -39,6 +42,8 @@ class There:
     verdict: Verdict | None
     pending: bool
     nodes: tuple[Sighting, ...]
+    rollout: Rollout | None
+    live: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +55,50 @@ class Status:
     unknown: str | None
 
 
-def status(store: ports.Store, here: Here | None) -> Status:
+def status(store: ports.Store, rollouts: Rollouts, here: Here | None) -> Status:
     try:
-        return Status(here, cluster(store), None)
+        return Status(here, cluster(store, rollouts), None)
     except AgentError as error:
         return Status(here, None, str(error))
 
 
-def cluster(store: ports.Store) -> There:
+def cluster(store: ports.Store, rollouts: Rollouts) -> There:
     ledger, inboxes = Ledger(store), Inboxes(store)
     verdict = inboxes.verdict()
     inbox = inboxes.list()
+    top = ledger.top()
     return There(
         at=store.clock(),
         store=store.name,
-        head=ledger.top().release,
+        head=top.release,
         verdict=verdict,
         pending=bool(inbox.entries) and (verdict is None or verdict.fingerprint != inbox.fingerprint),
         nodes=tuple(reports.sightings(store)),
+        rollout=_rollout(rollouts, top.number),
+        live=rollouts.live(),
     )
+
+
+def _rollout(rollouts: Rollouts, number: int) -> Rollout | None:
+    """A damaged record must not hide everything else."""
+    try:
+        return rollouts.read(number)
+    except Tampered:
+        return None
+
+
+def why(there: There, node: str) -> str:
+    """One paragraph about one node; Absent, naming those there are, when the cluster does not know it."""
+    seen = next((each for each in there.nodes if each.report.node == node), None)
+    record = there.rollout
+    known = {each.report.node for each in there.nodes} | set(there.live)
+    if record is not None:
+        known |= {*record.moved, *(blame.node for blame in record.blames), *(note.by for note in record.sick)}
+    if node not in known:
+        names = ", ".join(sorted(known)) or "none yet"
+        raise Absent(f"there is no node {node} in {there.store}; the nodes are {names}")
+    newest = record.release if record is not None else there.head.number if there.head is not None else None
+    return explanations.why(node, seen, newest, record, there.live, now=there.at)
 
 
 def history(store: ports.Store, limit: int) -> tuple[Release, ...]:

@@ -1,0 +1,28 @@
+"""A rollout as one line for each change."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from da_agent.domain import standings, tables
+from da_agent.domain.tables import Table
+
+
+class LinedBoard:
+    """Implements ports.Board for logs and pipes."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    @contextmanager
+    def shown(self) -> Iterator[Callable[[Table], None]]:
+        before: Table | None = None
+
+        def show(table: Table) -> None:
+            nonlocal before
+            for line in tables.changes(before, table):
+                self._out.write(f"{standings.time(table.at)} {line}\n")
+            self._out.flush()
+            before = table
+
+        yield show

@@ -1,0 +1,92 @@
+"""What a push would do, before anything is pushed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from da_agent.cli import options, wishes
+from da_agent.wiring import Machine
+
+if TYPE_CHECKING:
+    from da_agent.workflows.plans import Plan
+
+
+@click.group(invoke_without_command=True)
+@options.as_json
+@options.store
+@click.pass_context
+def plan(context: click.Context, store: str | None, *, as_json: bool) -> None:
+    """What a push would change, what each node would do, how long it would take; alone: what lies in the inbox."""
+    if context.invoked_subcommand is None:
+        _tell(Machine(store=store).plans.adopt(), as_json)
+
+
+@plan.command()
+@options.config_file
+@options.as_json
+@options.store
+def config(file: Path, store: str | None, *, as_json: bool) -> None:
+    """What it would do to make FILE the configuration of every node."""
+    _tell(Machine(store=store).plans.push(wishes.config(file).change), as_json)
+
+
+@plan.command()
+@options.certificate_directory
+@options.as_json
+@options.store
+def certs(directory: Path, store: str | None, *, as_json: bool) -> None:
+    """What it would do to install the certificates and keys of DIRECTORY."""
+    _tell(Machine(store=store).plans.push(wishes.certificates(directory).change), as_json)
+
+
+@plan.command()
+@options.package_names
+@options.as_json
+@options.store
+def package(packages: tuple[str, ...], store: str | None, *, as_json: bool) -> None:
+    """What it would do to install packages."""
+    machine = Machine(store=store)
+    _tell(machine.plans.push(wishes.packages(machine, packages).change), as_json)
+
+
+def _tell(found: Plan, as_json: bool) -> None:
+    if as_json:
+        options.echo_json(found)
+    elif found.release is None:
+        click.echo(f"Nothing would change: release {found.before} is what there would be.")
+    else:
+        click.echo("\n".join(_lines(found)))
+
+
+def _lines(found: Plan) -> list[str]:
+    before = f"release {found.before}" if found.before else "nothing"
+    lines = [f"From {before} to release {found.release}; nothing is pushed by this."]
+    changes = (
+        ("Configuration", found.configuration, "setting", "settings"),
+        ("Certificates", found.certificates, "file", "files"),
+        ("Packages", found.packages, "package", "packages"),
+    )
+    for title, each, one, many in changes:
+        lines.append(f"{title}: {len(each)} {one if len(each) == 1 else many}" if each else f"{title}: the same")
+        lines += [f"  {change}" for change in each]
+    lines.append(f"Each node: {'; '.join(found.needs) or 'nothing, no process is touched'}")
+    lines += [f"Once, before the first node: {command}" for command in found.once]
+    return lines + _course_lines(found)
+
+
+def _course_lines(found: Plan) -> list[str]:
+    course = found.course
+    if course is None or course.live == 0:
+        return ["Nodes: none is alive; each would take it when it starts."]
+    canary = f", after {course.canary} alone" if course.canary else ", without a canary"
+    lines = [
+        f"Nodes: {course.live} alive, {course.at_a_time} at a time{canary}",
+        f"Capacity: {course.capacity} of {course.live} nodes serve at any moment",
+        f"Time: {course.duration}",
+    ]
+    if found.paused is not None:
+        lines.append(f"Paused by {found.paused.by}: {found.paused.reason}; no node moves before da-agent resume")
+    return lines

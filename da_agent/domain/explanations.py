@@ -1,0 +1,112 @@
+"""Why a node runs what it runs: one paragraph for an admin at night."""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+from da_agent.domain import standings
+from da_agent.domain.reports import SILENT, Sighting
+from da_agent.domain.rollouts import Rollout, State
+from da_agent.domain.tables import span
+
+
+def why(
+    node: str,
+    seen: Sighting | None,
+    head: int | None,
+    rollout: Rollout | None,
+    live: Collection[str],
+    *,
+    now: datetime,
+) -> str:
+    """`head` is the newest release and `rollout` its record; `live` are the nodes that have reported lately."""
+    parts = [*_runs(node, seen, now)]
+    if head is None:
+        return " ".join([*parts, "There is no release yet."])
+    if rollout is None:
+        return " ".join([*parts, f"Release {head} is the newest one, and no node has begun it."])
+    parts += [*_rollout(rollout, live, now), *_failures(node, seen, rollout), *_next(node, seen, rollout, now)]
+    return " ".join(parts)
+
+
+def _runs(node: str, seen: Sighting | None, now: datetime) -> Iterator[str]:
+    """What it says of itself."""
+    if seen is None:
+        yield f"{node} has never reported, or its report is damaged."
+        return
+    report = seen.report
+    runs = "no release" if report.release is None else f"release {report.release}"
+    age = span(now - seen.at)
+    if seen.silent(now, SILENT):
+        yield f"{node} ran {runs} when it was last heard, and is silent for {age}."
+        return
+    yield f"{node} runs {runs} (heard {age} ago)."
+    if report.target is not None and report.target != report.release:
+        yield f"It looks at release {report.target}, and is {report.phase.value}."
+    elif report.phase.value != "serving":
+        yield f"It is {report.phase.value}."
+    if report.doing:
+        yield f"It is at this: {standings.one_line(report.doing)}."
+    if report.waiting:
+        yield f"It waits: {standings.one_line(report.waiting)}."
+    if report.problem:
+        yield f"It says that something is wrong: {standings.one_line(report.problem)}."
+
+
+def _rollout(rollout: Rollout, live: Collection[str], now: datetime) -> Iterator[str]:
+    """What holds for all nodes."""
+    if rollout.state is State.QUARANTINED:
+        sentence = standings.quarantine(rollout)
+        yield f"{sentence[0].upper()}{sentence[1:]}."
+    else:
+        yield f"Release {rollout.release} is {rollout.state.value}: {standings.moved(rollout, live)}."
+    for turn in standings.current(rollout, now=now):
+        yield f"{turn.node} holds a turn for release {turn.release} until {standings.time(turn.until)}."
+    if rollout.paused is not None:
+        yield f"The cluster is paused {standings.said(rollout.paused)}."
+    if rollout.pardons:
+        yield f"Release {rollout.release} was pardoned {standings.said(rollout.pardons[-1])}."
+
+
+def _failures(node: str, seen: Sighting | None, rollout: Rollout) -> Iterator[str]:
+    """Here first, then elsewhere; the verdict has told them all when it is a quarantine."""
+    here = rollout.blame(node)
+    if here is not None:
+        yield f"It failed here {standings.time(here.at)}: {standings.one_line(here.reason)}."
+    elif seen is not None:
+        for failure in seen.report.failed:
+            if failure.release == rollout.release:
+                yield f"It failed here {standings.time(failure.at)}: {standings.one_line(failure.reason)}."
+    for note in rollout.sick:
+        if note.by == node:
+            yield f"The node is at fault itself since {standings.time(note.at)}: {standings.one_line(note.reason)}."
+    others = [blame for blame in rollout.blames if blame.node != node]
+    if others and rollout.state is not State.QUARANTINED:
+        yield f"It failed on {'; '.join(f'{blame.node}: {standings.one_line(blame.reason)}' for blame in others)}."
+
+
+def _next(node: str, seen: Sighting | None, rollout: Rollout, now: datetime) -> Iterator[str]:
+    """What comes by itself, or what the admin can do."""
+    number = rollout.release
+    if seen is None or seen.silent(now, SILENT):
+        yield f"Look at the machine: the others go on without it, and it takes release {number} when it comes back."
+    elif rollout.state is State.QUARANTINED:
+        yield (
+            f"Nodes stay on what was proven, or go back there by themselves; da-agent pardon {number} lets them try it"
+            " again, and a new push replaces it."
+        )
+    elif node in rollout.moved and seen.report.release == number:
+        yield "It is where it should be."
+    elif rollout.paused is not None:
+        yield "It goes on after da-agent resume."
+    elif rollout.turn(node) is not None and node in {turn.node for turn in standings.current(rollout, now=now)}:
+        yield "It has its turn: it moves by itself."
+    elif rollout.blame(node) is not None or any(each.release == number for each in seen.report.failed):
+        yield (
+            "It tries again by itself every 5 minutes."
+            if rollout.state is State.PROVEN
+            else "It tries again when others have proven the release; a push or a rollback replaces it."
+        )
+    elif any(turn.node != node for turn in standings.current(rollout, now=now)):
+        yield "It moves by itself when those before it have given their turns back, or when these end."
+    else:
+        yield "It moves by itself with its next look, within a poll interval."

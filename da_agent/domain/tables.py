@@ -1,0 +1,115 @@
+"""A rollout as a table of nodes that somebody watches."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from da_agent.domain import standings
+from da_agent.domain.reports import SILENT, Sighting
+from da_agent.domain.rollouts import Rollout, State
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One node: the release that it serves, what it is at, since when, and what it waits for or what is wrong."""
+
+    node: str
+    release: str
+    phase: str
+    since: datetime
+    note: str
+
+    @property
+    def line(self) -> str:
+        """What is new when it has changed; how long it goes on already is not."""
+        return f"{self.node}: release {self.release}, {self.phase}{': ' if self.note else ''}{self.note}"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`header` is one line about the whole rollout; `verdict` is what there is to say once there is one."""
+
+    at: datetime
+    release: int
+    state: State
+    header: str
+    rows: tuple[Row, ...]
+    verdict: str | None = None
+
+    def age(self, row: Row) -> str:
+        return span(self.at - row.since)
+
+
+def table(
+    release: int,
+    seen: Collection[Sighting],
+    rollout: Rollout | None,
+    live: Collection[str],
+    before: Table | None,
+    *,
+    now: datetime,
+) -> Table:
+    """As it is now. `before` is the table of the last look: what has not changed since then goes on since the same
+    time."""
+    known = {row.node: row for row in before.rows} if before is not None else {}
+    rows = (_row(each, rollout, known, now) for each in sorted(seen, key=lambda each: each.report.node))
+    state = State.OPEN if rollout is None else rollout.state
+    return Table(now, release, state, _header(release, rollout, live, now), tuple(rows), _verdict(rollout))
+
+
+def unanswered(before: Table, reason: str) -> Table:
+    """What was known last, and why it may be out of date."""
+    return replace(before, header=f"Release {before.release}: {standings.one_line(reason)}", verdict=None)
+
+
+def changes(before: Table | None, after: Table) -> list[str]:
+    """One line for the rollout and for each node that is not as it was."""
+    had = {before.header, *(row.line for row in before.rows)} if before is not None else set()
+    return [line for line in (after.header, *(row.line for row in after.rows)) if line not in had]
+
+
+def span(time: timedelta) -> str:
+    """`42 s`, `3 min 20 s`, `2 h 5 min`: two units are enough."""
+    seconds = max(0, round(time.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def _row(seen: Sighting, rollout: Rollout | None, known: Mapping[str, Row], now: datetime) -> Row:
+    report = seen.report
+    silent = seen.silent(now, SILENT)
+    phase = "silent" if silent else report.phase.value
+    turn = rollout.turn(report.node) if rollout is not None else None
+    held = turn is not None and turn.until > now
+    if held and not silent:
+        phase = f"{phase}, has a turn"
+    blame = rollout.blame(report.node) if rollout is not None else None
+    failed = f"failed: {blame.reason}" if blame is not None else None
+    note = standings.one_line(failed or report.problem or report.waiting or report.doing or "")
+    since = turn.since if turn is not None and held else seen.at
+    row = Row(report.node, str(report.release or "none"), phase, since, note)
+    last = known.get(report.node)
+    same = last is not None and (last.release, last.phase) == (row.release, row.phase)
+    return Row(row.node, row.release, row.phase, last.since if last is not None and same else since, note)
+
+
+def _header(release: int, rollout: Rollout | None, live: Collection[str], now: datetime) -> str:
+    if release == 0:
+        return "There is no release yet"
+    if rollout is None:
+        return f"Release {release}: no node has begun it"
+    free = standings.places(rollout, live, now=now)
+    turns = f", {free} free" if rollout.state is State.OPEN else ""
+    progress = standings.progress(rollout, live, now=now)
+    return f"Release {release}: {rollout.state.value}, opened {standings.time(rollout.opened_at)}, {progress}{turns}"
+
+
+def _verdict(rollout: Rollout | None) -> str | None:
+    if rollout is None or rollout.state is State.OPEN:
+        return None
+    if rollout.state is State.QUARANTINED:
+        return standings.quarantine(rollout)
+    return f"release {rollout.release} is proven: {', '.join(sorted(rollout.moved))}"

@@ -1,0 +1,108 @@
+"""What a push would do, before anything is pushed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from da_agent import ports
+from da_agent.domain import configurations, plans
+from da_agent.domain.blobs import Blob
+from da_agent.domain.differences import Change as Differing
+from da_agent.domain.inboxes import Inbox, Verdict
+from da_agent.domain.plans import Course
+from da_agent.domain.releases import Contents, Disturbance, once_commands
+from da_agent.domain.rollouts import Note, State
+from da_agent.errors import Refused
+from da_agent.workflows import views
+from da_agent.workflows.drafts import Draft, Drafts, Prepared, overlaid
+from da_agent.workflows.inboxes import Inboxes
+from da_agent.workflows.ledgers import Ledger, Top
+from da_agent.workflows.pushes import Change
+from da_agent.workflows.rollouts import Rollouts
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """From the newest release to what would be the next one; `release` is None when there would be none.
+
+    `needs` are what each node would do, in words; `once` are commands that are run once before the first node moves.
+    """
+
+    before: int
+    release: int | None
+    configuration: tuple[Differing, ...] = ()
+    certificates: tuple[Differing, ...] = ()
+    packages: tuple[Differing, ...] = ()
+    needs: tuple[str, ...] = ()
+    once: tuple[str, ...] = ()
+    course: Course | None = None
+    paused: Note | None = None
+
+
+class Plans:
+    """Validates exactly as a push does, and writes nothing."""
+
+    def __init__(self, store: ports.Store, drafts: Drafts, rollouts: Rollouts) -> None:
+        self._store = store
+        self._drafts = drafts
+        self._rollouts = rollouts
+        self._inboxes = Inboxes(store)
+        self._ledger = Ledger(store)
+
+    def push(self, change: Callable[[Inbox], Change]) -> Plan:
+        """What pushing `change` would do; Refused, NotHere and others as a push would be."""
+        inbox = self._inboxes.list()
+        made = change(inbox)
+        return self._plan(overlaid(inbox, made.puts, made.deletes), made.puts, self._inboxes.verdict())
+
+    def adopt(self) -> Plan:
+        """What adopting the inbox as it is would do."""
+        inbox, verdict = self._inboxes.list(), self._inboxes.verdict()
+        if verdict is not None and verdict.fingerprint == inbox.fingerprint:
+            if verdict.release is None:
+                raise Refused(verdict.mistakes)
+            return Plan(self._ledger.top().number, None)
+        return self._plan(inbox, {}, verdict)
+
+    def _plan(self, inbox: Inbox, overlay: Mapping[str, bytes | Path], verdict: Verdict | None) -> Plan:
+        top = self._ledger.top()
+        draft = Draft(inbox, overlay, verdict.known if verdict is not None else {})
+        with self._drafts.prepare(draft, top.contents) as prepared:
+            if top.release is not None and (top.release.number, top.contents) == (top.number, prepared.contents):
+                return Plan(top.number, None)
+            return self._compared(top, prepared)
+
+    def _compared(self, top: Top, prepared: Prepared) -> Plan:
+        contents, live = prepared.contents, self._rollouts.live()
+
+        def read(blob: Blob) -> bytes:
+            body = prepared.bodies.get(blob)
+            return body if isinstance(body, bytes) else views.blob(self._store, blob)
+
+        config = read(contents.config)
+        settings = configurations.parse(config).settings
+        policy = settings.policy(once_commands(settings.once, contents))
+        found = views.compare(top.contents, contents, read, self._store.clock())
+        needs = self._needs(top.contents, contents, config)
+        head = self._rollouts.read(top.number) if top.number else None
+        return Plan(
+            top.number,
+            top.number + 1,
+            *found,
+            needs=tuple(plans.NEEDS[need] for need in Disturbance if need in needs),
+            once=policy.once,
+            course=plans.course(policy, settings, live, needs, self._last_proven(top.number)),
+            paused=head.paused if head is not None else None,
+        )
+
+    def _needs(self, before: Contents | None, contents: Contents, config: bytes) -> frozenset[Disturbance]:
+        if before is None:
+            return frozenset({Disturbance.RELOAD})
+        return plans.disturbances((before, views.blob(self._store, before.config)), (contents, config))
+
+    def _last_proven(self, newest: int) -> Rollout | None:
+        for number in (newest, self._rollouts.fallback(newest)):
+            record = self._rollouts.read(number) if number else None
+            if record is not None and record.state is State.PROVEN:
+                return record
+        return None

@@ -1,0 +1,42 @@
+"""Watching a rollout until there is a verdict."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from da_agent import ports
+from da_agent.domain import tables
+from da_agent.domain.rollouts import State
+from da_agent.domain.tables import Table
+from da_agent.errors import AgentError, Quarantined
+from da_agent.workflows import reports
+from da_agent.workflows.ledgers import Ledger
+from da_agent.workflows.rollouts import Rollouts
+
+EVERY = timedelta(seconds=1)
+
+
+def until_verdict(store: ports.Store, rollouts: Rollouts, clock: ports.Clock, show: Callable[[Table], object]) -> str:
+    """`show` the rollout of the newest release each second; the verdict in one sentence. Quarantined raises it.
+
+    A store that does not answer is no verdict: the table says so, and the next look may succeed.
+    """
+    known: Table | None = None
+    while True:
+        try:
+            known = look(store, rollouts, known)
+        except AgentError as error:
+            if known is None:
+                raise
+            known = tables.unanswered(known, str(error))
+        show(known)
+        if known.verdict is not None:
+            if known.state is State.QUARANTINED:
+                raise Quarantined(known.verdict)
+            return known.verdict
+        clock.wait(EVERY)
+
+
+def look(store: ports.Store, rollouts: Rollouts, before: Table | None) -> Table:
+    head = Ledger(store).head(before.release if before is not None and before.release else None) or 0
+    rollout = rollouts.read(head) if head else None
+    return tables.table(head, tuple(reports.sightings(store)), rollout, rollouts.live(), before, now=store.clock())

@@ -1,0 +1,109 @@
+"""One paragraph about one node."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from da_agent.domain import rollouts
+from da_agent.domain.explanations import why
+from da_agent.domain.journals import Failure
+from da_agent.domain.policies import Policy
+from da_agent.domain.reports import Phase, Report, Sighting
+from da_agent.domain.rollouts import Note, Rollout
+from tests.unit.test_rollouts import LIVE, NOW, claim, failed, granted, moved
+
+OPEN = rollouts.opened(7, Policy(), (), now=NOW)
+ADMIN = Note("admin@desk", NOW, "night shift")
+TURN = granted(claim(OPEN, "web-1"))
+
+
+def sighting(node: str = "web-2", release: int | None = 6, **facts: object) -> Sighting:
+    report = Report(node, "host", "1.2.3.4:80", release, 7, Phase.SERVING, None, "0", "3.11", NOW)
+    return Sighting(replace(report, **facts), NOW - timedelta(seconds=12))  # type: ignore[arg-type]
+
+
+CASES: dict[str, tuple[Sighting | None, Rollout | None, tuple[str, ...]]] = {
+    "where it should be": (
+        sighting(release=7),
+        moved(OPEN, *LIVE),
+        (
+            "web-2 runs release 7 (heard 12 s ago).",
+            "Release 7 is proven: 4 of 4 nodes have moved.",
+            "where it should be",
+        ),
+    ),
+    "another's turn": (
+        sighting(waiting="it is the turn of web-1"),
+        TURN,
+        (
+            "web-2 runs release 6",
+            "It looks at release 7, and is serving.",
+            "It waits: it is the turn of web-1.",
+            "web-1 holds a turn for release 7 until 2026-01-01 12:05:00 UTC.",
+            "moves by itself when those before it",
+        ),
+    ),
+    "its own turn": (
+        sighting("web-2", phase=Phase.PROVING, doing="proving release 7: 1 of 2"),
+        granted(claim(moved(OPEN, "web-1"), "web-2")),
+        ("is proving.", "It is at this: proving release 7: 1 of 2.", "It has its turn"),
+    ),
+    "a pause": (
+        sighting(),
+        rollouts.pause(OPEN, ADMIN),
+        ("The cluster is paused by admin@desk 2026-01-01 12:00:00 UTC: night shift.", "after da-agent resume"),
+    ),
+    "a quarantine": (
+        sighting(),
+        failed(OPEN, "web-1", "web-3"),
+        ("Release 7 is quarantined: web-1: it answers 500; web-3: it answers 500.", "da-agent pardon 7"),
+    ),
+    "a pardon": (
+        sighting(),
+        rollouts.pardon(failed(OPEN, "web-1", "web-3"), ADMIN),
+        ("was pardoned by admin@desk 2026-01-01 12:00:00 UTC: night shift.", "with its next look"),
+    ),
+    "a failure here": (
+        sighting(failed=(Failure(7, "it answers 500", NOW),)),
+        failed(OPEN, "web-2"),
+        ("It failed here 2026-01-01 12:00:00 UTC: it answers 500.", "when others have proven"),
+    ),
+    "a failure here, proven by others": (
+        sighting(),
+        failed(moved(OPEN, "web-1", "web-3", "web-4"), "web-2"),
+        ("Release 7 is proven: 3 of 4 nodes have moved.", "tries again by itself every 5 minutes"),
+    ),
+    "a failure elsewhere": (
+        sighting(),
+        failed(OPEN, "web-1"),
+        ("It failed on web-1: it answers 500.", "with its next look"),
+    ),
+    "its own fault": (
+        sighting(problem="the disk is full"),
+        rollouts.sickened(OPEN, "web-2", "the disk is full", LIVE, now=NOW),
+        ("something is wrong: the disk is full.", "at fault itself since 2026-01-01 12:00:00 UTC"),
+    ),
+    "silence": (
+        replace(sighting(), at=NOW - timedelta(hours=2, minutes=5)),
+        OPEN,
+        ("web-2 ran release 6 when it was last heard, and is silent for 2 h 5 min.", "Look at the machine"),
+    ),
+    "no report": (None, OPEN, ("web-2 has never reported", "Look at the machine")),
+    "no record": (sighting(), None, ("Release 7 is the newest one, and no node has begun it.",)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_paragraph_says_what_a_node_runs_waits_for_and_does_next(case: str) -> None:
+    seen, rollout, parts = CASES[case]
+    text = why("web-2", seen, 7, rollout, LIVE, now=NOW)
+    assert "\n" not in text
+    for part in parts:
+        assert part in text
+    # Each sentence is said where it belongs, and only there.
+    assert len(text.split(". ")) == len(set(text.split(". ")))
+
+
+def test_a_cluster_without_a_release_has_nothing_to_wait_for() -> None:
+    assert why("web-2", sighting(release=None), None, None, LIVE, now=NOW).endswith("There is no release yet.")
