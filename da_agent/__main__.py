@@ -5,7 +5,7 @@ import sys
 import click
 
 from da_agent import __version__
-from da_agent.cli import dev, garbage, inbox, looks, passports, steering
+from da_agent.cli import dev, garbage, inbox, looks, passports, plans, steering
 from da_agent.errors import AgentError, Stopped
 from da_agent.programs import commands
 
@@ -24,6 +24,7 @@ for _each in (
     inbox.push,
     inbox.remove,
     inbox.adopt,
+    plans.plan,
     steering.rollback,
     steering.restart,
     steering.pause,

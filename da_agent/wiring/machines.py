@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from da_agent.workflows.follows import Follower
     from da_agent.workflows.garbage import Freed
     from da_agent.workflows.lookouts import Lookout
+    from da_agent.workflows.plans import Plans
     from da_agent.workflows.pushes import Pushes
     from da_agent.workflows.rollouts import Rollouts
     from da_agent.workflows.steerings import Steering
@@ -280,6 +281,12 @@ class Machine:
         # Not the node's own lease: its loop waits for a push on the same machine, too.
         leases = Leases(self.store, holder=f"{self.name}, pushing", nonce=secrets.token_hex(16))
         return Pushes(self.store, self.drafts, self.adoption, leases)
+
+    @cached_property
+    def plans(self) -> Plans:
+        from da_agent.workflows.plans import Plans
+
+        return Plans(self.store, self.drafts, self.rollouts)
 
     @cached_property
     def supervisor(self) -> ports.Supervisor:

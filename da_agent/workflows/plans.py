@@ -10,8 +10,8 @@ from da_agent.domain.blobs import Blob
 from da_agent.domain.differences import Change as Differing
 from da_agent.domain.inboxes import Inbox, Verdict
 from da_agent.domain.plans import Course
-from da_agent.domain.releases import Contents, Disturbance, once_commands
-from da_agent.domain.rollouts import Note, State
+from da_agent.domain.releases import Contents, Disturbance, Release, once_commands
+from da_agent.domain.rollouts import Note, Rollout, State
 from da_agent.errors import Refused
 from da_agent.workflows import views
 from da_agent.workflows.drafts import Draft, Drafts, Prepared, overlaid
@@ -83,7 +83,7 @@ class Plans:
         settings = configurations.parse(config).settings
         policy = settings.policy(once_commands(settings.once, contents))
         found = views.compare(top.contents, contents, read, self._store.clock())
-        needs = self._needs(top.contents, contents, config)
+        needs = self._needs(top.release, contents, config)
         head = self._rollouts.read(top.number) if top.number else None
         return Plan(
             top.number,
@@ -95,10 +95,13 @@ class Plans:
             paused=head.paused if head is not None else None,
         )
 
-    def _needs(self, before: Contents | None, contents: Contents, config: bytes) -> frozenset[Disturbance]:
+    def _needs(self, before: Release | None, contents: Contents, config: bytes) -> frozenset[Disturbance]:
         if before is None:
             return frozenset({Disturbance.RELOAD})
-        return plans.disturbances((before, views.blob(self._store, before.config)), (contents, config))
+        old = before.contents
+        needs = plans.disturbances((old, views.blob(self._store, old.config)), (contents, config))
+        # What a restart has loaded counts as another application than anything else.
+        return needs | {Disturbance.RELOAD} if before.restart else needs
 
     def _last_proven(self, newest: int) -> Rollout | None:
         for number in (newest, self._rollouts.fallback(newest)):

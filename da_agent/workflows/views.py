@@ -1,5 +1,6 @@
 """What is in a release, and what differs between two, as the store has them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -46,8 +47,8 @@ def show(store: ports.Store, number: int | None) -> View:
         release.published_at,
         release.publisher,
         release.reason,
-        differences.settings(_blob(store, contents.config)),
-        differences.expiries(_certificates(store, contents), store.clock()),
+        differences.settings(blob(store, contents.config)),
+        differences.expiries(_certificates(contents, lambda each: blob(store, each)), store.clock()),
         {wheel.name: wheel.version for wheel in contents.wheels},
     )
 
@@ -55,12 +56,22 @@ def show(store: ports.Store, number: int | None) -> View:
 def diff(store: ports.Store, before: int, after: int | None) -> Difference:
     """From release `before` to `after`, or to the newest."""
     old, new = _release(store, before), _release(store, after)
-    return Difference(
-        old.number,
-        new.number,
-        differences.configuration(_blob(store, old.contents.config), _blob(store, new.contents.config)),
-        differences.files(_certificates(store, old.contents), _certificates(store, new.contents), store.clock()),
-        differences.packages(old.contents.wheels, new.contents.wheels),
+    found = compare(old.contents, new.contents, lambda each: blob(store, each), store.clock())
+    return Difference(old.number, new.number, *found)
+
+
+def compare(
+    before: Contents | None, after: Contents, read: Callable[[Blob], bytes], now: datetime
+) -> tuple[tuple[Change, ...], tuple[Change, ...], tuple[Change, ...]]:
+    """What differs in configuration, certificates and packages; everything is new where there was nothing before."""
+    if before is None:
+        settings = differences.settings(read(after.config))
+        added = tuple(Change(path, None, value) for path, value in settings.items())
+        return added, differences.files({}, _certificates(after, read), now), differences.packages((), after.wheels)
+    return (
+        differences.configuration(read(before.config), read(after.config)),
+        differences.files(_certificates(before, read), _certificates(after, read), now),
+        differences.packages(before.wheels, after.wheels),
     )
 
 
@@ -77,17 +88,17 @@ def _release(store: ports.Store, number: int | None) -> Release:
         ) from absent
 
 
-def _certificates(store: ports.Store, contents: Contents) -> dict[str, bytes]:
-    return {file.name: _blob(store, file.blob) for file in contents.certificates}
+def _certificates(contents: Contents, read: Callable[[Blob], bytes]) -> dict[str, bytes]:
+    return {file.name: read(file.blob) for file in contents.certificates}
 
 
-def _blob(store: ports.Store, blob: Blob) -> bytes:
+def blob(store: ports.Store, wanted: Blob) -> bytes:
     """Small ones: what people wrote."""
-    key = keys.blob_key(blob)
+    key = keys.blob_key(wanted)
     try:
         data = store.read(key).data
     except Absent as absent:
         raise Tampered(f"{key} is missing from {store.name}, and a release needs it") from absent
-    if blob_of(data) != blob:
+    if blob_of(data) != wanted:
         raise Tampered(f"{key} in {store.name} has other bytes than its name says")
     return data

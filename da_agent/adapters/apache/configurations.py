@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from da_agent.domain import meanings, serving_pairs
+from da_agent.domain import meanings, plans, serving_pairs
 from da_agent.domain.groups import GROUPS
 from da_agent.domain.nodes import Node
 from da_agent.domain.paths import Paths, Staged
@@ -124,7 +124,7 @@ def webapp(node: Node, paths: Paths, release: Release, settings: Settings, confi
         "processes": settings.processes,
         "serves": {
             "application": _fingerprint(
-                [(wheel.name, wheel.blob.sha256) for wheel in release.contents.wheels],
+                plans.wheels(release.contents),
                 meanings.digest(config, without=OUR_SECTION),
                 application,
                 path,
@@ -138,13 +138,8 @@ def webapp(node: Node, paths: Paths, release: Release, settings: Settings, confi
 
 
 def _certificates(text: str | None, release: Release) -> str:
-    """Of those that are presented; the others are read by nobody here."""
-    pair = serving_pairs.pair(file.name for file in release.contents.certificates)
-    if text is None or pair is None:
-        return ""
-    presented = (pair.certificate, pair.key, pair.chain)
-    files = [(file.name, file.blob.sha256) for file in release.contents.certificates if file.name in presented]
-    return _fingerprint(text, sorted(files))
+    """Of those that are presented, and how."""
+    return "" if text is None else _fingerprint(text, plans.presented(release.contents))
 
 
 def _fingerprint(*facts: object) -> str:

@@ -1,0 +1,156 @@
+"""What a push would do, before anything is pushed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from da_agent.domain import plans, rollouts
+from da_agent.domain.blobs import File, blob_of
+from da_agent.domain.policies import Policy, Share
+from da_agent.domain.releases import Contents, Disturbance
+from da_agent.domain.rollouts import Note, Rollout, State
+from da_agent.domain.settings import Settings
+from da_agent.errors import Refused
+from da_agent.workflows import pushes
+from da_agent.workflows.drafts import Drafts
+from da_agent.workflows.plans import Plans
+from da_agent.workflows.rollouts import Rollouts
+from tests.fake_nodes import TARGET, FakeSnapshots, wheel
+from tests.fakes import NOON, MemoryStore, SilentProgress
+from tests.members import Member
+
+CONFIG = b"name: a\n"
+CERTIFICATES = {Disturbance.CERTIFICATES}
+RELOAD = {Disturbance.RELOAD}
+
+
+def contents(config: bytes, *packages: str, **certificates: bytes) -> tuple[Contents, bytes]:
+    files = tuple(File(name.replace("_", "."), blob_of(data)) for name, data in certificates.items())
+    return Contents(blob_of(config), files, (), TARGET, tuple(wheel(name) for name in packages)), config
+
+
+BEFORE = contents(CONFIG, "six", apache_crt=b"c", apache_key=b"k")
+
+
+@pytest.mark.parametrize(
+    ("after", "needs"),
+    [
+        (BEFORE, set()),
+        (contents(b"# again\nname: 'a'\n", "six", apache_crt=b"c", apache_key=b"k"), set()),
+        (contents(b"name: b\n", "six", apache_crt=b"c", apache_key=b"k"), RELOAD),
+        (contents(CONFIG, "six", "gift", apache_crt=b"c", apache_key=b"k"), RELOAD),
+        (contents(CONFIG, "six", apache_crt=b"d", apache_key=b"k"), CERTIFICATES),
+        (contents(CONFIG, "six", apache_crt=b"c", apache_key=b"k", other_pem=b"o"), set()),
+        (contents(CONFIG, "six"), CERTIFICATES),
+        (contents(CONFIG + b"da agent:\n  drain: 1\n", "six", apache_crt=b"c", apache_key=b"k"), set()),
+        (
+            contents(CONFIG + b"da agent:\n  threads: 9\n", "six", apache_crt=b"c", apache_key=b"k"),
+            {Disturbance.RESTART},
+        ),
+        (contents(CONFIG + b"da agent:\n  application: a:b\n", "six", apache_crt=b"c", apache_key=b"k"), RELOAD),
+    ],
+)
+def test_what_differs_decides_what_each_node_does(after: tuple[Contents, bytes], needs: set[Disturbance]) -> None:
+    assert plans.disturbances(BEFORE, after) == needs
+
+
+@pytest.mark.parametrize(
+    ("policy", "total", "rounds"),
+    [
+        (Policy(), 4, 4),
+        (Policy(canary=0, max_unavailable=Share(2)), 5, 3),
+        (Policy(canary=1, max_unavailable=Share(50, True)), 5, 3),
+        (Policy(canary=9), 2, 2),
+        (Policy(), 0, 0),
+    ],
+)
+def test_nodes_move_in_rounds(policy: Policy, total: int, rounds: int) -> None:
+    assert plans.rounds(policy, total) == rounds
+
+
+def proven(seconds: int, nodes: int) -> Rollout:
+    made = rollouts.opened(7, Policy(), (), now=NOON)
+    verdict = Note("the cluster", NOON + timedelta(seconds=seconds), "")
+    return replace(made, state=State.PROVEN, verdict=verdict, moved=tuple("abcdef"[:nodes]))
+
+
+def test_the_last_rollout_gives_the_pace_of_the_next() -> None:
+    found = plans.course(Policy(), Settings(), "abcd", frozenset(RELOAD), proven(60, 3))
+    assert (found.live, found.at_a_time, found.canary, found.capacity) == (4, 1, 1, 3)
+    assert found.duration == "about 1 min 20 s, at the pace of release 7"
+
+
+def test_without_a_rollout_the_settings_give_the_bounds() -> None:
+    found = plans.course(Policy(), Settings(), "ab", frozenset(RELOAD), None)
+    assert found.duration == "from 4 s to 6 min 24 s, by the settings: no rollout was measured yet"
+
+
+def test_what_touches_no_worker_process_takes_nobody_out_of_service() -> None:
+    assert plans.course(Policy(), Settings(), "abcd", frozenset(CERTIFICATES), None).capacity == 4
+    assert plans.course(Policy(), Settings(), "a", frozenset(RELOAD), None).capacity == 0
+
+
+class Cluster:
+    """One node that serves `name: a`, and an admin who plans."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.node = Member(self.store, "a")
+        for _ in range(2):
+            self.node.follower.cycle()
+        drafts = Drafts(
+            snapshots=FakeSnapshots(self.store),
+            resolver=self.node.resolver,
+            progress=SilentProgress(),
+            now=self.store.clock,
+            trusted=frozenset,
+        )
+        self.plans = Plans(self.store, drafts, Rollouts(self.store, lambda: "n"))
+
+    def tags(self) -> Mapping[str, str]:
+        return {entry.key: entry.tag for entry in self.store.scan("")}
+
+
+def test_a_plan_says_what_would_change_and_writes_nothing() -> None:
+    cluster = Cluster()
+    before = cluster.tags()
+    found = cluster.plans.push(lambda _: pushes.config(b"name: b\n"))
+    assert (found.before, found.release) == (1, 2)
+    assert [str(change) for change in found.configuration] == ["~ name: a -> b"]
+    assert found.needs[0].startswith("reload: ")
+    assert found.course is not None
+    assert found.course.measured == 1
+    assert cluster.tags() == before
+
+
+def test_a_plan_is_refused_with_the_mistakes_that_a_push_would_be_refused_with() -> None:
+    cluster = Cluster()
+    with pytest.raises(Refused, match="line 2"):
+        cluster.plans.push(lambda _: pushes.config(b"name: b\nname: c\n"))
+
+
+def test_a_plan_of_what_is_there_already_says_that_nothing_would_change() -> None:
+    cluster = Cluster()
+    assert cluster.plans.push(lambda _: pushes.config(CONFIG)).release is None
+    assert cluster.plans.adopt().release is None
+
+
+def test_what_lies_in_the_inbox_is_planned_before_anybody_adopts_it() -> None:
+    cluster = Cluster()
+    cluster.node.put("config.yml", b"name: c\n")
+    assert [str(change) for change in cluster.plans.adopt().configuration] == ["~ name: a -> c"]
+    cluster.node.put("config.yml", b"name: c\nname: d\n")
+    cluster.node.follower.cycle()
+    with pytest.raises(Refused, match="line 2"):
+        cluster.plans.adopt()
+
+
+def test_the_first_release_of_a_cluster_can_be_planned() -> None:
+    cluster = Cluster()
+    for key in cluster.tags():
+        cluster.store.delete(key)
+    found = cluster.plans.push(lambda _: pushes.config(CONFIG))
+    assert (found.before, found.release) == (0, 1)
+    assert [str(change) for change in found.configuration] == ["+ name: a"]
