@@ -1,4 +1,4 @@
-"""What scripts/demo shows: three nodes, a change of configuration and a package, from push to the last node."""
+"""What scripts/demo shows: three nodes, changes from push to the last node, and bad ones that are taken back."""
 
 import argparse
 import os
@@ -16,6 +16,7 @@ from da_agent.adapters.dev_clusters import DevCluster
 from da_agent.errors import AgentError
 
 HERE = Path(__file__).parent
+CHECKS = "  health path: /\n  health timeout: 2\n  max failures: 0\n"
 
 
 def main() -> None:
@@ -54,7 +55,7 @@ def main() -> None:
 
 
 def play(cluster: DevCluster, work: Path) -> None:
-    """Two changes; each must arrive on every node, or the demo fails."""
+    """Two changes that must arrive on every node, and two that must arrive on none, or the demo fails."""
     expect(cluster, "Hello. Release 1")
     title("A change of configuration")
     config = work / "config.yml"
@@ -68,11 +69,18 @@ def play(cluster: DevCluster, work: Path) -> None:
     config.write_text(f"greeting: Good night\ngreeting: Twice\n{config_of(cluster)}")
     run("da-agent", "push", "config", str(config), expected=3)
     expect(cluster, "Good evening. Release 3")
+    title("A bad release that nothing shows before it runs: it is taken back by itself, and nobody has seen it")
+    config.write_text(f"greeting: nobody\n{config_of(cluster)}")
+    run("da-agent", "push", "config", str(config), expected=14)
+    expect(cluster, "Good evening. Release 3")
+    run("da-agent", "why", cluster.nodes[0].name)
 
 
 def config_of(cluster: DevCluster) -> str:
+    """The nodes' configuration without the greeting, with a page that tells whether a release is well."""
     text = (cluster.nodes[0].root / "config.yml").read_text(encoding="utf-8")
-    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("greeting:"))
+    kept = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("greeting:"))
+    return kept if CHECKS in kept else kept.replace("da agent:\n", f"da agent:\n{CHECKS}", 1)
 
 
 def expect(cluster: DevCluster, text: str) -> None:

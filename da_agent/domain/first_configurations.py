@@ -28,6 +28,9 @@ da agent:
   # poll interval: 10s  # how often a node looks for a new release
   # quiet period: 3s  # how long nobody must have written before a change is adopted
   # start timeout: 2m  # how long the web server may take to prove that it serves a release
+  # max unavailable: 1  # how many nodes at a time, or a share such as 25%
+  # canary: 1  # so many nodes go first, one at a time
+  # max failures: 1  # more nodes than this fail: the release is taken back everywhere
   # processes: 2  # of the web server, on each node
   # threads: 8  # in each process
 """

@@ -90,6 +90,9 @@ def test_the_file_ends_in_the_agents_section_with_every_setting_at_its_default()
     assert section.value("da agent") == {
         "poll interval": "10s",
         "quiet period": "3s",
+        "max unavailable": 1,
+        "canary": 1,
+        "max failures": 1,
         "start timeout": "2m",
         "processes": 2,
         "threads": 8,
