@@ -58,6 +58,7 @@ class Victim:
 
 def write_configuration(store: Path, greeting: str) -> None:
     text = f"secretkey: abcdefghijklmnop\ngreeting: {greeting}\nda agent:\n  quiet period: 0\n  processes: 1\n"
+    text += "  min healthy: 0\n"
     unfinished = store / ".new"
     unfinished.write_text(text)
     unfinished.replace(store / "config.yml")

@@ -27,7 +27,7 @@ from da_agent.workflows import reports
 from da_agent.workflows.ledgers import Ledger
 from tests import packages, servers
 from tests.clusters_of_witnesses import cluster
-from tests.fake_nodes import FakeInstallation, FakeWeb
+from tests.fake_nodes import FakeInstallation, FakePrograms, FakeWeb
 from tests.fakes import FakeClock, SilentProgress
 from tests.load import Load
 from tests.proxies import Choice, Fault, Proxy, Request, proxy, status
@@ -81,6 +81,7 @@ class Site:
         self.said = SilentProgress()
         self.web = FakeWeb(cast(FakeInstallation, Disk(self.machine)))
         self.machine.clock, self.machine.progress, self.machine.web = self.clock, Watched(self.said), self.web
+        self.machine.supervisor = self.machine.commands = FakePrograms()
         self.machine.prepare()
 
     @property

@@ -37,7 +37,13 @@ class Wire:
 
 
 def _subject(url: str) -> str:
-    names = {"releases": "ledger", "lookout.json": "lookout", "nodes": "report", "inbox.json": "verdict"}
+    names = {
+        "releases": "ledger",
+        "lookout.json": "lookout",
+        "nodes": "report",
+        "inbox.json": "verdict",
+        "rollouts": "rollout",
+    }
     return next((name for part, name in names.items() if f"/{part}" in url), "inbox" if "list-type" in url else url)
 
 
@@ -54,7 +60,12 @@ def test_polls_of_a_node_without_the_lookout_cost_one_get_each_and_those_with_it
     # The first poll looks at everything.
     node.run(POLLS + 1, lambda number: wire.requests.clear() if number == 1 else None)
     heartbeats = pytest.approx(POLLS / 3, abs=1)
-    assert wire.requests == {"GET ledger": POLLS, "GET lookout": heartbeats, "PUT report": heartbeats}
+    assert wire.requests == {
+        "GET ledger": POLLS,
+        "GET lookout": heartbeats,
+        "GET rollout": heartbeats,
+        "PUT report": heartbeats,
+    }
 
     other.release()
     node.begin()
@@ -66,6 +77,7 @@ def test_polls_of_a_node_without_the_lookout_cost_one_get_each_and_those_with_it
         "GET verdict": 1,
         "GET lookout": 1,
         "PUT lookout": heartbeats,
+        "GET rollout": heartbeats,
         "PUT report": heartbeats,
     }
 
