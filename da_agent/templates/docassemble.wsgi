@@ -15,7 +15,9 @@ agent/draining exists) or nothing is loaded yet, 500 when the application cannot
 must work when nothing in the release does.
 """
 
+import contextlib
 import faulthandler
+import fcntl
 import html
 import importlib
 import importlib.metadata
@@ -120,6 +122,25 @@ def load(release):
         faulthandler.cancel_dump_traceback_later()
 
 
+@contextlib.contextmanager
+def turn(release):
+    """One process of a group after the other, while others are being served: they need the processors more.
+
+    But not for ever: after a quarter of the time that there is, those that still wait load all at once.
+    """
+    ends = time.monotonic() + release.patience / 4
+    while time.monotonic() < ends:
+        try:
+            fcntl.flock(release.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            time.sleep(0.1)
+    try:
+        yield
+    finally:
+        fcntl.flock(release.held, fcntl.LOCK_UN)
+
+
 def pin(group):
     """Where the release lies that this group is to serve; None for a group that is to be idle.
 
@@ -155,14 +176,15 @@ class Loader:
         if folder:
             self.load(folder)
 
-    def load(self, folder):
+    def load(self, folder, in_turn=False):
         """Load the release, once; whoever comes later waits for the first."""
         with self.lock:
             first, self.begun = not self.begun, True
         if first:
             try:
                 self.release = Release(folder)
-                self.application, self.error = load(self.release)
+                with turn(self.release) if in_turn else contextlib.nullcontext():
+                    self.application, self.error = load(self.release)
             except Exception as error:
                 traceback.print_exc()
                 self.error = reason(error)
@@ -224,7 +246,7 @@ class Loader:
     def health(self, environ, start):
         if not self.begun and (folder := pin(self.group)):
             # Not in this thread: whoever asks wants an answer now, and asks again.
-            threading.Thread(target=self.load, args=(folder,), name="da-agent-load", daemon=True).start()
+            threading.Thread(target=self.load, args=(folder, True), name="da-agent-load", daemon=True).start()
         draining = os.path.exists(os.path.join(NODE, "agent", "draining"))
         # Read before the rest: what is loaded does not change any more.
         loaded = self.loaded.is_set()

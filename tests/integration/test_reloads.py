@@ -133,6 +133,17 @@ def test_reloads_under_load_lose_no_request_and_mix_no_process(node: Web) -> Non
     assert min(reply.seconds for reply in patient.replies) > 4
 
 
+def test_the_processes_of_a_group_load_one_after_the_other() -> None:
+    """The requests need the processors more."""
+    said = "import sys, time\nprint('import begins', file=sys.stderr, flush=True)\n"
+    with two_releases() as node:
+        text = f"{said}time.sleep(1)\nprint('import ends', file=sys.stderr, flush=True)\n{slow('three')['hello.py']}"
+        node.stage(3, {"hello.py": text})
+        node.serve(3)
+        seen = [line.rsplit(" ", 1)[1] for line in node.runner.log.splitlines() if "import " in line]
+        assert seen == ["begins", "ends"] * 2
+
+
 def test_a_release_that_cannot_be_loaded_disturbs_nobody() -> None:
     with two_releases() as node:
         node.stage(3, {"hello.py": "import time\ntime.sleep(1)\nimport what_nobody_has\n"})

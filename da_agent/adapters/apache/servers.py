@@ -25,9 +25,9 @@ from da_agent.ports import Reply, Supervisor
 TICK = 1_000_000
 """Nanoseconds: more than any file system's or mod_wsgi's own resolution of a modification time."""
 
-MOMENT = 1.0
-"""Seconds after the flip in which a request that was sent to the old group has reached it: a thousand times what it
-takes. One that took longer would still be answered, by a process that must load the application first."""
+MOMENT = 0.3
+"""Seconds after the flip in which a request that was sent to the old group has reached it: some hundred times what it
+takes. One that took longer would be answered all the same, by the old process or by one that must load first."""
 
 
 class Apache:

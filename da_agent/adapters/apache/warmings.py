@@ -8,8 +8,8 @@ from da_agent.adapters.apache import processes
 from da_agent.domain.proofs import Answer, Wanted, Worker
 from da_agent.errors import ReleaseBroken
 
-PAUSE = 0.5
-"""Seconds between two looks at processes that are loading: each costs the machine what some requests do."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
+"""Seconds between two looks at processes that are loading: each look costs the machine what some requests do."""
 
 FORMER = 60.0
 """Seconds that a process may go on with requests which it has had since before the last reload."""
@@ -36,6 +36,7 @@ class Warming:
         began = time.monotonic()
         former = self.workers()
         patience = min(FORMER, self.seconds / 2)
+        pause = FIRST_PAUSE
         while not self._look():
             passed = time.monotonic() - began
             if passed > self.seconds:
@@ -43,7 +44,8 @@ class Warming:
             if passed > patience:
                 self._end(former)
                 former = frozenset()
-            time.sleep(PAUSE)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     def _look(self) -> bool:
         workers = self.workers()
