@@ -97,8 +97,8 @@ def rounds(policy: Policy, total: int, *, skip_canary: bool = False) -> int:
 
 
 def _pace(last: Rollout | None) -> timedelta | None:
-    """How long one round took."""
-    if last is None or last.state is not State.PROVEN or last.verdict is None or not last.moved:
+    """How long one round took. The first release tells nothing: its nodes serve nobody yet, and wait for nobody."""
+    if last is None or last.release == 1 or last.state is not State.PROVEN or last.verdict is None or not last.moved:
         return None
     count = rounds(last.policy, len(last.moved), skip_canary=last.skip_canary)
     return (last.verdict.at - last.opened_at) / count
