@@ -48,7 +48,8 @@ def _runs(node: str, seen: Sighting | None, now: datetime) -> Iterator[str]:
         yield f"It is at this: {standings.one_line(report.doing)}."
     if report.waiting:
         yield f"It waits: {standings.one_line(report.waiting)}."
-    if report.problem:
+    # A failure is told with the release that it is of.
+    if report.problem and report.problem not in map(str, report.failed):
         yield f"It says that something is wrong: {standings.one_line(report.problem)}."
 
 
@@ -69,10 +70,10 @@ def _rollout(rollout: Rollout, live: Collection[str], now: datetime) -> Iterator
 
 def _failures(node: str, seen: Sighting | None, rollout: Rollout) -> Iterator[str]:
     """Here first, then elsewhere; the verdict has told them all when it is a quarantine."""
-    here = rollout.blame(node)
-    if here is not None:
+    here, told = rollout.blame(node), rollout.state is State.QUARANTINED
+    if here is not None and not told:
         yield f"It failed here {standings.time(here.at)}: {standings.one_line(here.reason)}."
-    elif seen is not None:
+    elif here is None and seen is not None:
         for failure in seen.report.failed:
             if failure.release == rollout.release:
                 yield f"It failed here {standings.time(failure.at)}: {standings.one_line(failure.reason)}."
@@ -80,8 +81,8 @@ def _failures(node: str, seen: Sighting | None, rollout: Rollout) -> Iterator[st
         if note.by == node:
             yield f"The node is at fault itself since {standings.time(note.at)}: {standings.one_line(note.reason)}."
     others = [blame for blame in rollout.blames if blame.node != node]
-    if others and rollout.state is not State.QUARANTINED:
-        yield f"It failed on {'; '.join(f'{blame.node}: {standings.one_line(blame.reason)}' for blame in others)}."
+    if others and not told:
+        yield f"It failed on {'; '.join(standings.failures(others))}."
 
 
 def _next(node: str, seen: Sighting | None, rollout: Rollout, now: datetime) -> Iterator[str]:

@@ -4,20 +4,12 @@ from collections.abc import Collection
 from datetime import datetime
 
 from da_agent.domain import rollouts
-from da_agent.domain.releases import Release
 from da_agent.domain.reports import Report
-from da_agent.domain.rollouts import Note, Rollout, State, Turn
+from da_agent.domain.rollouts import Blame, Note, Rollout, State, Turn
 
 
 def time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def name(release: Release) -> str:
-    """`release 8`, and what makes it more than its number."""
-    if release.rollback_of is not None:
-        return f"release {release.number} (a rollback to release {release.rollback_of})"
-    return f"release {release.number} (a restart)" if release.restart else f"release {release.number}"
 
 
 def progress(rollout: Rollout | None, live: Collection[str], *, now: datetime) -> str:
@@ -50,21 +42,30 @@ def lines(rollout: Rollout, live: Collection[str], *, now: datetime) -> list[str
         f"  {turn.node} has a turn for release {turn.release} until {time(turn.until)}"
         for turn in current(rollout, now=now)
     ]
-    found += [f"  {blame.node} failed {time(blame.at)}: {one_line(blame.reason)}" for blame in rollout.blames]
+    found += [f"  failed on {failure}" for failure in failures(rollout.blames)]
     found += [f"  {note.by} is at fault itself since {time(note.at)}: {one_line(note.reason)}" for note in rollout.sick]
     if rollout.paused is not None:
         found.append(f"  paused {said(rollout.paused)}; da-agent resume lets it go on")
     found += [f"  pardoned {said(note)}" for note in rollout.pardons]
     if rollout.verdict is not None:
-        found.append(f"  {rollout.state.value} {time(rollout.verdict.at)}: {one_line(rollout.verdict.reason)}")
+        reason = "" if rollout.state is State.QUARANTINED else f": {one_line(rollout.verdict.reason)}"
+        found.append(f"  {rollout.state.value} {time(rollout.verdict.at)}{reason}")
     return found
 
 
 def quarantine(rollout: Rollout) -> str:
     """Why nobody goes there, in one sentence."""
     assert rollout.state is State.QUARANTINED
-    reason = "" if rollout.verdict is None else f": {one_line(rollout.verdict.reason)}"
-    return f"release {rollout.release} is quarantined{reason}"
+    reasons = failures(rollout.blames)
+    return f"release {rollout.release} is quarantined{': ' if reasons else ''}{'; '.join(reasons)}"
+
+
+def failures(blames: Collection[Blame]) -> list[str]:
+    """`web-1, web-2: it answers 500`: what is the same on many nodes is told once."""
+    nodes: dict[str, list[str]] = {}
+    for blame in blames:
+        nodes.setdefault(one_line(blame.reason), []).append(blame.node)
+    return [f"{', '.join(sorted(names))}: {reason}" for reason, names in nodes.items()]
 
 
 def said(note: Note) -> str:

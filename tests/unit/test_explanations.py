@@ -15,6 +15,7 @@ from tests.unit.test_rollouts import LIVE, NOW, claim, failed, granted, moved
 
 OPEN = rollouts.opened(7, Policy(), (), now=NOW)
 ADMIN = Note("admin@desk", NOW, "night shift")
+BROKEN = Failure(7, "it answers 500", NOW)
 TURN = granted(claim(OPEN, "web-1"))
 
 
@@ -57,7 +58,7 @@ CASES: dict[str, tuple[Sighting | None, Rollout | None, tuple[str, ...]]] = {
     "a quarantine": (
         sighting(),
         failed(OPEN, "web-1", "web-3"),
-        ("Release 7 is quarantined: web-1: it answers 500; web-3: it answers 500.", "da-agent pardon 7"),
+        ("Release 7 is quarantined: web-1, web-3: it answers 500.", "da-agent pardon 7"),
     ),
     "a pardon": (
         sighting(),
@@ -65,7 +66,7 @@ CASES: dict[str, tuple[Sighting | None, Rollout | None, tuple[str, ...]]] = {
         ("was pardoned by admin@desk 2026-01-01 12:00:00 UTC: night shift.", "with its next look"),
     ),
     "a failure here": (
-        sighting(failed=(Failure(7, "it answers 500", NOW),)),
+        sighting(failed=(BROKEN,), problem=str(BROKEN)),
         failed(OPEN, "web-2"),
         ("It failed here 2026-01-01 12:00:00 UTC: it answers 500.", "when others have proven"),
     ),
@@ -103,6 +104,12 @@ def test_a_paragraph_says_what_a_node_runs_waits_for_and_does_next(case: str) ->
         assert part in text
     # Each sentence is said where it belongs, and only there.
     assert len(text.split(". ")) == len(set(text.split(". ")))
+
+
+def test_a_failure_is_told_once() -> None:
+    for rollout in (failed(OPEN, "web-2"), failed(OPEN, "web-2", "web-3")):
+        seen = sighting(failed=(BROKEN,), problem=str(BROKEN))
+        assert why("web-2", seen, 7, rollout, LIVE, now=NOW).count("it answers 500") == 1
 
 
 def test_a_cluster_without_a_release_has_nothing_to_wait_for() -> None:

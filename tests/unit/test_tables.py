@@ -70,7 +70,7 @@ def test_a_verdict_is_a_sentence_of_its_own() -> None:
     bad = table(failed(OPEN, "web-1", "web-2"))
     assert (bad.state, bad.verdict) == (
         State.QUARANTINED,
-        "release 7 is quarantined: web-1: it answers 500; web-2: it answers 500",
+        "release 7 is quarantined: web-1, web-2: it answers 500",
     )
 
 

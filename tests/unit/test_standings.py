@@ -1,0 +1,69 @@
+"""A rollout in words."""
+
+from dataclasses import replace
+
+import pytest
+
+from da_agent.domain import rollouts, standings
+from da_agent.domain.rollouts import Rollout
+from tests.unit.test_explanations import ADMIN, OPEN, TURN
+from tests.unit.test_rollouts import LIVE, NOW, failed, moved
+
+AT = "2026-01-01 12:00:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("rollout", "lines"),
+    [
+        (OPEN, ["Rollout of release 7: open, 0 of 4 nodes have moved"]),
+        (
+            TURN,
+            [
+                "Rollout of release 7: open, 0 of 4 nodes have moved",
+                "  web-1 has a turn for release 7 until 2026-01-01 12:05:00 UTC",
+            ],
+        ),
+        (
+            rollouts.pause(moved(OPEN, "web-1"), ADMIN),
+            [
+                "Rollout of release 7: open, 1 of 4 nodes has moved",
+                f"  paused by admin@desk {AT}: night shift; da-agent resume lets it go on",
+            ],
+        ),
+        (
+            failed(OPEN, "web-1", "web-2"),
+            [
+                "Rollout of release 7: quarantined, 0 of 4 nodes have moved",
+                "  failed on web-1, web-2: it answers 500",
+                f"  quarantined {AT}",
+            ],
+        ),
+        (
+            moved(rollouts.sickened(OPEN, "web-4", "the disk\nis full", LIVE, now=NOW), *LIVE[:3]),
+            [
+                "Rollout of release 7: proven, 3 of 4 nodes have moved",
+                f"  web-4 is at fault itself since {AT}: the disk is full",
+                f"  proven {AT}: 3 nodes serve it",
+            ],
+        ),
+        (
+            rollouts.pardon(failed(OPEN, "web-1", "web-2"), ADMIN),
+            [
+                "Rollout of release 7: open, 0 of 4 nodes have moved",
+                f"  pardoned by admin@desk {AT}: night shift",
+            ],
+        ),
+    ],
+)
+def test_status_tells_everything_of_a_rollout_once(rollout: Rollout, lines: list[str]) -> None:
+    assert standings.lines(rollout, LIVE, now=NOW) == lines
+
+
+def test_a_node_that_has_died_since_it_moved_does_not_count() -> None:
+    assert standings.moved(moved(OPEN, "web-1", "web-2"), ("web-2", "web-3")) == "1 of 2 nodes has moved"
+
+
+def test_nobody_may_take_a_turn_in_a_pause_or_where_a_newer_release_has_come() -> None:
+    assert standings.places(OPEN, LIVE, now=NOW) == 1
+    assert standings.places(rollouts.pause(OPEN, ADMIN), LIVE, now=NOW) == 0
+    assert standings.places(replace(OPEN, closed=True), LIVE, now=NOW) == 0
