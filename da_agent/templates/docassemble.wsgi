@@ -244,10 +244,12 @@ class Loader:
         return facts["release"] if pinned is not None and pinned == self.release.fingerprint else self.release.number
 
     def health(self, environ, start):
+        draining = os.path.exists(os.path.join(NODE, "agent", "draining"))
         if not self.begun and (folder := pin(self.group)):
             # Not in this thread: whoever asks wants an answer now, and asks again.
-            threading.Thread(target=self.load, args=(folder, True), name="da-agent-load", daemon=True).start()
-        draining = os.path.exists(os.path.join(NODE, "agent", "draining"))
+            # While the node drains, others serve: nobody is here who would need the processors more.
+            arguments = (folder, not draining)
+            threading.Thread(target=self.load, args=arguments, name="da-agent-load", daemon=True).start()
         # Read before the rest: what is loaded does not change any more.
         loaded = self.loaded.is_set()
         status = "503 Service Unavailable" if draining or not loaded else "200 OK"
