@@ -11,6 +11,7 @@ from da_agent.errors import Absent
 from da_agent.workflows import reports
 from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger
+from da_agent.workflows.rollouts import Rollouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,14 @@ def collect(store: ports.Store, *, dry_run: bool) -> Collected:
     """Remove releases and blobs that no node needs, or only find them.
 
     Nothing is removed unless every release that stays, and every node's report, could be read: Tampered names the one
-    that could not. Releases go before their blobs, oldest first: cut anywhere, no release lacks a blob.
+    that could not. The record of a rollout goes before its release, and that before its blobs, oldest first: cut
+    anywhere, no record tells of a release that is not there, and no release lacks a blob.
     """
     ledger, now = Ledger(store), store.clock()
     written = {keys.release_number(entry.key): entry.modified_at for entry in store.scan(keys.RELEASES)}
     numbers = {number: at for number, at in written.items() if number is not None}
-    releases = garbage.needless_releases(numbers, _needed(store), now=now)
+    needed = _needed(store) | _ways_back(store, max(numbers, default=0))
+    releases = garbage.needless_releases(numbers, needed, now=now)
     used: set[Blob] = set()
     for number in numbers.keys() - set(releases):
         try:
@@ -44,7 +47,10 @@ def collect(store: ports.Store, *, dry_run: bool) -> Collected:
         {key: entry.modified_at for key, entry in entries.items()}, map(keys.blob_key, used), now=now
     )
     if not dry_run:
-        for key in (*map(keys.release_key, releases), *blobs):
+        for number in releases:
+            store.delete(keys.rollout_key(number))
+            store.delete(keys.release_key(number))
+        for key in blobs:
             store.delete(key)
     return Collected(releases, blobs, sum(entries[key].size for key in blobs))
 
@@ -82,6 +88,12 @@ def clear(
             blobs.remove(sha256)
         environments.forget()
     return Freed(releases, needless)
+
+
+def _ways_back(store: ports.Store, head: int) -> set[int]:
+    """Where the nodes go when the newest release is bad, or will be."""
+    fallback = Rollouts(store, nonce=str).fallback(head)
+    return set() if fallback is None else {fallback}
 
 
 def _needed(store: ports.Store) -> set[int]:

@@ -1,5 +1,6 @@
 """What is removed, and above all what is not."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from da_agent import ports
-from da_agent.domain import garbage, keys, records
+from da_agent.domain import garbage, keys, records, rollouts
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.journals import Journal, Trial
 from da_agent.domain.releases import Wheel
@@ -18,6 +19,7 @@ from da_agent.errors import Tampered
 from da_agent.workflows import reports
 from da_agent.workflows.garbage import Freed, clear, collect
 from da_agent.workflows.ledgers import Ledger
+from da_agent.workflows.rollouts import Rollouts
 from tests.fake_nodes import FakeInstallation, release
 from tests.fakes import NOON, MemoryBlobs, MemoryStore
 
@@ -80,6 +82,20 @@ def test_a_node_is_cleared_of_releases_and_of_the_blobs_that_only_they_had() -> 
     assert (cleared(dry_run=False), set(installation.disk)) == (planned, {4, 5, 6})
     assert sorted(blobs.bodies.values()) == [b"configuration 4", b"configuration 5", b"configuration 6"]
     assert environments.times == 1
+
+
+def test_the_newest_proven_release_stays_however_many_bad_ones_came_after_it() -> None:
+    store = old_cluster(18)
+    serial = itertools.count()
+    rollouts_ = Rollouts(store, lambda: str(next(serial)))
+    for number in range(1, 19):
+        rollouts_.open(number, None)
+        if number == 3:
+            rollouts_.change(3, lambda record, live, now: rollouts.moved(record, "a", live, now=now), node="a")
+    collected = collect(store, dry_run=False)
+    assert 3 not in collected.releases
+    assert 4 in collected.releases
+    assert (rollouts_.read(3) is None, rollouts_.read(4) is None) == (False, True)
 
 
 class Forgetful:
