@@ -287,7 +287,9 @@ class Follower:
 
     def _send(self, report: Report) -> None:
         """What goes on is told as it is now; that alone is no reason to write."""
-        waits = self._waits if self._waiting else None
+        # Who is on its way to a release waits for nobody at this moment.
+        idle = report.phase in (Phase.STARTING, Phase.SERVING, Phase.STOPPED)
+        waits = self._waits if self._waiting and idle else None
         now = self._clock.now()
         try:
             reports.send(self._store, replace(report, doing=self._doing() or waits))
