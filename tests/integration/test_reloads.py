@@ -237,7 +237,7 @@ def test_certificates_alone_disturb_no_worker_and_lose_no_request(node: Web, tmp
     with Load(node.tls_url) as load, Load(node.tls_url + "/slow", clients=2) as patient, Load(node.url) as plain:
         wait_until(lambda: any(answer.active for answer in node.apache.ask(2)))
         node.serve(2)
-        wait_until(lambda: presented(node) == two["docassemble.crt"].decode())
+        assert presented(node) == two["docassemble.crt"].decode()
         load.wait_for(served("one"), count=20)
         patient.wait_for(served("one"), count=2)
     assert (load.failures, patient.failures, plain.failures) == ([], [], [])
@@ -254,7 +254,7 @@ def test_the_certificates_can_be_read_again_without_another_release(node: Web, t
         path.chmod(0o600)
         path.write_bytes(data)
     node.apache.read_certificates()
-    wait_until(lambda: presented(node) == two["docassemble.crt"].decode())
+    assert presented(node) == two["docassemble.crt"].decode()
 
 
 def test_other_processes_and_threads_are_taken_by_a_graceful_restart(node: Web) -> None:
@@ -280,7 +280,7 @@ def test_everything_at_once_is_served(node: Web, tmp_path: Path) -> None:
     node.serve(2)
     assert len(node.apache.workers()) == 3
     assert said(node.url)["version"] == "two"
-    wait_until(lambda: presented(node) == two["docassemble.crt"].decode())
+    assert presented(node) == two["docassemble.crt"].decode()
 
 
 def test_a_release_that_an_older_agent_has_staged_is_served_and_left_again(node: Web) -> None:
@@ -381,10 +381,10 @@ def test_an_agent_that_is_killed_between_any_two_steps_leaves_a_node_that_serves
         assert said(node.url)["version"] in ("one", "two")
         if step % 3 == 0:
             node.serve(2)
-            wait_until(lambda: presented(node) == two["docassemble.crt"].decode())
+            assert presented(node) == two["docassemble.crt"].decode()
         node.serve(1)
         assert said(node.url)["version"] == "one"
-        wait_until(lambda: presented(node) == one["docassemble.crt"].decode())
+        assert presented(node) == one["docassemble.crt"].decode()
         step += 1
     wait_until(lambda: is_light(node))
     assert step > 8

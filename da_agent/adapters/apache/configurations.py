@@ -137,6 +137,15 @@ def webapp(node: Node, paths: Paths, release: Release, settings: Settings, confi
     return json.dumps(facts, indent=2).encode() + b"\n"
 
 
+def presented(folder: Path) -> Path:
+    """The certificate that the release in this folder presents; only for one that has a tls.conf."""
+    certificates = Staged(folder).certificates
+    pair = serving_pairs.pair(path.name for path in certificates.iterdir())
+    if pair is None:
+        raise NodeBroken(f"cannot present the certificate in {certificates}: it has gone")
+    return certificates / pair.certificate
+
+
 def _certificates(text: str | None, release: Release) -> str:
     """Of those that are presented, and how."""
     return "" if text is None else _fingerprint(text, plans.presented(release.contents))

@@ -7,7 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from da_agent import files
-from da_agent.adapters.apache import bases, configurations, facts, logs, processes, rehearsals, requests
+from da_agent.adapters.apache import (
+    bases,
+    configurations,
+    facts,
+    handshakes,
+    logs,
+    processes,
+    rehearsals,
+    requests,
+)
 from da_agent.adapters.apache.configurations import APPLICATION, TLS
 from da_agent.adapters.apache.pins import Pins
 from da_agent.adapters.apache.requests import Door
@@ -255,6 +264,9 @@ class Apache:
             self._supervisor.start(TLS)
         elif self._pins.is_due(TLS):
             processes.restart_gracefully(pid)
+        if pid is None or self._pins.is_due(TLS):
+            host = configurations.local_address(self._node)
+            handshakes.wait_for(configurations.presented(folder), host, self._node.https_port)
         self._pins.make_done(TLS)
 
     def _end_orphans(self, program: str) -> None:
