@@ -258,12 +258,16 @@ def wanted(seen: Observation) -> int | None:
         return here
     rollout, fallback = seen.cluster.rollout, seen.cluster.fallback
     head = rollout.release
+    if fallback is not None and fallback not in seen.staged and fallback not in seen.offered:
+        # There is a record of it, and nothing to stage it from.
+        fallback = None
     if rollout.state is State.QUARANTINED:
         return fallback if fallback is not None and not _given_up(seen, fallback) else here
     if _given_up(seen, head):
         return here if here not in (None, head) else fallback
-    older = seen.current is None or (fallback is not None and seen.current < fallback)
-    return fallback if not seen.running and rollout.state is State.OPEN and fallback is not None and older else head
+    if seen.running or rollout.state is not State.OPEN or fallback is None or _given_up(seen, fallback):
+        return head
+    return fallback if seen.current is None or seen.current < fallback else head
 
 
 def decide(seen: Observation) -> Action:
@@ -338,6 +342,9 @@ def _given_up(seen: Observation, number: int) -> bool:
     if failure is None:
         return False
     age, cluster = seen.now - failure.at, seen.cluster
+    if age < timedelta():
+        # It was noted under a clock that went ahead: nobody waits until then.
+        return False
     if not failure.lasting or seen.journal.live is None or _escapes(seen):
         return age < TRY_AGAIN
     if cluster is None:
@@ -442,8 +449,12 @@ def _complaint(seen: Observation) -> Action | None:
     """This node is at fault itself: the others need not wait for it."""
     if seen.sick is None or seen.cluster is None:
         return None
-    rollout, node = seen.cluster.rollout, seen.cluster.node
+    return None if is_excused(seen.cluster) else TellSick(seen.sick)
+
+
+def is_excused(cluster: Cluster) -> bool:
+    """Whether nobody waits for this node: it has moved, has said that it is at fault, or all is over."""
+    rollout, node = cluster.rollout, cluster.node
     known = node in rollout.moved or any(note.by == node for note in rollout.sick)
-    if rollout.closed or rollout.state is not State.OPEN or (known and seen.cluster.turn is None):
-        return None
-    return TellSick(seen.sick)
+    over = rollout.closed or rollout.state is not State.OPEN
+    return (known or over) and cluster.turn is None

@@ -175,13 +175,22 @@ def queue(rollout: Rollout, live: Collection[str], *, now: datetime) -> tuple[st
 
 
 def claim(
-    rollout: Rollout, node: str, target: int, live: Collection[str], *, now: datetime, reason: str, joining: bool
+    rollout: Rollout,
+    node: str,
+    target: int,
+    live: Collection[str],
+    *,
+    now: datetime,
+    reason: str,
+    joining: bool,
+    sure: bool = True,
 ) -> Rollout | Denied:
     """Claiming twice is the same as claiming once, but lasts longer; `live` are the nodes that have reported lately.
 
-    `joining`: the node serves nobody, so it takes nobody's place and waits for nobody.
+    `joining`: the node serves nobody, so it takes nobody's place and waits for nobody. Not `sure`: the store was away
+    until now, so that nobody could report, and who is not heard of may be well.
     """
-    before, rollout = rollout.state, _without_lost(rollout, node, live, now=now)
+    before, rollout = rollout.state, _without_lost(rollout, node, live, now=now) if sure else rollout
     if (denied := _refusal(rollout, target, joining=joining)) is not None:
         # What was found on the way is worth writing: the caller has no turn in it, and asks again.
         return denied if rollout.state is before else rollout
@@ -229,6 +238,8 @@ def _wait(rollout: Rollout, node: str, target: int, live: Collection[str], *, no
         holders = ", ".join(sorted(turn.node for turn in running(rollout, now=now) if turn.node != node))
         return Denied(f"it is the turn of {holders}")
     ahead = queue(rollout, live, now=now) if target == rollout.release else ()
+    if ahead and any(note.by == node for note in rollout.sick):
+        return Denied(f"{ahead[0]} goes first: this node was at fault itself")
     patience = 1 + max(0, (now - rollout.changed_at) // PATIENCE)
     if node in ahead and ahead.index(node) >= there * patience:
         return Denied(f"{ahead[0]} goes first")
@@ -343,6 +354,7 @@ def _cleared(rollout: Rollout, node: str) -> Rollout:
         turns=_others(rollout, node),
         blames=tuple(blame for blame in rollout.blames if blame.node != node),
         sick=tuple(note for note in rollout.sick if note.by != node),
+        once=None if rollout.once is not None and rollout.once.node == node and not rollout.once.done else rollout.once,
     )
 
 
@@ -357,10 +369,14 @@ def take_once(rollout: Rollout, node: str, *, now: datetime) -> Rollout | Denied
     once = rollout.once
     if once is not None and (once.done or (once.node != node and once.until > now)):
         return Denied(f"{once.node} {'has run' if once.done else 'is running'} the commands that are run once")
-    return replace(rollout, once=Once(node, held.until), changed_at=now)
+    # They have a whole turn's time.
+    turn = replace(held, until=now + rollout.policy.turn)
+    return replace(rollout, turns=_others(rollout, node, turn), once=Once(node, turn.until), changed_at=now)
 
 
-def finish_once(rollout: Rollout, node: str, output: tuple[str, ...], *, now: datetime) -> Rollout:
+def finish_once(rollout: Rollout, node: str, output: tuple[str, ...], *, now: datetime) -> Rollout | Denied:
+    if rollout.once is None or rollout.once.node != node:
+        return Denied("the commands that are run once have become another's")
     return replace(rollout, once=Once(node, now, done=True, output=output[-KEPT_LINES:]), changed_at=now)
 
 

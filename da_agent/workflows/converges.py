@@ -1,6 +1,7 @@
 """From wherever this node is to the release it should serve: observe, decide, act."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from da_agent.domain.decisions import Action, Observation
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase
+from da_agent.domain.rollouts import SLACK
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, AgentError, NodeBroken, ReleaseBroken, StoreDamaged, Tampered
 from da_agent.workflows.courses import Course
@@ -132,6 +134,15 @@ class Node:
         A release that is at fault is given up and the next best is taken; what is not its fault is raised:
         NodeBroken, Unreachable, Forbidden.
         """
+        # What was begun before this may be over: the turn is asked for anew.
+        self._begun = None
+        try:
+            self._converge(told)
+        except AgentError as error:
+            self._let_come(error)
+            raise
+
+    def _converge(self, told: Callable[[], None]) -> None:
         self._web.prepare()
         while True:
             seen = self.observe()
@@ -143,11 +154,19 @@ class Node:
             if phase is not self.phase:
                 self.phase = phase
                 told()
-            try:
-                self._act(action, seen)
-            except NodeBroken as broken:
-                self._sick = str(broken)
-                raise
+            self._act(action, seen)
+
+    def _let_come(self, error: AgentError) -> None:
+        """Whoever cannot go on with its turn lets people come again, and the others need not wait for it."""
+        if isinstance(error, NodeBroken):
+            self._sick = str(error)
+        with suppress(AgentError):
+            if self._web.draining() and self.journal().trial is None:
+                self._undrain()
+        cluster = self._course.cluster
+        if isinstance(error, NodeBroken) and cluster is not None and not decisions.is_excused(cluster):
+            with suppress(AgentError):
+                self._course.tell_sick(str(error))
 
     def _rest(self, action: decisions.Rest, seen: Observation, told: Callable[[], None]) -> None:
         self._sweep(seen)
@@ -184,6 +203,7 @@ class Node:
     def _move(self, action: Action, seen: Observation) -> None:
         match action:
             case decisions.Claim(number, joining):
+                self._begun = None
                 self._course.claim(number, f"release {number}", joining=joining)
             case decisions.RunOnce(number):
                 self._blame(number, seen, self._run_once)
@@ -253,9 +273,10 @@ class Node:
         if cluster is None or not self._course.take_once():
             return
         output: list[str] = []
+        ends = self._clock.now() + cluster.rollout.policy.turn - SLACK
         for command in cluster.rollout.policy.once:
             self._progress.say(f"Once in the cluster for release {release.number}: {command}")
-            ended = self._commands.run(release.number, command, cluster.rollout.policy.turn)
+            ended = self._commands.run(release.number, command, max(ends - self._clock.now(), timedelta(seconds=1)))
             output += ended.lines
             if ended.failure is not None:
                 raise ReleaseBroken(f"{command} {ended.failure}")
@@ -263,8 +284,8 @@ class Node:
 
     def _drain(self, seen: Observation) -> None:
         """Nobody comes any more; those that are here may finish, for as long as the settings say."""
-        self._web.drain(on=True)
         patience = self._trials.settings_of(seen.current).drain if seen.current is not None else timedelta()
+        self._web.drain(on=True)
         ends = self._clock.now() + patience
         while self._web.active() and self._clock.now() < ends:
             self._clock.wait(ASK_AGAIN)
@@ -275,13 +296,8 @@ class Node:
         self._drained = False
 
     def _begin(self, number: int) -> None:
-        try:
-            if self._course.begin(number):
-                self._begun = number
-        except AgentError:
-            # Whoever cannot ask lets people come again: its turn ends without it.
-            self._undrain()
-            raise
+        if self._course.begin(number):
+            self._begun = number
 
     def _release(self, number: int) -> Release:
         return self._releases.get(number) or self._installation.load(number)

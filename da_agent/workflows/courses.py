@@ -10,7 +10,10 @@ from da_agent.domain.decisions import Cluster
 from da_agent.domain.releases import Release
 from da_agent.domain.rollouts import Denied, Rollout, State
 from da_agent.errors import AgentError
-from da_agent.workflows.rollouts import Make, Rollouts
+from da_agent.workflows.rollouts import ALIVE, Make, Rollouts
+
+SETTLING = timedelta(seconds=30)
+"""After so long every node that is alive has reported again."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,7 @@ class Course:
         self._node = node
         self._poke = poke
         self._known: _Known | None = None
+        self._heard_since: datetime | None = None
         self._looked_at = self._asked_at = clock.now()
 
     @property
@@ -67,6 +71,7 @@ class Course:
         self._known = None
         self._looked_at = self._clock.now()
         rollout = self._rollouts.open(number, head)
+        self._heard_since = self._heard_since or self._looked_at
         if known is None or (known.rollout.release, known.rollout.state) != (number, rollout.state):
             known = _Known(rollout, self._rollouts.fallback(number), 0)
         # Nothing has changed: the answer would be the same, until the patience with those in front is over.
@@ -74,18 +79,23 @@ class Course:
         self._known = _Known(rollout, known.fallback, known.others, known.denied if same else None)
 
     def forget(self) -> None:
-        self._known = None
+        self._known = self._heard_since = None
+
+    def _is_sure(self) -> bool:
+        """Whether who has not reported lately is gone: not while the store itself was away a moment ago."""
+        since = self._heard_since
+        return since is not None and self._clock.now() - since >= ALIVE + SETTLING
 
     def _has_leisure(self, known: _Known) -> bool:
         leisure = timedelta() if known.denied is not None else rollouts.leisure(known.rollout, self._node)
-        return self._clock.now() - self._looked_at < leisure
+        return timedelta() <= self._clock.now() - self._looked_at < leisure
 
     # ---- what decide asks for
 
     def claim(self, target: int, reason: str, *, joining: bool) -> None:
         self._ask(
             lambda record, live, now: rollouts.claim(
-                record, self._node, target, live, now=now, reason=reason, joining=joining
+                record, self._node, target, live, now=now, reason=reason, joining=joining, sure=self._is_sure()
             )
         )
 
@@ -112,7 +122,8 @@ class Course:
         self._ask(lambda record, _, now: rollouts.give_back(record, self._node, now=now))
 
     def review(self) -> None:
-        self._ask(lambda record, live, now: rollouts.reviewed(record, self._node, live, now=now))
+        if self._is_sure():
+            self._ask(lambda record, live, now: rollouts.reviewed(record, self._node, live, now=now))
         if self._known is not None and self._known.rollout.state is State.OPEN:
             self._known.denied = "other nodes have not moved yet"
 
@@ -131,7 +142,8 @@ class Course:
                 concerned = rollouts.concerned(record, made, live, now=now)
             return made
 
-        record, denied = self._rollouts.change(known.rollout.release, counted, node=self._node)
+        number, sure = known.rollout.release, self._is_sure()
+        record, denied = self._rollouts.change(number, counted, node=self._node, everybody=not sure)
         self._known.rollout = record
         self._known.denied = None if denied is None else denied.reason
         if concerned - {self._node}:

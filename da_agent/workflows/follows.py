@@ -70,6 +70,7 @@ class Follower:
         self._admitted = False
         self._answered = False
         self._head: int | None = None
+        self._lists = False
         self._newest: Release | None = None
         self._offered: tuple[int, int | None] | None = None
         self._stands = False
@@ -186,8 +187,9 @@ class Follower:
         try:
             head = self._known()
         except AgentError:
-            # Nothing is known now of what the others do.
+            # Nothing is known now of what the others do, nor which releases are still there when the store comes back.
             self._course.forget()
+            self._lists = True
             raise
         self._answered = True
         self._contact.heard()
@@ -208,7 +210,8 @@ class Follower:
 
         Whoever has served release 7 knows that there was one: an empty ledger is then as good as no answer.
         """
-        head, live = self._ledger.head(self._head), self._node.journal().live
+        head, live = self._ledger.head(None if self._lists else self._head), self._node.journal().live
+        self._lists = False
         if live is None or (head is not None and head >= live):
             return head
         raise Unreachable(

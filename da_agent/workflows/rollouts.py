@@ -37,18 +37,18 @@ class Rollouts:
         found = self._find(number)
         return None if found is None else found[0]
 
-    def live(self) -> tuple[str, ...]:
-        """The nodes that have reported lately: one listing, whatever their number."""
+    def live(self, *, everybody: bool = False) -> tuple[str, ...]:
+        """The nodes that have reported lately, or `everybody` who ever has: one listing, whatever their number."""
         now = self._store.clock()
         return tuple(
             entry.key.removeprefix(keys.NODES).removesuffix(".json")
             for entry in self._store.scan(keys.NODES)
-            if now - entry.modified_at <= ALIVE
+            if everybody or now - entry.modified_at <= ALIVE
         )
 
     def fallback(self, head: int) -> int | None:
         """Where to go when release `head` cannot be: the newest proven one, or else the newest that is not bad."""
-        fit = None
+        fit = tried = None
         for number in range(head - 1, max(0, head - LOOKED_BACK), -1):
             try:
                 record = self.read(number)
@@ -59,7 +59,8 @@ class Rollouts:
             if record.state is State.PROVEN:
                 return number
             fit = fit or number
-        return fit
+            tried = tried or (number if record.moved else None)
+        return tried or fit
 
     def open(self, number: int, release: Release | None) -> Rollout:
         """The record of the newest release, opened now unless somebody has done it before.
@@ -77,18 +78,21 @@ class Rollouts:
         rollback = release is not None and release.rollback_of is not None
         return self._create(rollouts.opened(number, policy, before, now=self._store.clock(), skip_canary=rollback))
 
-    def change(self, number: int, make: Make, *, node: str | None = None) -> tuple[Rollout, Denied | None]:
+    def change(
+        self, number: int, make: Make, *, node: str | None = None, everybody: bool = False
+    ) -> tuple[Rollout, Denied | None]:
         """Write what `make` makes of the record, however often others are faster: the record as it is then.
 
         What is denied is not written, and returned beside the record as it was read.
-        `node` is alive, whatever the store says: it is the one that asks. Absent when there is no record yet.
+        `everybody` counts as alive while nobody could report; `node` always does, for it is the one that asks. Absent
+        when there is no record yet.
         """
         for _ in range(ATTEMPTS):
             found = self._find(number)
             if found is None:
                 raise Absent(f"there is no rollout of release {number} in {self._store.name} yet")
             record, tag = found
-            live = frozenset(self.live()) | ({node} if node else set())
+            live = frozenset(self.live(everybody=everybody)) | ({node} if node else set())
             made = make(record, live, self._store.clock())
             if isinstance(made, Denied):
                 return record, made
@@ -130,8 +134,12 @@ class Rollouts:
         missing: list[int] = []
         before: tuple[Rollout, ...] = ()
         for each in range(number - 1, max(0, number - LOOKED_BACK), -1):
-            if self.read(each) is not None:
-                before = (self._close(each),)
+            try:
+                if self.read(each) is not None:
+                    before = (self._close(each),)
+                    break
+            except Tampered:
+                # Nobody can get a turn in a record that nobody can read: it is as good as closed.
                 break
             missing.append(each)
         for each in reversed(missing):

@@ -95,18 +95,18 @@ class Trials:
         trial = self._trial
         try:
             if trial is not None and trial.release == number:
-                left = max(trial.until - self._clock.now(), timedelta())
-                self._web.serve(number, left, lambda: self._approve(number))
+                left = min(max(trial.until - self._clock.now(), timedelta()), self.settings_of(number).start_timeout)
+                self._web.serve(number, left, lambda: self._approve(number, trial.until))
             else:
                 self._web.serve(number, self.settings_of(number).start_timeout)
         except ReleaseBroken as broken:
             self.refused = str(broken)
         self._due = None
 
-    def _approve(self, number: int) -> None:
+    def _approve(self, number: int, until: datetime) -> None:
         """Before anybody is served by it: ReleaseBroken unless the release's page is as it should be in time."""
         health = self.settings_of(number).health
-        ends = self._clock.now() + health.patience
+        ends = min(self._clock.now() + health.patience, until)
         while (complaint := self._checkup.page(health, warming=True)) is not None:
             if self._clock.now() >= ends:
                 raise ReleaseBroken(complaint)

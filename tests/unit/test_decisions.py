@@ -185,6 +185,10 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
             id="a turn of no use",
         ),
         pytest.param(JOINING, Stage(5), id="who joins an unproven rollout takes what is proven"),
+        pytest.param(replace(JOINING, offered=(6,)), Stage(6), id="what is proven cannot be had"),
+        pytest.param(
+            replace(JOINING, journal=given_up(Journal(), 5, "no wheel fits")), Stage(6), id="what is proven fails here"
+        ),
         pytest.param(
             replace(JOINING, staged=frozenset({5}), rehearsed=frozenset({5})), Switch(5), id="for that it needs no turn"
         ),

@@ -216,7 +216,9 @@ def test_commands_that_are_run_once_have_one_runner() -> None:
     both = granted(claim(granted(claim(both, "web-1")), "web-2"))
     running = granted(rollouts.take_once(both, "web-1", now=NOW))
     assert reason(rollouts.take_once(running, "web-2", now=NOW)).startswith("web-1 is running")
-    done = rollouts.finish_once(running, "web-1", ("created",), now=NOW)
+    assert isinstance(rollouts.finish_once(running, "web-2", (), now=NOW), Denied)
+    assert failed(running, "web-1").once is None
+    done = granted(rollouts.finish_once(running, "web-1", ("created",), now=NOW))
     assert not done.once_is_due
     assert reason(rollouts.take_once(done, "web-2", now=NOW)).startswith("web-1 has run")
 
@@ -238,3 +240,16 @@ def test_every_change_may_be_made_twice(change: Callable[[Rollout], Rollout | De
     once = granted(change(granted(claim(OPEN, "web-1"))))
     twice = change(once)
     assert isinstance(twice, Denied) or twice == once
+
+
+def test_after_an_outage_of_the_store_nobody_is_condemned_for_not_being_heard() -> None:
+    begun = granted(rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=NOW))
+    asked = rollouts.claim(begun, "web-2", 7, LIVE, now=LATER, reason="update", joining=False, sure=False)
+    assert granted(asked).blames == ()
+    assert granted(claim(granted(asked), "web-3", now=LATER + timedelta(seconds=400))).blames != ()
+
+
+def test_a_node_that_was_at_fault_itself_goes_last() -> None:
+    sick = rollouts.sickened(OPEN, "web-1", "the disk is full", LIVE, now=NOW)
+    assert reason(claim(sick, "web-1")) == "web-2 goes first: this node was at fault itself"
+    assert granted(claim(moved(sick, "web-2", "web-3", "web-4"), "web-1")).turn("web-1") is not None

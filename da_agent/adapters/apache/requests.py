@@ -20,7 +20,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
 """Seconds between two rounds: the questions must not keep the processes from their work."""
 PAGE = 65536
 """Bytes of a page that are of interest."""
-PAGE_TIMEOUT = 30.0
+PAGE_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
