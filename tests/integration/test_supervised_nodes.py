@@ -49,7 +49,11 @@ def wait_until(true: Callable[[], bool], node: DevNode, seconds: float = 60.0) -
 def serves(node: DevNode, greeting: str | None) -> None:
     def now() -> bool:
         health = node.health()
-        return bool(health and not health.get("error")) and witness(node)["greeting"] == greeting
+        try:
+            return bool(health and not health.get("error")) and witness(node)["greeting"] == greeting
+        except OSError:
+            # One process has answered; the one that was asked next has been killed.
+            return False
 
     wait_until(now, node)
 
