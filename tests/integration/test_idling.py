@@ -1,5 +1,6 @@
 """What nodes at rest ask of a real S3 server, counted at the client's own wire."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -53,7 +54,10 @@ def test_polls_of_a_node_without_the_lookout_cost_one_get_each_and_those_with_it
     location = ministack.bucket("a/prefix")
     store = S3Store(location, ministack.credentials)
     node = Member(store, "idle")
+    # The quiet period passes on the server's clock alone, which is a real one.
+    node.clock.on_wait = lambda _: time.sleep(0.3)
     assert node.follower.until_serving() is None
+    node.clock.on_wait = lambda _: None
     other = Leases(S3Store(location, ministack.credentials), holder="other", nonce="n", key=keys.LOOKOUT)
     assert other.claim(term(Settings().poll_interval))
     wire = Wire(store)
