@@ -84,7 +84,8 @@ class Paths:
         return self.agent / "blobs"
 
     def blob(self, blob: Blob) -> Path:
-        return self.blobs / blob.sha256[:2] / blob.sha256
+        """All in one folder: making others takes as long as what is fetched into them."""
+        return self.blobs / blob.sha256
 
     @property
     def wheel_cache(self) -> Path:

@@ -176,7 +176,7 @@ def test_what_a_power_cut_has_spoilt_is_found_after_the_next_start_of_the_machin
     assert after.has(other)
     after.receive(BLOB, filling(BODY))
     assert BlobFiles(Paths(tmp_path)).has(BLOB)
-    assert (tmp_path / "agent" / "blobs" / "boot").read_text() == "another life"
+    assert (tmp_path / "agent" / "boot").read_text() == "another life"
 
 
 @pytest.mark.parametrize("chunks", [[BODY[:-1]], [BODY, b"x"], [b"y" * len(BODY)]])

@@ -25,7 +25,7 @@ class BlobFiles:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._partials = Partials(paths.partial)
-        self._mark = BootMark(paths.blobs / "boot")
+        self._mark = BootMark(paths.agent / "boot")
         self._looked = False
         self._looking = threading.Lock()
 
@@ -53,14 +53,13 @@ class BlobFiles:
                 partial.clear()
                 _complete(partial, fill)
             with files.on_this_node(f"store blob {blob.sha256}", self._paths.blobs):
-                path = self.path(blob)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                partial.move(path)
+                self._paths.blobs.mkdir(exist_ok=True)
+                partial.move(self.path(blob))
 
     def _look(self) -> None:
         with self._looking, files.on_this_node(f"look through {self._paths.blobs}"):
             if not self._looked and not self._mark.is_of_this_boot():
-                for path in self._paths.blobs.glob("*/*"):
+                for path in self._paths.blobs.glob("*"):
                     if _sha256(path) != path.name:
                         path.unlink()
                 # Last: whoever dies before it has everything looked at once more.
@@ -70,7 +69,7 @@ class BlobFiles:
     def needless(self, keep: frozenset[Blob], before: datetime) -> tuple[str, ...]:
         wanted = {self.path(blob) for blob in keep}
         with files.on_this_node(f"look through {self._paths.blobs}"):
-            found = [path for path in self._paths.blobs.glob("*/*") if path not in wanted]
+            found = [path for path in self._paths.blobs.glob("*") if path not in wanted]
             return tuple(sorted(path.name for path in found if path.stat().st_mtime < before.timestamp()))
 
     def remove(self, sha256: str) -> None:

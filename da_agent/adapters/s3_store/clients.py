@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from botocore.httpsession import URLLib3Session
 from botocore.loaders import Loader
 from botocore.session import Session
+from botocore.utils import get_environ_proxies
 
+from da_agent.adapters.s3_store.straight_gets import StraightGets
 from da_agent.domain.locations import S3Location
 from da_agent.errors import Refused
 
@@ -26,10 +29,14 @@ _SERVICES = frozenset({"s3", "sts", "oidc", "portal.sso"})
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """`patient` asks again by itself; `once` never does: a repeated conditional write would lose to its own success."""
+    """`patient` asks again by itself; `once` never does: a repeated conditional write would lose to its own success.
+
+    `straight` is for many objects whose bytes alone are wanted.
+    """
 
     patient: "S3Client"
     once: "S3Client"
+    straight: StraightGets
 
 
 def connect(location: S3Location, credentials: tuple[str, str] | None) -> Clients:
@@ -39,8 +46,9 @@ def connect(location: S3Location, credentials: tuple[str, str] | None) -> Client
     """
     key, secret = credentials or (None, None)
     try:
+        core = _core()
         session = boto3.Session(
-            aws_access_key_id=key, aws_secret_access_key=secret, region_name=location.region, botocore_session=_core()
+            aws_access_key_id=key, aws_secret_access_key=secret, region_name=location.region, botocore_session=core
         )
         region = session.region_name or "us-east-1"
 
@@ -49,9 +57,21 @@ def connect(location: S3Location, credentials: tuple[str, str] | None) -> Client
                 "s3", endpoint_url=location.endpoint_url, region_name=region, config=_config(location, attempts)
             )
 
-        return Clients(patient=client(_ATTEMPTS), once=client(1))
+        patient = client(_ATTEMPTS)
+        straight = StraightGets(patient, _connections(core, patient.meta.endpoint_url))
+        return Clients(patient=patient, once=client(1), straight=straight)
     except (BotoCoreError, ValueError) as error:
         raise Refused(f"cannot use the store {location}: {error}") from error
+
+
+def _connections(core: Session, endpoint_url: str) -> URLLib3Session:
+    """With the time-outs, proxies and certificates of the clients."""
+    known: dict[str, Any] = {
+        "verify": core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True,
+        "proxies": get_environ_proxies(endpoint_url),
+        "timeout": (_CONNECT_TIMEOUT, _READ_TIMEOUT),
+    }
+    return URLLib3Session(max_pool_connections=_CONNECTIONS, **known)
 
 
 class _Frugal(Loader):
