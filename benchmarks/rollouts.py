@@ -1,13 +1,15 @@
 """A rollout under constant load, against the same load without one, and against what docassemble does today.
 
-    python -m benchmarks.rollouts [--requests 100000] [--max-unavailable N] [--canary N] [--drain SECONDS]
+    python -m benchmarks.rollouts [--requests 100000] [--max-unavailable N] [--canary N]
 
 Four nodes behind haproxy; one half of the visits comes on kept connections, the other on new ones, and one visit that
-takes 4 seconds begins every second. Good pushes follow each other until `--requests` visits were made during rollouts.
-Then the same load meets plain Apaches whose WSGI files are touched all at once, with the same import.
+takes 4 seconds begins every second. Good pushes follow each other until `--requests` visits were made during rollouts:
+from the moment in which the release is in the ledger until all nodes have proven it. Then the same load meets plain
+Apaches whose WSGI files are touched all at once, with the same import.
 
-A limit for the time of a rollout is what the application's own start and the configured waits must cost: the quiet
-period, the poll interval, one import to rehearse, then for each turn the drain and one import.
+How long a rollout takes, the push command included, is measured by pushes without visits of 4 seconds, for which every
+node would wait. The limit is what the application's own start and the configured waits must cost: the quiet period, the
+poll interval, one import to rehearse, then for each turn one import and the time for which all must be well.
 """
 
 import argparse
@@ -16,10 +18,12 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from benchmarks.staging import row, timed
 from benchmarks.touched_nodes import touched_nodes
+from da_agent.domain.settings import Settings
 from tests.crowds import Crowd, Visit, figures
 from tests.sites import SETTINGS, Site, site
 
@@ -28,11 +32,11 @@ TITLE = "{:<40}"
 
 @dataclass
 class Measured:
-    """Visits while nothing changed, visits while something did, and how long each change took in seconds."""
+    """Visits while nothing changed, visits while something did, and how often it did."""
 
     quiet: list[Visit]
     changing: list[Visit]
-    seconds: list[float]
+    changes: int
 
 
 def main() -> None:
@@ -41,49 +45,57 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=200.0, help="visits a second")
     parser.add_argument("--start", type=float, default=3.0, help="seconds that the application's import takes")
     parser.add_argument("--nodes", type=int, default=4)
-    parser.add_argument("--max-unavailable", type=int, help="how many nodes move at a time; all when not given")
-    parser.add_argument("--canary", type=int)
-    parser.add_argument("--drain", type=int)
+    parser.add_argument("--max-unavailable", type=int, default=1, help="how many nodes move at a time")
+    parser.add_argument("--canary", type=int, default=1, help="how many nodes go first, one at a time")
+    parser.add_argument("--pushes", type=int, default=3, help="for the time that a rollout takes")
     chosen = parser.parse_args()
-    given = {"max unavailable": chosen.max_unavailable, "canary": chosen.canary, "drain": chosen.drain}
-    settings = {**SETTINGS, **{name: value for name, value in given.items() if value is not None}}
+    settings = {**SETTINGS, "max unavailable": chosen.max_unavailable, "canary": chosen.canary}
     with site(chosen.nodes, settings=settings, start=chosen.start) as made:
-        ours = measure(made.crowd(chosen.rate), chosen.requests, lambda _: push(made, chosen.start))
+        ours = measure(made.crowd(chosen.rate), chosen.requests, lambda _: roll(made, chosen.start))
+        with Crowd(made.proxy.url, rate=chosen.rate, long_every=3600.0) as swift:
+            swift.wait_for(lambda visit: visit.kind == "long")
+            seconds = [timed(lambda: roll(made, chosen.start))[1] for _ in range(chosen.pushes)]
     with touched_nodes(chosen.nodes, chosen.start) as touched:
         crowd = Crowd(touched.proxy.url, rate=chosen.rate)
         today = measure(crowd, chosen.requests, lambda coming: all_anew(coming, touched.touch(), chosen.nodes))
-    tell(ours, today, must_cost(settings, chosen.nodes, chosen.start))
+    turns = chosen.canary + math.ceil((chosen.nodes - chosen.canary) / chosen.max_unavailable)
+    tell(ours, today, seconds, must_cost(settings, turns, chosen.start))
 
 
-def measure(crowd: Crowd, requests: int, change: Callable[[Crowd], None]) -> Measured:
-    """Change again and again, until `requests` visits were made meanwhile; half as many before, without a change."""
+def measure(crowd: Crowd, requests: int, change: Callable[[Crowd], float]) -> Measured:
+    """Change again and again, until `requests` visits were made meanwhile; half as many before, without a change.
+
+    `change` returns when it is over, and tells when it began.
+    """
     with crowd:
         # Some applications are only imported when the first visitors come.
         crowd.wait_for(lambda visit: visit.kind == "long", 600, count=3)
         began = time.monotonic()
         crowd.wait_for(lambda _: True, 3600, count=requests // 2)
         quiet_until = time.monotonic()
-        spans: list[tuple[float, float]] = []
-        visits: dict[str, Visit] = {}
+        changes, visits = 0, dict[str, Visit]()
         while len(visits) < requests:
-            begin = time.monotonic()
-            change(crowd)
-            spans.append((begin, time.monotonic()))
+            span = (change(crowd), time.monotonic())
+            changes += 1
             # Those that are under way have met the change as well.
-            crowd.wait_for(lambda visit, since=spans[-1][1]: visit.began > since and visit.kind == "long")  # type: ignore[misc]
-            visits |= {visit.name: visit for visit in crowd.between(*spans[-1])}
+            crowd.wait_for(lambda visit, since=span[1]: visit.began > since and visit.kind == "long")  # type: ignore[misc]
+            visits |= {visit.name: visit for visit in crowd.between(*span)}
     quiet = [visit for visit in crowd.between(began, quiet_until) if visit.ended < quiet_until]
-    return Measured(quiet, list(visits.values()), [end - begin for begin, end in spans])
+    return Measured(quiet, list(visits.values()), changes)
 
 
-def push(on: Site, start: float) -> None:
-    on.until_whole(on.push(start=start), 600.0)
+def roll(on: Site, start: float) -> float:
+    """Push; return when all nodes are whole. Tells when the release was in the ledger."""
+    release = on.push(start=start)
+    began = time.monotonic()
+    on.until_whole(release, 600.0)
+    return began
 
 
-def all_anew(crowd: Crowd, release: int, nodes: int) -> None:
+def all_anew(crowd: Crowd, release: int, nodes: int) -> float:
     """Return when every node has answered from `release`, and nobody has had another answer for a second."""
     seen: set[str | None] = set()
-    old = time.monotonic()
+    began = old = time.monotonic()
 
     def done(visit: Visit) -> bool:
         nonlocal old
@@ -94,29 +106,23 @@ def all_anew(crowd: Crowd, release: int, nodes: int) -> None:
         return len(seen) == nodes and visit.ended > old + 1.0
 
     crowd.wait_for(done, 600.0)
+    return began
 
 
-def must_cost(settings: dict[str, object], nodes: int, start: float) -> float:
-    def number(name: str, otherwise: int) -> int:
-        return int(str(settings.get(name, otherwise)))
-
-    canary = number("canary", 0)
-    turns = (1 if canary else 0) + math.ceil((nodes - canary) / number("max unavailable", nodes))
-    waits = number("quiet period", 3) + number("poll interval", 10)
-    return waits + start + turns * (number("drain", 0) + start)
+def must_cost(settings: Mapping[str, object], turns: int, start: float) -> float:
+    waits = float(str(settings["quiet period"])) + float(str(settings["poll interval"]))
+    return waits + start + turns * (start + Settings().health.minimum.total_seconds())
 
 
-def tell(ours: Measured, today: Measured, limit: float) -> None:
+def tell(ours: Measured, today: Measured, seconds: list[float], limit: float) -> None:
     print(f"{version('haproxy', '-v')}; {version('apache2', '-v')}; Python {platform.python_version()}")
     for title, measured in (("rollout", ours), ("all touched at once, as today", today)):
         quiet, changing = figures(measured.quiet), figures(measured.changing)
         print(f"{TITLE.format(title + ': before')}{quiet}")
-        print(f"{TITLE.format(title + ': during')}{changing}")
+        print(f"{TITLE.format(f'{title}: during {measured.changes}')}{changing}")
         print(f"{TITLE.format('p99 during / before')}{changing.p99 / quiet.p99:.2f}")
-    median = statistics.median(ours.seconds)
-    spread = f"({min(ours.seconds):.1f} to {max(ours.seconds):.1f}, {len(ours.seconds)} rollouts)"
-    print(f"{TITLE.format('from push to the last node proven')}{median:.1f} s {spread}")
-    print(f"{TITLE.format('start and configured waits')}{limit:.1f} s, ratio {median / limit:.2f}")
+    print(row("from push to the last node proven", seconds))
+    print(f"{TITLE.format('start and configured waits')}{limit:.1f} s, ratio {statistics.median(seconds) / limit:.2f}")
 
 
 def version(program: str, option: str) -> str:

@@ -13,6 +13,7 @@ from da_agent.domain.nodes import Node
 from da_agent.domain.paths import Paths, Staged
 from da_agent.errors import NodeBroken, ReleaseBroken
 from da_agent.files import on_this_node
+from da_agent.processes import Outcome
 
 TOOL_SECONDS = 60.0
 GRACE = 5.0
@@ -103,10 +104,10 @@ class _Rehearsal:
     def _base_python(self) -> str:
         return str(self._paths.base / "bin" / "python")
 
-    def _run(self, arguments: tuple[str, ...], seconds: float) -> throwaways.Ended:
+    def _run(self, arguments: tuple[str, ...], seconds: float) -> Outcome:
         return throwaways.run(arguments, seconds=seconds, environment=self._variables, user=self._user)
 
-    def _must_have_ended(self, ended: throwaways.Ended, tool: str) -> None:
+    def _must_have_ended(self, ended: Outcome, tool: str) -> None:
         """A tool that hangs says nothing about the release."""
         if ended.code is None:
             reason = f"{tool} did not end within {TOOL_SECONDS:g} seconds"
@@ -128,7 +129,7 @@ def _uv() -> str:
         raise NodeBroken("cannot find uv, which belongs to the agent: install da_agent again") from error
 
 
-def _verdict(ended: throwaways.Ended) -> dict[str, str | None] | None:
+def _verdict(ended: Outcome) -> dict[str, str | None] | None:
     """What the loader said last; None when it did not come to it, whatever the application printed."""
     try:
         said = json.loads(ended.lines[-1])
@@ -137,11 +138,11 @@ def _verdict(ended: throwaways.Ended) -> dict[str, str | None] | None:
     return said if isinstance(said, dict) and set(said) == {"error"} else None
 
 
-def _last(ended: throwaways.Ended) -> str:
+def _last(ended: Outcome) -> str:
     return ended.lines[-1] if ended.lines else "it said nothing"
 
 
-def _place(ended: throwaways.Ended) -> str:
+def _place(ended: Outcome) -> str:
     """Where a hanging import was, from the traceback that the loader's own alarm has printed, innermost first."""
     library = f'File "{sysconfig.get_path("stdlib")}'
     frames = [line for line in ended.lines if line.startswith("File ")]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
-from da_agent import files, ports
-from da_agent.adapters.packaging import complaints, processes, tools
+from da_agent import files, ports, processes
+from da_agent.adapters.packaging import complaints, tools
 from da_agent.adapters.packaging.wheels import blob
 from da_agent.domain import rooms
 from da_agent.domain.blobs import Blob

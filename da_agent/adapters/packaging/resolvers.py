@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from da_agent import files, ports
-from da_agent.adapters.packaging import indexes, processes, tools
+from da_agent import files, ports, processes
+from da_agent.adapters.packaging import indexes, tools
 from da_agent.adapters.packaging.builds import Locals
 from da_agent.adapters.packaging.resolutions import Resolution
 from da_agent.adapters.packaging.tools import Tools

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import uv
 
-from da_agent.adapters.packaging import complaints, indexes, processes
+from da_agent import processes
+from da_agent.adapters.packaging import complaints, indexes
 from da_agent.adapters.packaging.indexes import Places
-from da_agent.adapters.packaging.processes import Outcome
 from da_agent.adapters.packaging.workshops import Workshop
 from da_agent.errors import NotHere, Refused
+from da_agent.processes import Outcome
 
 
 def uv_program() -> Path:

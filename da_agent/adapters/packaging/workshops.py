@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from da_agent import files
-from da_agent.adapters.packaging import indexes, processes
-from da_agent.adapters.packaging.processes import Account, Outcome
+from da_agent import files, processes
+from da_agent.adapters.packaging import indexes
 from da_agent.domain import rooms
 from da_agent.errors import NodeBroken, NotHere
+from da_agent.processes import Account, Outcome
 
 # So that a build's wheel has the same bytes whenever it is made: the first second that every zip tool can write.
 _LONG_AGO = "315619200"
