@@ -10,6 +10,9 @@ Apaches whose WSGI files are touched all at once, with the same import.
 How long a rollout takes, the push command included, is measured by pushes without visits of 4 seconds, for which every
 node would wait. The limit is what the application's own start and the configured waits must cost: the quiet period, the
 poll interval, one import to rehearse, then for each turn one import and the time for which all must be well.
+
+How soon the first node takes its turn is measured on a single node, which would poll once a minute: four on this one
+machine rehearse at the same time.
 """
 
 import argparse
@@ -55,11 +58,17 @@ def main() -> None:
         with Crowd(made.proxy.url, rate=chosen.rate, long_every=3600.0) as swift:
             swift.wait_for(lambda visit: visit.kind == "long")
             seconds = [timed(lambda: roll(made, chosen.start))[1] for _ in range(chosen.pushes)]
+    with site(1, settings={**SETTINGS, "poll interval": 60}) as alone:
+        first = [first_turn(alone) for _ in range(chosen.pushes)]
     with touched_nodes(chosen.nodes, chosen.start) as touched:
         crowd = Crowd(touched.proxy.url, rate=chosen.rate)
         today = measure(crowd, chosen.requests, lambda coming: all_anew(coming, touched.touch(), chosen.nodes))
     turns = chosen.canary + math.ceil((chosen.nodes - chosen.canary) / chosen.max_unavailable)
-    tell(ours, today, seconds, must_cost(settings, turns, chosen.start))
+    tell(ours, today)
+    limit = must_cost(settings, turns, chosen.start)
+    print(row("from push to the last node proven", seconds))
+    print(f"{TITLE.format('start and configured waits')}{limit:.1f} s, ratio {statistics.median(seconds) / limit:.2f}")
+    print(row("from the ledger to the first turn, with pokes", first))
 
 
 def measure(crowd: Crowd, requests: int, change: Callable[[Crowd], float]) -> Measured:
@@ -92,6 +101,14 @@ def roll(on: Site, start: float) -> float:
     return began
 
 
+def first_turn(on: Site) -> float:
+    """Seconds from the ledger to the first turn; returns when all nodes are whole again."""
+    release = on.push()
+    seconds = on.first_turn(release)
+    on.until_whole(release)
+    return seconds
+
+
 def all_anew(crowd: Crowd, release: int, nodes: int) -> float:
     """Return when every node has answered from `release`, and nobody has had another answer for a second."""
     seen: set[str | None] = set()
@@ -114,15 +131,13 @@ def must_cost(settings: Mapping[str, object], turns: int, start: float) -> float
     return waits + start + turns * (start + Settings().health.minimum.total_seconds())
 
 
-def tell(ours: Measured, today: Measured, seconds: list[float], limit: float) -> None:
+def tell(ours: Measured, today: Measured) -> None:
     print(f"{version('haproxy', '-v')}; {version('apache2', '-v')}; Python {platform.python_version()}")
     for title, measured in (("rollout", ours), ("all touched at once, as today", today)):
         quiet, changing = figures(measured.quiet), figures(measured.changing)
         print(f"{TITLE.format(title + ': before')}{quiet}")
         print(f"{TITLE.format(f'{title}: during {measured.changes}')}{changing}")
         print(f"{TITLE.format('p99 during / before')}{changing.p99 / quiet.p99:.2f}")
-    print(row("from push to the last node proven", seconds))
-    print(f"{TITLE.format('start and configured waits')}{limit:.1f} s, ratio {statistics.median(seconds) / limit:.2f}")
 
 
 def version(program: str, option: str) -> str:

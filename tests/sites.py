@@ -134,6 +134,20 @@ class Site:
         pinned = {str(node.root / "releases" / f"{release:010d}" / "webapp.json") for node in self.nodes}
         return [process for process in psutil.process_iter() if pinned & _opened(process)]
 
+    def first_turn(self, release: int, seconds: float = 60.0) -> float:
+        """Seconds from the release's being in the ledger to the first turn that a node took for it.
+
+        By the change times of the store's files: only where the store is a directory.
+        """
+        store = Path(self.cluster.store.removeprefix("file://")) / ".agent"
+        record, appended = (store / kind / f"{release:010d}.json" for kind in ("rollouts", "releases"))
+        ends = time.monotonic() + seconds
+        while not (record.exists() and (said := json.loads(record.read_bytes()))["turns"]):
+            assert said["state"] == "open", said
+            assert time.monotonic() < ends, f"not within {seconds} s\n{self}"
+            time.sleep(0.005)
+        return record.stat().st_mtime - appended.stat().st_mtime
+
     # ---- fate
 
     def loop(self, node: DevNode) -> psutil.Process:
@@ -176,6 +190,9 @@ def site(
         keys = {} if server is None else zip(("S3ACCESSKEY", "S3SECRETACCESSKEY"), server.credentials, strict=True)
         variables = dict(keys)
         made = stack.enter_context(cluster(nodes, store, variables, application=None))
+        # Whoever pushes also wakes the nodes.
+        known = made.nodes[0].environment
+        variables |= {name: known[name] for name in ("DASUPERVISORUSERNAME", "DASUPERVISORPASSWORD")}
         proxy = stack.enter_context(haproxy({node.name: node.seat.http_port for node in made.nodes}))
         built = Site(made, proxy, variables, desk)
         built.until_whole(1, 180.0)
