@@ -415,8 +415,8 @@ def _tell(seen: Observation, cluster: Cluster) -> Action:
     if seen.current == rollout.release == journal.live and rollout.state is not State.QUARANTINED:
         if node not in rollout.moved:
             return TellMoved()
-    elif (reason := _to_blame(seen, cluster)) is not None:
-        return TellFailed(reason)
+    elif (told := _fault(seen, cluster)) is not None:
+        return told
     if cluster.turn is not None and _is_of_no_use(seen, cluster.turn, rollout):
         return GiveBack()
     due = cluster.denied is None and review_is_due(rollout, node, now=cluster.at)
@@ -428,21 +428,20 @@ def _is_of_no_use(seen: Observation, turn: Turn, rollout: Rollout) -> bool:
     return turn.release == seen.current or quarantined or _given_up(seen, turn.release)
 
 
-def _to_blame(seen: Observation, cluster: Cluster) -> str | None:
-    """Why this node has given up the newest release, unless the others know already.
+def _fault(seen: Observation, cluster: Cluster) -> Action | None:
+    """What the others do not know yet of why this node has given up the newest release.
 
-    One that has never served anything cannot tell: its database may be away.
+    One that has never served anything is no witness: its database may be away. It is at fault itself.
     """
-    rollout = cluster.rollout
-    failure = seen.journal.failure(rollout.release) if seen.journal.live is not None else None
-    if (
-        failure is None
-        or not failure.lasting
-        or rollout.state is not State.OPEN
-        or rollout.blame(cluster.node) is not None
-    ):
+    rollout, node = cluster.rollout, cluster.node
+    failure = seen.journal.failure(rollout.release)
+    if failure is None or not failure.lasting or rollout.state is not State.OPEN:
         return None
-    return failure.reason if failure.pardons >= len(rollout.pardons) else None
+    if failure.pardons < len(rollout.pardons):
+        return None
+    if seen.journal.live is None:
+        return None if is_excused(cluster) else TellSick(failure.reason)
+    return None if rollout.blame(node) is not None else TellFailed(failure.reason)
 
 
 def _complaint(seen: Observation) -> Action | None:

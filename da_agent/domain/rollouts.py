@@ -26,6 +26,9 @@ PATIENCE = timedelta(seconds=15)
 LEISURE = timedelta(seconds=30)
 """How often those who have moved look whether they must go back, and all look into a rollout that has ended well."""
 
+ILL = timedelta(seconds=60)
+"""How long a node is sick before nobody waits for it any more: it has tried again meanwhile."""
+
 KEPT_LINES = 20
 
 
@@ -170,7 +173,7 @@ def places(rollout: Rollout, node: str, live: Collection[str], *, now: datetime)
 def queue(rollout: Rollout, live: Collection[str], *, now: datetime) -> tuple[str, ...]:
     """The live nodes that have still to move and hold no turn, in the order in which they go."""
     busy = {turn.node for turn in rollout.turns if turn.until > now}
-    out = {*rollout.moved, *busy, *(blame.node for blame in rollout.blames), *(note.by for note in rollout.sick)}
+    out = {*rollout.moved, *busy, *(blame.node for blame in rollout.blames), *_sick(rollout)}
     return tuple(sorted(node for node in live if node not in out))
 
 
@@ -238,7 +241,7 @@ def _wait(rollout: Rollout, node: str, target: int, live: Collection[str], *, no
         holders = ", ".join(sorted(turn.node for turn in running(rollout, now=now) if turn.node != node))
         return Denied(f"it is the turn of {holders}")
     ahead = queue(rollout, live, now=now) if target == rollout.release else ()
-    if ahead and any(note.by == node for note in rollout.sick):
+    if ahead and node in _sick(rollout):
         return Denied(f"{ahead[0]} goes first: this node was at fault itself")
     patience = 1 + max(0, (now - rollout.changed_at) // PATIENCE)
     if node in ahead and ahead.index(node) >= there * patience:
@@ -287,26 +290,53 @@ def failed(
 
 
 def sickened(rollout: Rollout, node: str, reason: str, live: Collection[str], *, now: datetime) -> Rollout:
-    """The node is not well on any release: it is to blame itself, and the others go on without it."""
+    """The node is not well on any release: it is to blame itself, and the others go on without it. Whoever has said so
+    before has been sick since then."""
+    since = next((note.at for note in rollout.sick if note.by == node), now)
     cleared = _cleared(rollout, node)
-    return judged(replace(cleared, sick=(*cleared.sick, Note(node, now, reason)), changed_at=now), live, now=now)
+    return judged(replace(cleared, sick=(*cleared.sick, Note(node, since, reason)), changed_at=now), live, now=now)
 
 
 def judged(rollout: Rollout, live: Collection[str], *, now: datetime) -> Rollout:
-    """With the verdict, when there can be one: of the nodes that are alive each has moved, failed, or is sick."""
+    """With the verdict, when there can be one."""
     if rollout.closed or rollout.state is not State.OPEN:
         return rollout
+    state = _verdict(rollout, frozenset(live))
+    if state is None:
+        return rollout
+    reason = _reasons(rollout) if state is State.QUARANTINED else f"{len(rollout.moved)} nodes serve it"
+    return replace(rollout, state=state, verdict=Note("the cluster", now, reason))
+
+
+def _verdict(rollout: Rollout, live: frozenset[str]) -> State | None:
+    """Too many have failed, or of the nodes that are alive each has moved, failed, or is sick.
+
+    When some have failed and all others are sick, nobody is left who could speak for the release. Sick nodes alone say
+    nothing of it: they go on by themselves once somebody has mended them.
+    """
     blamed = {blame.node for blame in rollout.blames}
-    nobody_else = bool(blamed) and not rollout.moved and set(live) <= blamed
-    allowed = rollout.policy.max_failures
     shown = sum(1 for blame in rollout.blames if not blame.lost)
+    allowed = rollout.policy.max_failures
     # One machine may be switched off at any time, whatever is allowed; not one after the other.
-    if shown > allowed or len(blamed) > max(allowed, 1) or nobody_else:
-        return _decided(rollout, State.QUARANTINED, _reasons(rollout), now=now)
-    settled = {*rollout.moved, *blamed, *(note.by for note in rollout.sick)}
-    if rollout.moved and set(live) <= settled:
-        return _decided(rollout, State.PROVEN, f"{len(rollout.moved)} nodes serve it", now=now)
-    return rollout
+    if shown > allowed or len(blamed) > max(allowed, 1):
+        return State.QUARANTINED
+    if not live <= {*rollout.moved, *blamed, *_sick(rollout)}:
+        return None
+    if rollout.moved:
+        return State.PROVEN
+    return State.QUARANTINED if shown or (blamed and live <= blamed) else None
+
+
+def is_stuck(rollout: Rollout, live: Collection[str], *, now: datetime) -> bool:
+    """Whether every node that is alive has been at fault itself for a while: there will be no verdict before somebody
+    has mended one."""
+    over = rollout.closed or rollout.state is not State.OPEN or rollout.paused is not None
+    ill = {note.by for note in rollout.sick if now - note.at >= ILL}
+    return bool(live) and not over and set(live) <= ill
+
+
+def _sick(rollout: Rollout) -> frozenset[str]:
+    return frozenset(note.by for note in rollout.sick)
 
 
 def reviewed(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> Rollout:
@@ -326,7 +356,7 @@ def review_is_due(rollout: Rollout, node: str, *, now: datetime) -> bool:
     """Whether it is for `node` to look: those that have had their turn do it, one after the other."""
     if rollout.closed or rollout.state is not State.OPEN:
         return False
-    through = {*rollout.moved, *(blame.node for blame in rollout.blames), *(note.by for note in rollout.sick)}
+    through = {*rollout.moved, *(blame.node for blame in rollout.blames), *_sick(rollout)}
     return node in through and now - rollout.changed_at >= PATIENCE * (1 + sorted(through).index(node))
 
 
@@ -342,10 +372,6 @@ def concerned(before: Rollout, after: Rollout, live: Collection[str], *, now: da
 
 def _reasons(rollout: Rollout) -> str:
     return "; ".join(f"{blame.node}: {blame.reason}" for blame in rollout.blames)
-
-
-def _decided(rollout: Rollout, state: State, reason: str, *, now: datetime) -> Rollout:
-    return replace(rollout, state=state, verdict=Note("the cluster", now, reason))
 
 
 def _cleared(rollout: Rollout, node: str) -> Rollout:

@@ -1,6 +1,6 @@
 """How far a rollout is, in words."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from da_agent.domain import rollouts
@@ -60,11 +60,24 @@ def quarantine(rollout: Rollout) -> str:
     return f"release {rollout.release} is quarantined{': ' if reasons else ''}{'; '.join(reasons)}"
 
 
+def stuck(rollout: Rollout) -> str:
+    """Why there is no verdict although nobody can go on, in one sentence."""
+    reasons = "; ".join(_together((note.by, note.reason) for note in rollout.sick))
+    return (
+        f"release {rollout.release} is neither proven nor quarantined: every node is at fault itself: {reasons}; they"
+        f" go on by themselves once that is mended, and da-agent rollback leaves the release"
+    )
+
+
 def failures(blames: Collection[Blame]) -> list[str]:
     """`web-1, web-2: it answers 500`: what is the same on many nodes is told once."""
+    return _together((blame.node, blame.reason) for blame in blames)
+
+
+def _together(found: Iterable[tuple[str, str]]) -> list[str]:
     nodes: dict[str, list[str]] = {}
-    for blame in blames:
-        nodes.setdefault(one_line(blame.reason), []).append(blame.node)
+    for node, reason in found:
+        nodes.setdefault(one_line(reason), []).append(node)
     return [f"{', '.join(sorted(names))}: {reason}" for reason, names in nodes.items()]
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from da_agent import ports
+from da_agent.domain import rollouts as records
 from da_agent.domain import standings
 from da_agent.domain.inboxes import Verdict
 from da_agent.domain.reports import Sighting
 from da_agent.domain.rollouts import Rollout, State
-from da_agent.errors import NotHere, Quarantined, Refused, TimedOut
+from da_agent.errors import NodeBroken, NotHere, Quarantined, Refused, TimedOut
 from da_agent.workflows import reports
 from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger
@@ -55,8 +56,8 @@ def until_proven(
 ) -> Arrival:
     """What became of release `number`, or of a newer one that came meanwhile: it contains this one, or replaces it.
 
-    Quarantined with the reason; TimedOut, naming the nodes that are behind and what they wait for. What was begun goes
-    on in both cases. When no node is alive, nobody is waited for.
+    Quarantined with the reason; NodeBroken when every node is at fault itself; TimedOut, naming the nodes that are
+    behind and what they wait for. What was begun goes on in each case. When no node is alive, nobody is waited for.
     """
     ledger, newest, deadline = Ledger(store), number, clock.now() + patience
     with progress.step(f"waiting for the verdict on release {number}") as tell:
@@ -71,9 +72,12 @@ def until_proven(
             if not alive:
                 return Arrival(newest, (), {})
             live = [each.report.node for each in alive]
-            tell(standings.progress(rollout, live, now=store.clock()))
+            now = store.clock()
+            tell(standings.progress(rollout, live, now=now))
+            if rollout is not None and records.is_stuck(rollout, live, now=now):
+                raise NodeBroken(standings.stuck(rollout))
             if clock.now() >= deadline:
-                raise TimedOut(_late(newest, rollout, alive, store.clock()))
+                raise TimedOut(_late(newest, rollout, alive, now))
             clock.wait(LOOK_AGAIN)
 
 

@@ -45,6 +45,10 @@ class StoreFailed(Exception):
     """No answer: a write may or may not have happened."""
 
 
+class NodeFailed(Exception):
+    """The machine is at fault, not the release."""
+
+
 class Violation(AssertionError):
     """An invariant does not hold; says which, when and where."""
 
@@ -65,6 +69,15 @@ def faults_of(seed: int) -> list[Fault]:
         quality = chance.choice(list(Quality))
         faults.append(Fault(chance.uniform(0, 120), chance.choice(KINDS), chance.randint(0, 5), seconds, quality))
     return faults
+
+
+def sicknesses_of(seed: int) -> list[Fault]:
+    """Full disks, in some of the schedules."""
+    chance = random.Random(f"sick {seed}")
+    return [
+        Fault(chance.uniform(0, 20), "full", chance.randint(0, 5), chance.choice([30, 90, 200]))
+        for _ in range(chance.choice([0, 0, 0, 1, 2, 5]))
+    ]
 
 
 def policy_of(seed: int) -> Policy:

@@ -12,7 +12,18 @@ from da_agent.domain.decisions import Action, Cluster, Observation
 from da_agent.domain.journals import Failure, Journal
 from da_agent.domain.proofs import Answer, Proof, Wanted, Worker, prove
 from da_agent.domain.rollouts import Denied, Rollout, State
-from tests.simulation.faults import HEARTBEAT, MIN_HEALTHY, POLL, START, Quality, Steps, StoreFailed, T, Violation
+from tests.simulation.faults import (
+    HEARTBEAT,
+    MIN_HEALTHY,
+    POLL,
+    START,
+    NodeFailed,
+    Quality,
+    Steps,
+    StoreFailed,
+    T,
+    Violation,
+)
 
 if TYPE_CHECKING:
     from tests.simulation.worlds import World
@@ -45,6 +56,7 @@ class Node:
         self.frozen = False
         """The machine stood still or was off, perhaps for longer than its turn: that is no rollout's fault."""
         self.cut_until = 0.0
+        self.full_until = 0.0
         self.lost_replies = 0
         self.incidents = 0
         """Trials that fail here whatever the release is like."""
@@ -72,6 +84,7 @@ class Node:
         self.healthy_since: datetime | None = None
         self.unhealthy: str | None = None
         self.begun: int | None = None
+        self.sick: str | None = None
         self.beat_at = self.looked_at = self.asked_at = -1e9
 
     # ---- what it sees
@@ -111,6 +124,7 @@ class Node:
             draining=disk.draining,
             drained=disk.draining,
             begun=self.begun,
+            sick=self.sick,
             min_healthy=MIN_HEALTHY,
         )
 
@@ -123,7 +137,10 @@ class Node:
             except StoreFailed:
                 self.rollout = None
             with contextlib.suppress(StoreFailed):
-                yield from self.converge()
+                try:
+                    yield from self.converge()
+                except NodeFailed as failed:
+                    yield from self.complain(str(failed))
             yield POLL * self.world.random.uniform(0.8, 1.2)
 
     def converge(self) -> Steps[None]:
@@ -131,9 +148,17 @@ class Node:
             action = self.world.decide(self.observe())
             if isinstance(action, decisions.Rest):
                 self.frozen = False
+                self.sick = None
                 return
             yield from self.act(action)
         raise Violation(f"{self.name} never comes to rest: {action}")
+
+    def complain(self, reason: str) -> Steps[None]:
+        """The others need not wait for it."""
+        self.sick = reason
+        cluster = self.observe().cluster
+        if cluster is not None and not decisions.is_excused(cluster):
+            yield from self.do_tell_sick(decisions.TellSick(reason))
 
     def act(self, action: Action) -> Steps[None]:
         yield self.world.random.uniform(0.01, 0.2)
@@ -229,6 +254,8 @@ class Node:
 
     def do_stage(self, action: decisions.Stage) -> Steps[None]:
         yield self.world.random.uniform(0.5, 4)
+        if self.world.time < self.full_until:
+            raise NodeFailed("the disk is full")
         self.disk.staged.add(action.release)
 
     def do_rehearse(self, action: decisions.Rehearse) -> Steps[None]:
@@ -364,6 +391,7 @@ class Node:
         yield from self.change(
             lambda record, live: rollouts.sickened(record, self.name, action.reason, live, now=self.at)
         )
+        self.sick = None
 
     def do_give_back(self, _: decisions.GiveBack) -> Steps[None]:
         yield from self.change(lambda record, _: rollouts.give_back(record, self.name, now=self.at))

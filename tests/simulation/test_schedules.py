@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from da_agent.domain.policies import Share
-from tests.simulation.faults import KINDS, POLICY, Fault, Quality, faults_of, policy_of
+from da_agent.domain.rollouts import State
+from tests.simulation.faults import KINDS, POLICY, Fault, Quality, faults_of, policy_of, sicknesses_of
 from tests.simulation.worlds import play
 
 SHARDS = 8
@@ -18,7 +19,7 @@ SCHEDULES = 10_000
 faults = st.builds(
     Fault,
     at=st.floats(0, 120),
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from((*KINDS, "full")),
     node=st.integers(0, 5),
     seconds=st.sampled_from([0, 1, 5, 30, 90, 200]),
     quality=st.sampled_from(Quality),
@@ -29,7 +30,8 @@ faults = st.builds(
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_ten_thousand_schedules_keep_every_invariant(shard: int) -> None:
     for number in range(shard, SCHEDULES, SHARDS):
-        play(number, 1 + number % 5, faults_of(number), policy=policy_of(number))
+        faults = [*faults_of(number), *sicknesses_of(number)]
+        play(number, 1 + number % 5, faults, policy=policy_of(number))
 
 
 @seed(20261124)
@@ -61,6 +63,12 @@ def test_a_good_release_is_proven_and_any_other_is_quarantined(nodes: int, quali
     world = play(nodes, nodes, [Fault(0.5, "push", quality=quality)])
     right = 2 if quality is Quality.GOOD else 1
     assert {node.disk.serving for node in world.nodes} == {right}
+
+
+def test_a_release_that_fails_where_it_can_be_tried_is_quarantined_although_all_others_are_sick_for_ever() -> None:
+    sick = [Fault(0.1, "spent", node) for node in (1, 2)]
+    world = play(1, 3, [*sick, Fault(0.5, "push", quality=Quality.ILL)])
+    assert world.state(2) is State.QUARANTINED
 
 
 def test_a_thousand_nodes_get_a_release() -> None:

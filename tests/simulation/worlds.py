@@ -166,6 +166,14 @@ class World:
     def _incident(self, node: Node, _: Fault) -> None:
         node.incidents += 1
 
+    def _full(self, node: Node, fault: Fault) -> None:
+        """Nothing new fits on its disk."""
+        node.full_until = max(node.full_until, self.time + fault.seconds)
+
+    def _spent(self, node: Node, _: Fault) -> None:
+        """Nothing new will ever fit on its disk."""
+        node.full_until = float("inf")
+
     def _join(self, _node: Node, _fault: Fault) -> None:
         if len(self.nodes) < 12:
             self.join()

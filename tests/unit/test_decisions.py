@@ -120,7 +120,11 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
             id="damaged, and it cannot be staged again",
         ),
         pytest.param(
-            replace(FIRST, journal=given_up(Journal(), 6, "no database")),
+            replace(
+                FIRST,
+                journal=given_up(Journal(), 6, "no database"),
+                cluster=cluster(6, fallback=None, sick=(Note("a", NOW, "no database"),)),
+            ),
             Rest(),
             id="the first release was given up just now",
         ),
@@ -183,6 +187,11 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
             replace(MINE, journal=given_up(Journal(live=5), 6, "bad"), cluster=cluster(6, turns=turn(), blames=BLAME)),
             GiveBack(),
             id="a turn of no use",
+        ),
+        pytest.param(
+            replace(FIRST, journal=given_up(Journal(), 6, "no wheel fits")),
+            TellSick("no wheel fits"),
+            id="who has never served anything is no witness",
         ),
         pytest.param(JOINING, Stage(5), id="who joins an unproven rollout takes what is proven"),
         pytest.param(replace(JOINING, offered=(6,)), Stage(6), id="what is proven cannot be had"),

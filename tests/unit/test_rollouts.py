@@ -153,6 +153,46 @@ def test_when_everybody_has_failed_there_is_nobody_else_to_ask() -> None:
     assert rollouts.failed(OPEN, "web-1", "no", (), ["web-1"], now=NOW).state is State.QUARANTINED
 
 
+def sickened(rollout: Rollout, *nodes: str, now: datetime = NOW) -> Rollout:
+    for node in nodes:
+        rollout = rollouts.sickened(rollout, node, "the disk is full", LIVE, now=now)
+    return rollout
+
+
+@pytest.mark.parametrize(
+    ("record", "state"),
+    [
+        pytest.param(sickened(failed(OPEN, "web-1"), "web-2", "web-3"), State.OPEN, id="one is still to come"),
+        pytest.param(sickened(failed(OPEN, "web-1"), *LIVE[1:]), State.QUARANTINED, id="the rest are sick"),
+        pytest.param(failed(sickened(OPEN, *LIVE[1:]), "web-1"), State.QUARANTINED, id="the rest were sick before"),
+        pytest.param(failed(sickened(moved(OPEN, "web-2"), *LIVE[2:]), "web-1"), State.PROVEN, id="one serves it"),
+        pytest.param(sickened(OPEN, *LIVE), State.OPEN, id="nobody can say anything of the release"),
+        pytest.param(
+            sickened(replace(OPEN, blames=(rollouts.Blame("web-9", "gone", NOW, lost=True),)), *LIVE),
+            State.OPEN,
+            id="a machine that was switched off alone condemns nothing",
+        ),
+    ],
+)
+def test_when_nobody_is_left_who_could_move_those_that_failed_decide(record: Rollout, state: State) -> None:
+    assert record.state is state
+
+
+@pytest.mark.parametrize(
+    ("record", "stuck"),
+    [
+        pytest.param(sickened(OPEN, *LIVE), True, id="all are sick"),
+        pytest.param(sickened(OPEN, *LIVE[1:]), False, id="one can still move"),
+        pytest.param(sickened(OPEN, *LIVE, now=LATER), False, id="they have only just said so"),
+        pytest.param(sickened(sickened(OPEN, *LIVE), *LIVE, now=LATER), True, id="they say so once more"),
+        pytest.param(rollouts.pause(sickened(OPEN, *LIVE), ADMIN), False, id="paused"),
+        pytest.param(rollouts.closed(sickened(OPEN, *LIVE), now=NOW), False, id="a newer release has come"),
+    ],
+)
+def test_a_rollout_is_stuck_when_every_node_has_been_sick_for_a_while(record: Rollout, stuck: bool) -> None:
+    assert rollouts.is_stuck(record, LIVE, now=LATER) is stuck
+
+
 def test_once_a_quarantine_is_written_nobody_claims_or_begins() -> None:
     held = granted(claim(replace(OPEN, policy=Policy(canary=0, max_unavailable=Share(3))), "web-3"))
     bad = failed(held, "web-1", "web-2")

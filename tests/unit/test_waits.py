@@ -6,7 +6,7 @@ import pytest
 
 from da_agent.domain import rollouts
 from da_agent.domain.rollouts import Note
-from da_agent.errors import Quarantined, TimedOut
+from da_agent.errors import NodeBroken, Quarantined, TimedOut
 from da_agent.workflows import waits
 from da_agent.workflows.rollouts import Rollouts
 from da_agent.workflows.waits import Arrival
@@ -61,6 +61,30 @@ def test_a_quarantine_ends_the_waiting_with_its_reason_in_one_sentence() -> None
     cycle(a)
     with pytest.raises(Quarantined, match=r"release 2 is quarantined: a: .*cannot be imported.* da-agent pardon 2"):
         wait(a, 2)
+
+
+def test_when_every_node_is_at_fault_itself_nobody_is_waited_for_and_each_reason_is_named() -> None:
+    nodes = cluster("a", "b")
+    for node in nodes:
+        node.installation.full = "the disk is full"
+    nodes[0].put("config.yml", b"name: b\n")
+    cycle(*nodes, *nodes)
+    nodes[0].store.now += timedelta(seconds=61)
+    with pytest.raises(NodeBroken, match=r"neither proven nor quarantined: .* a, b: the disk is full; they go on"):
+        wait(nodes[0], 2)
+    for node in nodes:
+        node.installation.full = None
+    cycle(*nodes, *nodes, *nodes)
+    assert wait(nodes[0], 2).nodes == ("a", "b")
+
+
+def test_a_first_release_that_nobody_can_take_ends_the_waiting() -> None:
+    node = Member(MemoryStore(), "a")
+    node.web.unfit.add(1)
+    cycle(node, node)
+    node.store.now += timedelta(seconds=61)
+    with pytest.raises(NodeBroken, match="a: the application cannot be imported"):
+        wait(node, 1)
 
 
 def test_time_that_is_up_names_those_behind_and_what_they_wait_for() -> None:
