@@ -23,12 +23,21 @@ def release_key(number: int) -> str:
 
 def release_number(key: str) -> int | None:
     """The number in a ledger key; None for anything else that lies in the folder."""
-    name = key.removeprefix(RELEASES).removesuffix(".json")
-    return int(name) if len(name) == 10 and name.isascii() and name.isdigit() else None
+    return _number(key, RELEASES)
 
 
 def rollout_key(number: int) -> str:
     return f"{ROLLOUTS}{number:010d}.json"
+
+
+def rollout_number(key: str) -> int | None:
+    """The number in the key of a record; None for anything else that lies in the folder."""
+    return _number(key, ROLLOUTS)
+
+
+def _number(key: str, folder: str) -> int | None:
+    name = key.removeprefix(folder).removesuffix(".json")
+    return int(name) if len(name) == 10 and name.isascii() and name.isdigit() else None
 
 
 def node_key(node: str) -> str:

@@ -87,11 +87,26 @@ class Once:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """Of the releases before one, the newest that is proven, that some node has served, and that is not bad."""
+
+    proven: int | None = None
+    served: int | None = None
+    fit: int | None = None
+
+    @property
+    def way_back(self) -> int | None:
+        """Where to go when the release itself cannot be."""
+        return self.proven or self.served or self.fit
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """`moved` have proven that they serve the release; `sick` are at fault themselves, and hold nobody up.
 
     `closed`: a newer release has come; no turn is given here any more, and there is no new verdict.
-    `resumed` is who has last ended a pause, and why.
+    `resumed` is who has last ended a pause, and why. `past` is fixed when the record is opened: those before it are
+    closed by then, so their states are final; None after one that an older agent has opened.
     `generation` counts the changes, and `nonce` is random for each: after a doubtful write they tell whose it is, and
     no two records have equal bytes.
     """
@@ -112,6 +127,7 @@ class Rollout:
     resumed: Note | None = None
     verdict: Note | None = None
     pardons: tuple[Note, ...] = ()
+    past: Past | None = None
     generation: int = 0
     nonce: str = ""
     format: Literal[1] = 1
@@ -145,7 +161,25 @@ def opened(
     turns = {turn.node: turn for each in before for turn in each.turns if turn.until > now}
     paused = next((each.paused for each in sorted(before, key=lambda each: -each.release) if each.paused), None)
     carried = tuple(replace(turn, begun=False) for turn in turns.values())
-    return Rollout(release, policy, now, now, skip_canary=skip_canary, turns=carried, paused=paused)
+    known = past(before) if all(map(knows_way_back, before)) else None
+    return Rollout(release, policy, now, now, skip_canary=skip_canary, turns=carried, paused=paused, past=known)
+
+
+def knows_way_back(rollout: Rollout) -> bool:
+    """Whether nothing that came before it matters to those that come after it."""
+    return rollout.state is State.PROVEN or rollout.past is not None
+
+
+def past(before: Collection[Rollout]) -> Past:
+    """What the records before a release tell. One that knows what came before it speaks for all those, too: however
+    many bad releases follow each other, nobody has to look for the good one."""
+    found = Past()
+    for each in sorted(before, key=lambda each: each.release):
+        found = each.past or found
+        if each.state is not State.QUARANTINED:
+            proven = each.release if each.state is State.PROVEN else found.proven
+            found = Past(proven, each.release if each.moved else found.served, each.release)
+    return found
 
 
 def closed(rollout: Rollout, *, now: datetime) -> Rollout:

@@ -73,7 +73,7 @@ class Course:
         rollout = self._rollouts.open(number, head)
         self._heard_since = self._heard_since or self._looked_at
         if known is None or (known.rollout.release, known.rollout.state) != (number, rollout.state):
-            known = _Known(rollout, self._rollouts.fallback(number), 0)
+            known = _Known(rollout, self._rollouts.way_back(rollout), 0)
         # Nothing has changed: the answer would be the same, until the patience with those in front is over.
         same = known.rollout == rollout and not woken and self._looked_at - self._asked_at < rollouts.PATIENCE
         self._known = _Known(rollout, known.fallback, known.others, known.denied if same else None)

@@ -1,6 +1,7 @@
 """Reading and changing the records of rollouts in the store."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -8,7 +9,7 @@ from da_agent import ports
 from da_agent.domain import keys, records, rollouts
 from da_agent.domain.policies import Policy
 from da_agent.domain.releases import Contents, Release, once_commands
-from da_agent.domain.rollouts import Denied, Rollout, State
+from da_agent.domain.rollouts import Denied, Rollout
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, Doubtful, Lost, Refused, Tampered, Unreachable
 
@@ -18,8 +19,8 @@ ALIVE = timedelta(seconds=100)
 ATTEMPTS = 50
 """How often a change that others keep forestalling is made anew."""
 
-LOOKED_BACK = 20
-"""How far back a release is looked for that could be gone back to."""
+OPENED_CLOSED = 20
+"""So many releases that nobody has opened are opened closed at most: a node further behind reads the ledger first."""
 
 Make = Callable[[Rollout, Collection[str], datetime], Rollout | Denied]
 """What a record should become, given the nodes that are alive and the store's time."""
@@ -48,19 +49,13 @@ class Rollouts:
 
     def fallback(self, head: int) -> int | None:
         """Where to go when release `head` cannot be: the newest proven one, or else the newest that is not bad."""
-        fit = tried = None
-        for number in range(head - 1, max(0, head - LOOKED_BACK), -1):
-            try:
-                record = self.read(number)
-            except Tampered:
-                continue
-            if record is None or record.state is State.QUARANTINED:
-                continue
-            if record.state is State.PROVEN:
-                return number
-            fit = fit or number
-            tried = tried or (number if record.moved else None)
-        return tried or fit
+        record = self._readable(head)
+        return rollouts.past(self._older(head)).way_back if record is None else self.way_back(record)
+
+    def way_back(self, record: Rollout) -> int | None:
+        """The same for a record that has been read: no request, unless an older agent has opened it."""
+        past = record.past or rollouts.past(self._older(record.release))
+        return past.way_back
 
     def open(self, number: int, release: Release | None) -> Rollout:
         """The record of the newest release, opened now unless somebody has done it before.
@@ -129,24 +124,47 @@ class Rollouts:
     def _close_before(self, number: int) -> tuple[Rollout, ...]:
         """The records that were the newest until now, closed: usually one.
 
-        A release that nobody has opened is opened closed: nobody who is late may open it beside the new one.
+        A release that nobody has opened is opened closed: nobody who is late may open it beside the new one. Nobody can
+        get a turn in a record that nobody can read: it is as good as closed.
         """
-        missing: list[int] = []
-        before: tuple[Rollout, ...] = ()
-        for each in range(number - 1, max(0, number - LOOKED_BACK), -1):
-            try:
-                if self.read(each) is not None:
-                    before = (self._close(each),)
-                    break
-            except Tampered:
-                # Nobody can get a turn in a record that nobody can read: it is as good as closed.
-                break
-            missing.append(each)
-        for each in reversed(missing):
+        newest = next(self._newest_first(number), None)
+        before = () if newest is None else (self._close(newest.release),)
+        first = max(1 if newest is None else newest.release + 1, number - OPENED_CLOSED)
+        for each in range(first, number):
             now = self._store.clock()
-            self._create(rollouts.closed(rollouts.opened(each, Policy(), before, now=now), now=now))
-            before = (self._close(each),)
+            with suppress(Tampered):
+                self._create(rollouts.closed(rollouts.opened(each, Policy(), before, now=now), now=now))
+                before = (self._close(each),)
         return before
+
+    def _older(self, number: int) -> tuple[Rollout, ...]:
+        """The records before release `number` that tell what there is to go back to."""
+        found: list[Rollout] = []
+        for record in self._newest_first(number):
+            found.append(record)
+            if rollouts.knows_way_back(record):
+                break
+        return tuple(found)
+
+    def _newest_first(self, number: int) -> Iterator[Rollout]:
+        """The records before release `number` that can be read. Listed, once, only where the one before is missing."""
+        if number <= 1:
+            return
+        before = self._readable(number - 1)
+        if before is not None:
+            yield before
+        numbers = (keys.rollout_number(entry.key) for entry in self._store.scan(keys.ROLLOUTS))
+        for each in sorted((each for each in numbers if each is not None and each < number), reverse=True):
+            record = self._readable(each) if before is None or each != before.release else None
+            if record is not None:
+                yield record
+
+    def _readable(self, number: int) -> Rollout | None:
+        """None also when it is damaged."""
+        try:
+            return self.read(number)
+        except Tampered:
+            return None
 
     def _close(self, number: int) -> Rollout:
         return self.change(

@@ -181,8 +181,8 @@ class Node:
         record = yield from self.call(lambda: self.world.records.get(head))
         if record is None:
             record = yield from self.open(head)
-        if known is None or (known.release, known.state) != (head, record.state):
-            self.fallback = yield from self.call(lambda: self.world.fallback(head))
+        assert record.past is not None
+        self.fallback = record.past.way_back
         if known != record or self.world.time - self.asked_at >= rollouts.PATIENCE.total_seconds():
             self.denied = None
         self.rollout = record

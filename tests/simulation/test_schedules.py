@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from da_agent.domain.policies import Share
-from da_agent.domain.rollouts import State
+from da_agent.domain.rollouts import Past, State
 from tests.simulation.faults import KINDS, POLICY, Fault, Quality, faults_of, policy_of, sicknesses_of
 from tests.simulation.worlds import play
 
@@ -63,6 +63,13 @@ def test_a_good_release_is_proven_and_any_other_is_quarantined(nodes: int, quali
     world = play(nodes, nodes, [Fault(0.5, "push", quality=quality)])
     right = 2 if quality is Quality.GOOD else 1
     assert {node.disk.serving for node in world.nodes} == {right}
+
+
+def test_after_thirty_bad_releases_in_a_row_the_proven_one_before_them_is_served() -> None:
+    pushes = [Fault(100.0 * number, "push", quality=Quality.UNFIT) for number in range(30)]
+    world = play(1, 2, pushes)
+    assert (len(world.ledger), {node.disk.serving for node in world.nodes}) == (31, {1})
+    assert world.records[31].past == Past(proven=1, served=1, fit=1)
 
 
 def test_a_release_that_fails_where_it_can_be_tried_is_quarantined_although_all_others_are_sick_for_ever() -> None:

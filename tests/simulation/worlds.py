@@ -227,10 +227,12 @@ class World:
         return replace(record, generation=generation + 1, nonce=str(self.serial))
 
     def fallback(self, head: int) -> int | None:
+        """Found by looking at every record: each must have told the next one what there is to go back to."""
         numbers = [number for number in range(head - 1, 0, -1) if number in self.records]
         proven = (number for number in numbers if self.records[number].state is State.PROVEN)
-        fit = (number for number in numbers if self.records[number].state is not State.QUARANTINED)
-        return next(proven, next(fit, None))
+        fit = [number for number in numbers if self.records[number].state is not State.QUARANTINED]
+        served = (number for number in fit if self.records[number].moved)
+        return next(proven, next(served, next(iter(fit), None)))
 
     # ---- the invariants
 

@@ -1,16 +1,18 @@
 """The records of rollouts in the store, which many nodes change at once."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from da_agent.domain import keys, records, rollouts
 from da_agent.domain.blobs import blob_of
+from da_agent.domain.inboxes import Entry
 from da_agent.domain.policies import Share
 from da_agent.domain.releases import Contents, Release, Target, Wheel
 from da_agent.domain.rollouts import Denied, Note, Rollout, State
 from da_agent.errors import Absent, Doubtful, Tampered, Unreachable
-from da_agent.ports import Always
+from da_agent.ports import Always, Stored
 from da_agent.workflows.rollouts import Make, Rollouts
 from tests.fakes import NOON, MemoryStore
 
@@ -146,6 +148,64 @@ def test_without_a_proven_release_the_newest_that_is_not_bad_will_do(world: Worl
     for number in range(1, 4):
         world.ours.open(number, world.release(number))
     assert world.ours.fallback(3) == 2
+
+
+class Counting(MemoryStore):
+    """Counts what is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = self.scans = 0
+
+    def read(self, key: str) -> Stored:
+        self.reads += 1
+        return super().read(key)
+
+    def scan(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        self.scans += 1
+        return super().scan(prefix, after)
+
+
+def proven_then_bad(world: World, bad: int, *, knowing: bool = True) -> int:
+    """Release 1 is proven, and so many after it are bad: the number of the newest."""
+    for number in range(1, bad + 2):
+        record = world.ours.open(number, None)
+        state = State.PROVEN if number == 1 else State.QUARANTINED
+        record = replace(record, state=state, past=record.past if knowing else None)
+        world.store.write(keys.rollout_key(number), records.encode(record), Always())
+    return bad + 1
+
+
+def test_behind_any_number_of_bad_releases_the_way_back_is_found_with_one_request() -> None:
+    world, store = World(), Counting()
+    world.store, world.ours = store, Rollouts(store, world.nonce)
+    newest = proven_then_bad(world, 40)
+    store.reads = store.scans = 0
+    assert world.ours.fallback(newest) == 1
+    assert (store.reads, store.scans) == (1, 0)
+    assert world.ours.way_back(world.record(newest)) == 1
+    assert (store.reads, store.scans) == (2, 0), "the second one is the test's own"
+
+
+def test_the_way_back_is_found_among_records_that_older_agents_have_opened(world: World) -> None:
+    newest = proven_then_bad(world, 40, knowing=False)
+    assert world.ours.fallback(newest) == 1
+    assert world.ours.open(newest + 1, None).past is None
+    assert world.ours.fallback(newest + 1) == 1
+
+
+def test_a_damaged_record_does_not_hide_what_is_behind_it(world: World) -> None:
+    newest = proven_then_bad(world, 3)
+    world.store.write(keys.rollout_key(newest), b"{", Always())
+    assert world.ours.fallback(newest) == 1
+    assert world.ours.open(newest + 1, None).past == rollouts.Past(1, None, 1)
+
+
+def test_what_was_open_is_closed_however_many_releases_nobody_has_opened(world: World) -> None:
+    world.ours.open(1, world.release(1))
+    world.ours.open(40, world.release(40))
+    assert world.record(1).closed
+    assert world.ours.fallback(40) == 39
 
 
 def test_a_damaged_record_is_named(world: World) -> None:

@@ -131,6 +131,39 @@ def test_turns_that_run_when_a_newer_release_comes_count_there() -> None:
     assert granted(claim(newer, "web-1", target=8)).turns[0].release == 8
 
 
+def after(*states: State, moved: tuple[int, ...] = ()) -> Rollout:
+    """Release 7, after as many others as there are states, of which `moved` have been served somewhere."""
+    record: Rollout | None = None
+    for number, state in enumerate(states, start=1):
+        there = ("web-1",) if number in moved else ()
+        before = (record,) if record is not None else ()
+        record = replace(rollouts.opened(number, Policy(), before, now=NOW), state=state, moved=there)
+    return rollouts.opened(7, Policy(), (record,) if record is not None else (), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("record", "way_back"),
+    [
+        pytest.param(after(), None, id="there is nothing before the first"),
+        pytest.param(after(State.PROVEN), 1, id="the one before is proven"),
+        pytest.param(after(State.PROVEN, *40 * [State.QUARANTINED]), 1, id="forty bad ones came after it"),
+        pytest.param(after(State.PROVEN, State.PROVEN, State.QUARANTINED), 2, id="the newest of two"),
+        pytest.param(after(State.PROVEN, State.OPEN, moved=(2,)), 1, id="proven is better than served somewhere"),
+        pytest.param(after(State.OPEN, State.OPEN, State.QUARANTINED, moved=(1,)), 1, id="served than never served"),
+        pytest.param(after(State.OPEN, State.OPEN, State.QUARANTINED), 2, id="the newest that is not bad"),
+        pytest.param(after(*7 * [State.QUARANTINED]), None, id="all are bad"),
+    ],
+)
+def test_a_record_knows_where_to_go_when_its_release_is_bad(record: Rollout, way_back: int | None) -> None:
+    assert record.past is not None
+    assert record.past.way_back == way_back
+
+
+def test_records_that_do_not_know_what_came_before_them_tell_only_of_themselves() -> None:
+    old = [replace(OPEN, release=number, state=state, past=None) for number, state in enumerate(State, start=1)]
+    assert rollouts.past(old[::-1]) == rollouts.Past(proven=2, served=None, fit=2)
+
+
 def test_a_closed_record_gives_no_turn() -> None:
     closed = rollouts.closed(granted(claim(OPEN, "web-1")), now=NOW)
     assert reason(claim(closed, "web-1")) == "a newer release than 7 has come"
