@@ -447,7 +447,11 @@ class Clock(Protocol):
     """This machine's time, and waiting."""
 
     def now(self) -> datetime:
-        """UTC."""
+        """UTC. Somebody may set it, forward or back."""
+
+    def elapsed(self) -> timedelta:
+        """Since some moment before this process began. Nobody can set it, and it goes on while the machine is
+        suspended: for how long something has taken."""
 
     def wait(self, period: timedelta) -> bool:
         """Return after `period`, or at once when something woke us (True). A stop raises Stopped."""

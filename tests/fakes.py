@@ -16,6 +16,7 @@ from da_agent.errors import Absent, AgentError, Busy, Lost, Stopped, StoreDamage
 from da_agent.ports import Condition, IfAbsent, IfTag, Sink, Store, Stored
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 CHUNK = 1024 * 1024
 
 
@@ -186,18 +187,23 @@ class MemoryJournals:
 class FakeClock:
     """Time that passes only while somebody waits.
 
+    skew      by so much somebody has set the clock
     on_wait   called with the number of the wait, from 1, before time passes: the place to change the world
     """
 
     def __init__(self, now: datetime = NOON) -> None:
         self.time = now
+        self.skew = timedelta()
         self.on_wait: Callable[[int], object] = lambda number: None
         self.waits: list[timedelta] = []
         self._woken = False
         self._stopped = False
 
     def now(self) -> datetime:
-        return self.time
+        return self.time + self.skew
+
+    def elapsed(self) -> timedelta:
+        return self.time - YEAR_ONE
 
     def wake(self) -> None:
         """The next wait returns at once, True, and no time passes."""

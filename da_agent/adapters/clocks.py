@@ -23,6 +23,9 @@ class SystemClock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def elapsed(self) -> timedelta:
+        return timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
+
     def wait(self, period: timedelta) -> bool:
         poll = select.poll()
         poll.register(self._counter, select.POLLIN)

@@ -251,6 +251,14 @@ def begin(rollout: Rollout, node: str, target: int, *, now: datetime) -> Rollout
     return replace(rollout, turns=_others(rollout, node, turn), changed_at=now)
 
 
+def time_to_switch(turn: timedelta, trial: timedelta) -> timedelta:
+    """How long after it was begun a turn of that length is good for a switch: the trial should end within the turn.
+
+    A trial that takes longer than the turn, as that of an older release may, is only held to begin soon.
+    """
+    return max(turn - trial - SLACK, SLACK)
+
+
 def give_back(rollout: Rollout, node: str, *, now: datetime) -> Rollout:
     return replace(rollout, turns=_others(rollout, node), changed_at=now)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from da_agent import ports
-from da_agent.domain import decisions
+from da_agent.domain import decisions, rollouts
 from da_agent.domain.decisions import Action, Observation
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
@@ -53,6 +53,7 @@ class Node:
         self._rehearsed: set[int] = set()
         self._drained = False
         self._begun: int | None = None
+        self._good_until = timedelta()
         self._sick: str | None = None
         self.phase = Phase.STARTING
         self.waiting: str | None = None
@@ -214,8 +215,7 @@ class Node:
             case decisions.Begin(number):
                 self._begin(number)
             case decisions.Switch(number):
-                self._begun = None
-                self._trials.switch(number, seen)
+                self._switch(number, seen)
             case _:
                 self._tell(action, seen)
 
@@ -296,8 +296,18 @@ class Node:
         self._drained = False
 
     def _begin(self, number: int) -> None:
-        if self._course.begin(number):
-            self._begun = number
+        # Counted from before the question, and while the machine is suspended, too.
+        asked, trial = self._clock.elapsed(), self._trials.settings_of(number).trial
+        turn = self._course.begin(number)
+        if turn is not None:
+            self._begun, self._good_until = number, asked + rollouts.time_to_switch(turn, trial)
+
+    def _switch(self, number: int, seen: Observation) -> None:
+        """Unless this machine has stood still since its turn was begun: then others may be out of service by now."""
+        free, self._begun = self._begun != number, None
+        if not self._trials.switch(number, seen, lambda: free or self._clock.elapsed() < self._good_until):
+            self._progress.say(f"Release {number} is not switched to: the turn was begun too long ago")
+            self._course.give_back()
 
     def _release(self, number: int) -> Release:
         return self._releases.get(number) or self._installation.load(number)

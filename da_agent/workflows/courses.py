@@ -99,9 +99,10 @@ class Course:
             )
         )
 
-    def begin(self, target: int) -> bool:
-        """Whether the turn is good."""
-        return self._ask(lambda record, _, now: rollouts.begin(record, self._node, target, now=now))
+    def begin(self, target: int) -> timedelta | None:
+        """How long the turn lasts from now on; None when it is not good."""
+        good = self._ask(lambda record, _, now: rollouts.begin(record, self._node, target, now=now))
+        return self._known.rollout.policy.turn if good and self._known is not None else None
 
     def take_once(self) -> bool:
         return self._ask(lambda record, _, now: rollouts.take_once(record, self._node, now=now))

@@ -70,16 +70,21 @@ class Trials:
 
     # ---- there
 
-    def switch(self, number: int, seen: Observation) -> None:
+    def switch(self, number: int, seen: Observation, in_time: Callable[[], bool]) -> bool:
+        """Whether it was still in time: asked behind every write that may take long, right before the switch."""
         until = seen.now + self.settings_of(number).trial
         self._progress.say(f"Switching from release {seen.current or 'none'} to release {number}")
         # The journal comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
         begun = seen.journal.begin(number, until=until, current=seen.current)
         self._journals.save(begun)
+        if not in_time():
+            self._journals.save(seen.journal)
+            return False
         self._trial = begun.trial
         self._forget_answers()
         self._move(number)
         self._refresh(number)
+        return True
 
     def start(self) -> None:
         self._web.start()

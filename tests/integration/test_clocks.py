@@ -20,6 +20,11 @@ def test_now_is_utc() -> None:
     assert before <= SystemClock().now() <= datetime.now(UTC)
 
 
+def test_what_has_elapsed_is_counted_as_the_kernel_does_suspended_time_included() -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= SystemClock().elapsed().total_seconds() + 1e-6 <= time.clock_gettime(time.CLOCK_BOOTTIME) + 2e-6
+
+
 @pytest.mark.parametrize("seconds", [0, 0.05, 0.3])
 def test_a_wait_that_nobody_disturbs_takes_its_time(seconds: float) -> None:
     begun = time.monotonic()

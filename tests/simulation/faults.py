@@ -71,11 +71,13 @@ def faults_of(seed: int) -> list[Fault]:
     return faults
 
 
-def sicknesses_of(seed: int) -> list[Fault]:
-    """Full disks, in some of the schedules."""
-    chance = random.Random(f"sick {seed}")
+def troubles_of(seed: int) -> list[Fault]:
+    """Full disks, and machines that stand still in the worst moment, in some of the schedules."""
+    chance = random.Random(f"troubles {seed}")
     return [
-        Fault(chance.uniform(0, 20), "full", chance.randint(0, 5), chance.choice([30, 90, 200]))
+        Fault(
+            chance.uniform(0, 20), chance.choice(["full", "stall"]), chance.randint(0, 5), chance.choice([30, 90, 200])
+        )
         for _ in range(chance.choice([0, 0, 0, 1, 2, 5]))
     ]
 

@@ -17,6 +17,7 @@ from tests.simulation.faults import (
     MIN_HEALTHY,
     POLL,
     START,
+    Fault,
     NodeFailed,
     Quality,
     Steps,
@@ -57,6 +58,7 @@ class Node:
         """The machine stood still or was off, perhaps for longer than its turn: that is no rollout's fault."""
         self.cut_until = 0.0
         self.full_until = 0.0
+        self.stall = 0.0
         self.lost_replies = 0
         self.incidents = 0
         """Trials that fail here whatever the release is like."""
@@ -84,6 +86,7 @@ class Node:
         self.healthy_since: datetime | None = None
         self.unhealthy: str | None = None
         self.begun: int | None = None
+        self.good_until = 0.0
         self.sick: str | None = None
         self.beat_at = self.looked_at = self.asked_at = -1e9
 
@@ -293,6 +296,7 @@ class Node:
         yield 0.0
 
     def do_begin(self, action: decisions.Begin) -> Steps[None]:
+        asked = self.world.time
         try:
             made = yield from self.change(
                 lambda record, _: rollouts.begin(record, self.name, action.release, now=self.at)
@@ -303,18 +307,26 @@ class Node:
             raise
         if isinstance(made, Denied):
             self.denied = made.reason
-        else:
-            self.begun = action.release
+            return
+        self.begun = action.release
+        self.good_until = asked + rollouts.time_to_switch(made.policy.turn, START).total_seconds()
+        if self.stall:
+            self.world.happen(Fault(0.0, "hang", self.number, self.stall))
+            self.stall = 0.0
 
     def do_switch(self, action: decisions.Switch) -> Steps[None]:
-        disk, number = self.disk, action.release
-        self.world.switched(self, number)
+        disk, number, before = self.disk, action.release, self.disk.journal
+        free, self.begun = self.begun != number, None
         disk.journal = disk.journal.begin(number, until=self.now + START, current=disk.current)
         self.served = disk.serving is not None
         self.conducting = True
-        self.begun = None
         self.forget()
         yield 0.01
+        if not free and self.world.time >= self.good_until:
+            disk.journal, self.conducting = before, False
+            yield from self.change(lambda record, _: rollouts.give_back(record, self.name, now=self.at))
+            return
+        self.world.switched(self, number)
         disk.current = number
         yield 0.01
         if disk.serving is not None:

@@ -1,6 +1,7 @@
 """Each rule of a rollout is broken on purpose once: the simulation finds out, or it would be worth nothing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from da_agent.domain import decisions, rollouts
 from da_agent.domain.decisions import Action, Observation
 from da_agent.domain.rollouts import Rollout
-from tests.simulation.faults import Violation, faults_of, policy_of
+from tests.simulation.faults import Violation, faults_of, policy_of, troubles_of
 from tests.simulation.worlds import play
 
 TRIES = 3000
@@ -21,7 +22,7 @@ def found(decide: Callable[[Observation], Action] = decisions.decide, *, blind: 
             play(
                 number,
                 1 + number % 5,
-                faults_of(number),
+                [*faults_of(number), *troubles_of(number)],
                 decide=decide,
                 blind=blind,
                 policy=policy_of(number),
@@ -56,6 +57,27 @@ def test_a_turn_does_not_end_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollouts, "running", lambda rollout, *, now: rollout.turns)
     monkeypatch.setattr(rollouts, "_without_lost", lambda rollout, *_, **__: rollout)
     assert "not whole" in found()
+
+
+def test_a_machine_that_stood_still_switches_after_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts, "time_to_switch", lambda turn, trial: timedelta(days=1))
+    assert "after its turn" in found()
+
+
+def test_those_that_failed_are_not_heard_where_all_others_are_sick(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = rollouts._verdict
+
+    def timid(rollout: Rollout, live: frozenset[str]) -> rollouts.State | None:
+        return None if rollout.sick and not rollout.moved else verdict(rollout, live)
+
+    monkeypatch.setattr(rollouts, "_verdict", timid)
+    assert "not whole" in found()
+
+
+def test_a_record_does_not_tell_the_next_one_what_came_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    past = rollouts.past
+    monkeypatch.setattr(rollouts, "past", lambda before: past([replace(each, past=None) for each in before]))
+    assert found() != "nothing"
 
 
 def test_nobody_looks_whether_a_rollout_has_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from da_agent.domain.policies import Share
 from da_agent.domain.rollouts import Past, State
-from tests.simulation.faults import KINDS, POLICY, Fault, Quality, faults_of, policy_of, sicknesses_of
+from tests.simulation.faults import KINDS, POLICY, Fault, Quality, faults_of, policy_of, troubles_of
 from tests.simulation.worlds import play
 
 SHARDS = 8
@@ -19,7 +19,7 @@ SCHEDULES = 10_000
 faults = st.builds(
     Fault,
     at=st.floats(0, 120),
-    kind=st.sampled_from((*KINDS, "full")),
+    kind=st.sampled_from((*KINDS, "full", "stall")),
     node=st.integers(0, 5),
     seconds=st.sampled_from([0, 1, 5, 30, 90, 200]),
     quality=st.sampled_from(Quality),
@@ -30,7 +30,7 @@ faults = st.builds(
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_ten_thousand_schedules_keep_every_invariant(shard: int) -> None:
     for number in range(shard, SCHEDULES, SHARDS):
-        faults = [*faults_of(number), *sicknesses_of(number)]
+        faults = [*faults_of(number), *troubles_of(number)]
         play(number, 1 + number % 5, faults, policy=policy_of(number))
 
 

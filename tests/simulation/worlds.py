@@ -174,6 +174,10 @@ class World:
         """Nothing new will ever fit on its disk."""
         node.full_until = float("inf")
 
+    def _stall(self, node: Node, fault: Fault) -> None:
+        """It stands still between the beginning of its next turn and the switch."""
+        node.stall = fault.seconds
+
     def _join(self, _node: Node, _fault: Fault) -> None:
         if len(self.nodes) < 12:
             self.join()
@@ -251,7 +255,11 @@ class World:
         if newest is None or newest.state is State.PROVEN or quarantined:
             return
         turn = record.turn(node.name) if record is not None else None
-        if record is not None and number == record.release and (turn is None or not turn.begun):
+        if record is None or number != record.release:
+            return
+        if turn is not None and turn.until <= self.clock:
+            raise Violation(f"{node.name} switches to release {number} after its turn")
+        if turn is None or not turn.begun:
             raise Violation(f"{node.name} switches to release {number} without having begun it")
 
     def state(self, number: int) -> State | None:

@@ -18,7 +18,7 @@ from da_agent.workflows.courses import Course
 from da_agent.workflows.rollouts import Rollouts
 from tests import members
 from tests.fake_nodes import CutJournals, FakeInstallation, FakePrograms, FakeWeb, Killed, Power, release
-from tests.fakes import FakeClock, MemoryStore
+from tests.fakes import NOON, FakeClock, MemoryStore
 
 SETTINGS = Settings(
     start_timeout=timedelta(seconds=5), health=Health(minimum=timedelta(), patience=timedelta(seconds=1))
@@ -374,6 +374,43 @@ def test_a_release_that_does_not_fit_on_the_disk_is_neither_begun_nor_given_up_a
     agent.converge()
     assert machine.served == {2}
     assert machine.journals.journal == Journal(live=2)
+
+
+class SleepyJournals(CutJournals):
+    """The machine is suspended once, while a trial is written down."""
+
+    asleep: Callable[[], object] | None = None
+
+    def save(self, journal: Journal) -> None:
+        super().save(journal)
+        if journal.trial is not None and self.asleep is not None:
+            self.asleep()
+            self.asleep = None
+
+
+@pytest.mark.parametrize("minutes", [0, 10])
+def test_a_machine_that_stood_still_before_its_switch_gives_its_turn_up(minutes: int) -> None:
+    machine = serving(1)
+    machine.journals = journals = SleepyJournals(machine.power, machine.journals.journal)
+    node = machine.agent(release(2), release(1))
+    clock = node._clock
+    since: list[timedelta] = []
+    assert isinstance(clock, FakeClock)
+
+    def sleep() -> None:
+        """Its own clock does not show it; the store's does, and that of the machine's life."""
+        clock.time += timedelta(minutes=minutes)
+        clock.skew -= timedelta(minutes=minutes)
+        machine.store.now += timedelta(minutes=minutes)
+
+    def note() -> None:
+        since.extend(turn.since - NOON for turn in machine.rollout(2).turns)
+
+    journals.asleep = sleep
+    machine.power.on["switch"] = note
+    node.converge()
+    assert (machine.served, machine.journals.journal) == ({2}, Journal(live=2))
+    assert since == [timedelta(minutes=minutes)], "one switch, in a turn that was claimed afterwards"
 
 
 def test_a_trial_goes_on_to_its_end_while_the_store_is_away() -> None:

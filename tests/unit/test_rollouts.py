@@ -120,6 +120,16 @@ def test_a_turn_is_begun_only_with_time_to_spare(now: datetime, why: str | None)
     assert (made.reason if isinstance(made, Denied) else None) == why
 
 
+@pytest.mark.parametrize(
+    ("turn", "trial", "seconds"),
+    [(300, 152, 143), (172, 152, 15), (162, 152, 5), (60, 152, 5)],
+    ids=["what is left beside the trial", "little is left", "the shortest turn", "a trial longer than any turn"],
+)
+def test_a_switch_comes_so_soon_that_the_trial_can_end_within_the_turn(turn: int, trial: int, seconds: int) -> None:
+    found = rollouts.time_to_switch(timedelta(seconds=turn), timedelta(seconds=trial))
+    assert found == timedelta(seconds=seconds)
+
+
 def test_a_turn_for_one_release_is_none_for_another() -> None:
     carried = rollouts.opened(8, Policy(), (granted(claim(OPEN, "web-1")),), now=NOW)
     assert isinstance(rollouts.begin(carried, "web-1", 8, now=NOW), Denied)
