@@ -8,6 +8,7 @@ from da_agent import ports
 from da_agent.domain import polls
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase, Report
+from da_agent.domain.rollouts import State
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, AgentError, Busy, Tampered, Unreachable
 from da_agent.workflows import reports
@@ -108,18 +109,21 @@ class Follower:
             self._clock.wait(SOON)
 
     def update(self, patience: timedelta) -> str | None:
-        """Cycle until there is nothing to wait for; also tries again what was given up here (Busy: by somebody else).
+        """Cycle until there is nothing to wait for; also tries again what was given up here. None when this node then
+        serves what it should, else why not.
 
-        The turn of this node may be long in coming: after `patience` the loop goes on without us.
+        The turn of this node may be long in coming, and so may the end of another process that is at work here (Busy,
+        where nothing could be tried again for it): after `patience` the loop goes on without us.
         """
         with self._lock.hold(patience):
             self._node.forgive()
         self._patience = patience
-        ends = self._clock.now() + patience
+        ends = self._clock.elapsed() + patience
         while True:
             problem = self.cycle()
-            if problem is not None or self._node.waiting is None or self._clock.now() >= ends:
-                return problem or self._node.waiting
+            waits = self._waits if self._waiting else self._node.waiting
+            if problem is not None or waits is None or self._clock.elapsed() >= ends:
+                return problem or waits or self._given_up()
             self._clock.wait(SOON)
 
     def cycle(self, *, urgent: bool = True) -> str | None:
@@ -150,6 +154,14 @@ class Follower:
             self._send(report)
             if report is self._report:
                 return
+
+    def _given_up(self) -> str | None:
+        """Why this node does not serve the newest release, when it should."""
+        cluster = self._course.cluster
+        if cluster is None or cluster.rollout.state is State.QUARANTINED:
+            return None
+        failure = self._node.journal().failure(cluster.rollout.release)
+        return None if failure is None else str(failure)
 
     def _say_waiting(self) -> None:
         now = self._clock.now()

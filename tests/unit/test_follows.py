@@ -179,6 +179,37 @@ def test_a_release_that_failed_here_alone_is_tried_again_when_somebody_asks() ->
     assert node.live == 2
 
 
+def test_an_update_says_that_another_process_is_at_work_and_that_it_has_therefore_done_nothing() -> None:
+    node = serving()
+    lock = FakeLock()
+    follower = node.begin()
+    follower._lock = lock
+    node.put("config.yml", b"name: b\n")
+
+    def begin(key: str) -> None:
+        """Between the first look and the converging."""
+        lock.holder = "sync" if key == keys.release_key(2) else lock.holder
+
+    node.store.before_write = begin
+    assert follower.update(timedelta(seconds=3)) == "cannot begin: sync is at work on this node"
+    assert node.live == 1
+    lock.holder = None
+    assert follower.update(timedelta(seconds=3)) is None
+    assert node.live == 2
+
+
+def test_an_update_says_that_the_release_was_given_up_again() -> None:
+    node = serving()
+    other = member("b", node.store)
+    other.follower.cycle()
+    node.web.unfit.add(2)
+    node.put("config.yml", b"name: b\n")
+    other.follower.cycle()
+    problem = node.begin().update(timedelta())
+    assert problem is not None
+    assert "release 2 was given up: the application cannot be imported" in problem
+
+
 def test_the_next_release_is_taken_after_one_that_failed() -> None:
     node = serving()
     node.web.fails.add(2)
