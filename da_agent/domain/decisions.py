@@ -81,6 +81,15 @@ class Observation:
     sick: str | None = None
     min_healthy: timedelta = timedelta()
 
+    def pardons(self, number: int) -> int:
+        """How many release `number` has. In its trial, as many as it had when that began: the store may be away when a
+        trial ends, and a failure that seems older than it is would be tried again."""
+        trial = self.journal.trial
+        if trial is not None and trial.release == number:
+            return trial.pardons
+        rollout = self.cluster.rollout if self.cluster is not None else None
+        return len(rollout.pardons) if rollout is not None and rollout.release == number else 0
+
 
 TRY_AGAIN = timedelta(seconds=60)
 """After this a node takes up again what it gave up because of the store, and if it has never served anything,

@@ -75,7 +75,7 @@ class Trials:
         until = seen.now + self.settings_of(number).trial
         self._progress.say(f"Switching from release {seen.current or 'none'} to release {number}")
         # The journal comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
-        begun = seen.journal.begin(number, until=until, current=seen.current)
+        begun = seen.journal.begin(number, until=until, current=seen.current, pardons=seen.pardons(number))
         self._journals.save(begun)
         if not in_time():
             self._journals.save(seen.journal)
@@ -224,7 +224,5 @@ class Trials:
 def failure(
     seen: Observation, number: int, reason: str, *, at: datetime, lasting: bool = True, log: tuple[str, ...] = ()
 ) -> Failure:
-    """A release that is given up, as it stands in the rollout now: a later pardon lets it be tried again."""
-    rollout = seen.cluster.rollout if seen.cluster is not None else None
-    pardons = len(rollout.pardons) if rollout is not None and rollout.release == number else 0
-    return Failure(number, reason, at, lasting, pardons, log)
+    """A release that is given up: a later pardon lets it be tried again."""
+    return Failure(number, reason, at, lasting, seen.pardons(number), log)

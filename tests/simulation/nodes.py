@@ -317,7 +317,8 @@ class Node:
     def do_switch(self, action: decisions.Switch) -> Steps[None]:
         disk, number, before = self.disk, action.release, self.disk.journal
         free, self.begun = self.begun != number, None
-        disk.journal = disk.journal.begin(number, until=self.now + START, current=disk.current)
+        pardons = self.observe().pardons(number)
+        disk.journal = disk.journal.begin(number, until=self.now + START, current=disk.current, pardons=pardons)
         self.served = disk.serving is not None
         self.conducting = True
         self.forget()
@@ -463,7 +464,7 @@ class Node:
         return True
 
     def give_up(self, number: int, reason: str) -> None:
-        pardons = len(self.rollout.pardons) if self.rollout is not None and self.rollout.release == number else 0
+        pardons = self.observe().pardons(number)
         self.disk.journal = self.disk.journal.give_up(Failure(number, reason, self.now, pardons=pardons))
 
     def forget(self) -> None:

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pytest
 
+from da_agent.domain import rollouts
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
-from da_agent.domain.rollouts import Rollout, State
+from da_agent.domain.rollouts import Note, Rollout, State
 from da_agent.domain.settings import Health, Settings
 from da_agent.errors import NodeBroken, Unreachable
 from da_agent.workflows.converges import Node
@@ -386,6 +387,21 @@ class SleepyJournals(CutJournals):
         if journal.trial is not None and self.asleep is not None:
             self.asleep()
             self.asleep = None
+
+
+def test_a_release_that_is_taken_back_while_the_store_is_away_is_not_tried_again_for_an_old_pardon() -> None:
+    machine = serving(1)
+    machine.web.fails.add(2)
+    machine.agent(release(2), release(1)).converge()
+    pardon = Note("admin", NOON, "the database is back")
+    Rollouts(machine.store, machine.nonce).change(2, lambda record, *_: rollouts.pardon(record, pardon))
+    machine.power.on["warm"] = lambda: setattr(machine.store, "failing", Unreachable("no answer"))
+    machine.agent(release(2), release(1)).converge()
+    assert machine.served == {1}
+    assert machine.journals.journal is not None
+    failure = machine.journals.journal.failure(2)
+    assert failure is not None
+    assert failure.pardons == 1
 
 
 @pytest.mark.parametrize("minutes", [0, 10])

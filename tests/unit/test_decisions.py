@@ -271,6 +271,25 @@ def test_a_release_that_failed_here_is_tried_again_only_when_it_is_pardoned_or_p
     assert decisions.decide(replace(proven, now=NOW + decisions.TRY_PROVEN)) == Stage(6)
 
 
+PARDONED = cluster(6, pardons=(ADMIN, ADMIN))
+TRIED = replace(TRIAL, journal=Journal(live=5).begin(6, until=LATE, pardons=2), cluster=None)
+
+
+@pytest.mark.parametrize(
+    ("seen", "pardons"),
+    [
+        pytest.param(replace(READY, cluster=PARDONED), {6: 2, 5: 0}, id="as the store says"),
+        pytest.param(replace(READY, cluster=None), {6: 0, 5: 0}, id="the store is away"),
+        pytest.param(TRIED, {6: 2, 5: 0}, id="the store is away at the end of a trial"),
+        pytest.param(replace(TRIED, cluster=cluster(6, pardons=3 * (ADMIN,))), {6: 2}, id="pardoned in its trial"),
+    ],
+)
+def test_a_failure_is_held_against_a_release_as_it_stood_when_it_was_tried(
+    seen: Observation, pardons: dict[int, int]
+) -> None:
+    assert {number: seen.pardons(number) for number in pardons} == pardons
+
+
 def test_a_fresh_node_takes_the_newest_release_that_has_not_failed() -> None:
     seen = Observation(NOW, (6, 5), None, given_up(Journal(), 6, "bad"), cluster=cluster(6))
     assert decisions.decide(seen) == Stage(5)
