@@ -386,10 +386,10 @@ class WebServer(Protocol):
         No answers when the web server does not answer at all.
         """
 
-    def get(self, path: str, *, warming: bool) -> Reply | None:
+    def get(self, path: str, *, warming: bool, patience: timedelta) -> Reply | None:
         """A page of the application, as the live group answers it, or the group that is about to take over.
 
-        None when nobody answers.
+        None when nobody has answered within `patience`: what of it is of interest has come by then, to its end.
         """
 
     def start(self) -> None:

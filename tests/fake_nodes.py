@@ -137,6 +137,8 @@ class FakeWeb:
     stuck: bool = False
     drains: bool = False
     reloads: int = 0
+    patiences: list[timedelta] = field(default_factory=list)
+    """How long each page was waited for."""
 
     def prepare(self) -> None:
         pass
@@ -165,7 +167,8 @@ class FakeWeb:
             if release not in self.hangs
         )
 
-    def get(self, path: str, *, warming: bool) -> ports.Reply | None:
+    def get(self, path: str, *, warming: bool, patience: timedelta) -> ports.Reply | None:
+        self.patiences.append(patience)
         return ports.Reply(200, b"") if self.up else None
 
     def start(self) -> None:

@@ -63,7 +63,7 @@ def node(
         installation=installation,
         journals=journals,
         web=web,
-        checkup=Checkup(web, programs, programs),
+        checkup=Checkup(web, programs, programs, clock),
         clock=clock,
         progress=progress,
         settings=lambda _: settings,

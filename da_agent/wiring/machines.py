@@ -503,7 +503,7 @@ class Machine:
             installation=self.installation,
             journals=self.journals,
             web=self.web,
-            checkup=Checkup(self.web, self.commands, self.supervisor),
+            checkup=Checkup(self.web, self.commands, self.supervisor, self.clock),
             clock=self.clock,
             progress=self.progress,
             settings=self.settings,

@@ -1,28 +1,38 @@
 """Whether a release is well, beside the worker processes' own word: a page, a command, the supervised programs."""
 
+from datetime import timedelta
+
 from da_agent import ports
 from da_agent.domain.settings import Health
+
+LEAST = timedelta(seconds=1)
+"""What any check may take, although those before it have used up the time."""
 
 
 class Checkup:
     """The health checks of this node. Each gives a reason, or None when all is well."""
 
-    def __init__(self, web: ports.WebServer, commands: ports.Commands, supervisor: ports.Supervisor) -> None:
+    def __init__(
+        self, web: ports.WebServer, commands: ports.Commands, supervisor: ports.Supervisor, clock: ports.Clock
+    ) -> None:
         self._web = web
         self._commands = commands
         self._supervisor = supervisor
+        self._clock = clock
 
-    def unwell(self, number: int, health: Health) -> str | None:
-        """What is wrong with this node while it serves release `number`."""
-        return self.page(health, warming=False) or self._programs() or self._command(number, health)
+    def unwell(self, number: int, health: Health, patience: timedelta) -> str | None:
+        """What is wrong with this node while it serves release `number`; known after `patience`."""
+        ends = self._clock.elapsed() + patience
+        page = self.page(health, patience, warming=False)
+        return page or self._programs() or self._command(number, health, ends - self._clock.elapsed())
 
-    def page(self, health: Health, *, warming: bool) -> str | None:
+    def page(self, health: Health, patience: timedelta, *, warming: bool) -> str | None:
         """What is wrong with the page; `warming`: as those answer it that do not serve anybody yet."""
         if health.path is None:
             return None
-        reply = self._web.get(health.path, warming=warming)
+        reply = self._web.get(health.path, warming=warming, patience=max(patience, LEAST))
         if reply is None:
-            return f"nobody answers {health.path}"
+            return f"nobody has answered {health.path} in time"
         if reply.status != health.status:
             return f"{health.path} answers {reply.status} instead of {health.status}"
         if health.text is not None and health.text.encode() not in reply.start:
@@ -33,8 +43,8 @@ class Checkup:
         failed = self._supervisor.failed()
         return f"supervisor has given up {', '.join(failed)}" if failed else None
 
-    def _command(self, number: int, health: Health) -> str | None:
+    def _command(self, number: int, health: Health, patience: timedelta) -> str | None:
         if health.command is None:
             return None
-        ended = self._commands.run(number, health.command, health.patience)
+        ended = self._commands.run(number, health.command, max(patience, LEAST))
         return None if ended.failure is None else f"{health.command} {ended.failure}"

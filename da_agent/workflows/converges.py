@@ -189,7 +189,7 @@ class Node:
             case decisions.Prove(number):
                 self._trials.prove(number, seen)
             case decisions.Check(number):
-                self._trials.check(number)
+                self._trials.check(number, seen)
             case decisions.Settle():
                 self._trials.settle(seen)
             case decisions.Revert(reason):

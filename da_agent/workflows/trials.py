@@ -9,7 +9,7 @@ from da_agent.domain.decisions import Observation
 from da_agent.domain.journals import Failure, Journal, Trial
 from da_agent.domain.proofs import Answer, Proof, Worker, prove
 from da_agent.domain.releases import Release
-from da_agent.domain.settings import Settings
+from da_agent.domain.settings import Health, Settings
 from da_agent.errors import AgentError, NodeBroken, ReleaseBroken
 from da_agent.workflows.checkups import Checkup
 
@@ -111,11 +111,15 @@ class Trials:
     def _approve(self, number: int, until: datetime) -> None:
         """Before anybody is served by it: ReleaseBroken unless the release's page is as it should be in time."""
         health = self.settings_of(number).health
-        ends = min(self._clock.now() + health.patience, until)
-        while (complaint := self._checkup.page(health, warming=True)) is not None:
-            if self._clock.now() >= ends:
+        ends = self._clock.elapsed() + self._patience(health, until)
+        while (complaint := self._checkup.page(health, ends - self._clock.elapsed(), warming=True)) is not None:
+            if self._clock.elapsed() >= ends:
                 raise ReleaseBroken(complaint)
             self._clock.wait(CHECK_AGAIN)
+
+    def _patience(self, health: Health, until: datetime) -> timedelta:
+        """How long one round of the health checks may take: not longer than the trial."""
+        return min(health.patience, until - self._clock.now())
 
     def prove(self, number: int, seen: Observation) -> None:
         if self._due is not None:
@@ -150,8 +154,11 @@ class Trials:
         self._web.reload()
         raise NodeBroken(f"release {proof.release} is not served as it should be: {proof}")
 
-    def check(self, number: int) -> None:
-        complaint = self._checkup.unwell(number, self.settings_of(number).health)
+    def check(self, number: int, seen: Observation) -> None:
+        trial = seen.journal.trial
+        assert trial is not None
+        health = self.settings_of(number).health
+        complaint = self._checkup.unwell(number, health, self._patience(health, trial.until))
         if complaint is None:
             self.healthy_since = self.healthy_since or self._clock.now()
         else:

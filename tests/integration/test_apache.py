@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ def test_a_web_server_that_does_not_run_has_no_workers_and_gives_no_answers(node
     assert not node.apache.running()
     assert node.apache.workers() == frozenset()
     assert node.apache.ask(2) == ()
-    assert node.apache.get("/", warming=False) is None
+    assert node.apache.get("/", warming=False, patience=timedelta(seconds=10)) is None
 
 
 def test_a_graceful_restart_right_after_the_start_does_not_end_apache(node: Web) -> None:

@@ -82,7 +82,7 @@ def apache(node: Web) -> psutil.Process:
 
 def is_light(node: Web) -> bool:
     """Whether every process of the idle group has nothing in memory."""
-    reply = node.apache.get(HEALTH, warming=True)
+    reply = node.apache.get(HEALTH, warming=True, patience=timedelta(seconds=10))
     return reply is not None and len(idle(node)) == 2 and json.loads(reply.start)["release"] is None
 
 
@@ -166,7 +166,7 @@ def test_before_the_flip_a_page_of_the_new_release_can_be_had_by_the_agent_alone
     with two_releases() as node:
 
         def look() -> None:
-            reply = node.apache.get("/page", warming=True)
+            reply = node.apache.get("/page", warming=True, patience=timedelta(seconds=10))
             assert reply is not None
             seen.extend((reply.status, json.loads(reply.start)["version"], said(node.url)["version"]))
             spoofed = urllib.request.Request(node.url, headers={"X-DA-Agent-Group": "0 green"})
@@ -192,7 +192,7 @@ def test_what_was_not_approved_is_served_to_nobody() -> None:
 
 def test_a_request_that_reaches_the_idle_group_is_answered_from_what_the_switch_says() -> None:
     with two_releases() as node:
-        reply = node.apache.get("/", warming=True)
+        reply = node.apache.get("/", warming=True, patience=timedelta(seconds=10))
         assert reply is not None
         assert (reply.status, json.loads(reply.start)["version"]) == (200, "one")
         node.serve(2)

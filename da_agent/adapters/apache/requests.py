@@ -1,14 +1,20 @@
 """Requests of the agent to its own web server: the loader's URL until every worker process has had its say."""
 
 import http.client
+import io
 import json
+import socket
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from da_agent.domain.proofs import Answer
 from da_agent.ports import Reply
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 HEALTH = "/.well-known/da-agent"
 TIMEOUT = 2.0
@@ -20,7 +26,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
 """Seconds between two rounds: the questions must not keep the processes from their work."""
 PAGE = 65536
 """Bytes of a page that are of interest."""
-PAGE_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +58,44 @@ def ask(door: Door, at_least: int) -> tuple[Answer, ...]:
             pause = min(1.5 * pause, LONGEST_PAUSE)
 
 
-def get(door: Door, path: str, timeout: float = PAGE_TIMEOUT) -> Reply | None:
-    """A page and the beginning of its text; None when nobody answers within `timeout` seconds."""
+class _Timed(io.RawIOBase):
+    """What a socket receives until a moment of the steady clock, however little comes at a time."""
+
+    def __init__(self, receiver: socket.socket, ends: float) -> None:
+        self._receiver = receiver
+        self._ends = ends
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._receiver.settimeout(left)
+        return self._receiver.recv_into(buffer)
+
+
+class _TimedSocket:
+    """As much of a connected socket as a request needs."""
+
+    def __init__(self, connected: socket.socket, ends: float) -> None:
+        self._connected = connected
+        self._ends = ends
+        self.sendall = connected.sendall
+        self.close = connected.close
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Timed(self._connected, self._ends))
+
+
+def get(door: Door, path: str, timeout: float) -> Reply | None:
+    """A page and the beginning of its text; None when that has not come within `timeout` seconds altogether."""
+    ends = time.monotonic() + timeout
     connection = http.client.HTTPConnection(door.host, door.port, timeout=timeout)
     try:
+        connection.connect()
+        connection.sock = _TimedSocket(connection.sock, ends)
         connection.request("GET", path, headers={**door.headers, "Connection": "close"})
         response = connection.getresponse()
         return Reply(response.status, response.read(PAGE))

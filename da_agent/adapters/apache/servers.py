@@ -95,8 +95,9 @@ class Apache:
     def ask(self, at_least: int) -> tuple[Answer, ...]:
         return requests.ask(self._door(), at_least)
 
-    def get(self, path: str, *, warming: bool) -> Reply | None:
-        return requests.get(self._door(self._pins.live().other if warming else None), path)
+    def get(self, path: str, *, warming: bool, patience: timedelta) -> Reply | None:
+        door = self._door(self._pins.live().other if warming else None)
+        return requests.get(door, path, patience.total_seconds())
 
     def _found(self) -> dict[Worker, str]:
         parent = self._supervisor.pid(APPLICATION)
