@@ -16,7 +16,7 @@ from da_agent.adapters.dev_clusters import DevCluster
 from da_agent.errors import AgentError
 
 HERE = Path(__file__).parent
-CHECKS = "  health path: /\n  health timeout: 2\n  max failures: 0\n"
+CHECKS = "  health timeout: 2\n  max failures: 0\n"
 
 
 def main() -> None:

@@ -125,9 +125,11 @@ def _text(value: Value) -> str:
     return value.plain
 
 
-def _url_path(value: Value) -> str:
+def _url_path(value: Value) -> str | None:
+    if value.plain is False:
+        return None
     if not isinstance(value.plain, str) or not re.fullmatch(r"/[!-~]*", value.plain):
-        raise ValueError(f"must be the path of a URL, such as /health_check, not {_quoted(value)}")
+        raise ValueError(f"must be the path of a URL, such as /health_check, or false for none, not {_quoted(value)}")
     return value.plain
 
 

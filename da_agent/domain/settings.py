@@ -14,13 +14,14 @@ MARGIN = timedelta(seconds=10)
 class Health:
     """When a release counts as well, beside the worker processes' own word.
 
-    path      asked of this node's web server; must answer `status` and, where given, hold `text`; None asks nothing
+    path      asked of this node's web server; must answer `status` (None: anything below 500, and no redirection is
+              followed) and, where given, hold `text`; None asks nothing
     command   run as the web user with the release's environment; must end with exit code 0
     minimum   how long everything must hold without a break;  patience: how long it may take until it does (seconds)
     """
 
-    path: str | None = None
-    status: int = 200
+    path: str | None = "/"
+    status: int | None = None
     text: str | None = None
     command: str | None = None
     minimum: timedelta = timedelta(seconds=2)

@@ -5,6 +5,9 @@ from datetime import timedelta
 from da_agent import ports
 from da_agent.domain.settings import Health
 
+BROKEN = 500
+"""From here on a status says that the application has failed (RFC 9110, 15.6); others may be what a page is like."""
+
 LEAST = timedelta(seconds=1)
 """What any check may take, although those before it have used up the time."""
 
@@ -33,8 +36,10 @@ class Checkup:
         reply = self._web.get(health.path, warming=warming, patience=max(patience, LEAST))
         if reply is None:
             return f"nobody has answered {health.path} in time"
-        if reply.status != health.status:
+        if health.status is not None and reply.status != health.status:
             return f"{health.path} answers {reply.status} instead of {health.status}"
+        if reply.status >= BROKEN and health.status is None:
+            return f"{health.path} answers {reply.status}"
         if health.text is not None and health.text.encode() not in reply.start:
             return f"{health.path} answers without the text {health.text!r}"
         return None

@@ -28,9 +28,6 @@ ROLLOUT = {
     "max failures": 0,
     "drain": 1,
     "turn": 40,
-    "health path": shops.HEALTH,
-    "health status": 200,
-    "health text": "well",
     "health timeout": 5,
 }
 

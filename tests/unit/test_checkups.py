@@ -10,7 +10,7 @@ from da_agent.workflows.checkups import LEAST, Checkup
 from tests.fake_nodes import FakeInstallation, FakePrograms, FakeWeb
 from tests.fakes import FakeClock
 
-HEALTH = Health(path="/health", text="fine", command="true")
+HEALTH = Health(path="/health", status=200, text="fine", command="true")
 
 
 class SlowWeb(FakeWeb):
@@ -61,6 +61,18 @@ def test_however_little_time_is_left_a_page_is_asked_for() -> None:
     web = SlowWeb(clock, 0, ports.Reply(200, b"fine"))
     assert Checkup(web, programs, programs, clock).page(HEALTH, timedelta(seconds=-5), warming=True) is None
     assert web.patiences == [LEAST]
+
+
+@pytest.mark.parametrize(
+    ("status", "complaint"),
+    [(200, None), (302, None), (404, None), (499, None), (500, "/ answers 500"), (503, "/ answers 503")],
+)
+def test_where_nothing_is_said_the_front_page_is_asked_and_must_not_have_failed(
+    status: int, complaint: str | None
+) -> None:
+    clock, programs = FakeClock(), Programs()
+    web = SlowWeb(clock, 0, ports.Reply(status, b""))
+    assert Checkup(web, programs, programs, clock).unwell(1, Health(), timedelta(seconds=30)) == complaint
 
 
 @pytest.mark.parametrize(

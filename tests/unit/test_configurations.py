@@ -268,6 +268,21 @@ def test_settings_have_types_and_limits(name: str, good: list[str], bad: list[st
         assert mistake.startswith(f'line 2: "da agent.{name}" must be '), value
 
 
+@pytest.mark.parametrize(
+    ("text", "path"), [("", "/"), ("health path: /well?a=b", "/well?a=b"), ("health path: false", None)]
+)
+def test_the_front_page_is_asked_unless_another_or_none_is_wanted(text: str, path: str | None) -> None:
+    assert read(f"da agent: {{{text}}}").settings.health.path == path
+
+
+@pytest.mark.parametrize("text", ["true", "''", "well", "https://a/b", "0"])
+def test_a_health_path_is_a_path(text: str) -> None:
+    (mistake,) = mistakes(f"da agent:\n  health path: {text}")
+    assert mistake.startswith(
+        'line 2: "da agent.health path" must be the path of a URL, such as /health_check, or false'
+    )
+
+
 def test_a_mistake_in_a_setting_says_what_would_be_right() -> None:
     assert mistakes("da agent: {poll_interval: 0, threads: 300, application: shop}") == (
         "line 1: \"da agent.application\" must be MODULE:CALLABLE, such as `shop.wsgi:application`, not 'shop'",
