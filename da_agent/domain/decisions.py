@@ -426,7 +426,9 @@ def _tell(seen: Observation, cluster: Cluster) -> Action:
             return TellMoved()
     elif (told := _fault(seen, cluster)) is not None:
         return told
-    if cluster.turn is not None and _is_of_no_use(seen, cluster.turn, rollout):
+    held = rollout.turn(node)
+    if held is not None and (cluster.turn is None or _is_of_no_use(seen, held, rollout)):
+        # One that is over, too: whoever has come back is not lost.
         return GiveBack()
     due = cluster.denied is None and review_is_due(rollout, node, now=cluster.at)
     return Review() if due else Rest(cluster.denied)

@@ -8,6 +8,9 @@ from da_agent.domain.journals import Journal
 AGE = timedelta(days=1)
 """Nothing younger is removed: somebody may be about to use it."""
 
+CERTAIN = AGE / 2
+"""Whoever has asked for the next release within this time need not list: if there is one, it has not been removed."""
+
 KEPT = 10
 """So many of the newest releases stay, needed or not: to look at, and to go back to."""
 

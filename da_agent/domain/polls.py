@@ -1,9 +1,13 @@
 """When a node asks the store: seldom, and not at the same moment as the others."""
 
 from datetime import datetime, timedelta
+from typing import TypeVar
+
+Moment = TypeVar("Moment", datetime, timedelta)
+"""Of a clock that people can set, or of one that only goes on."""
 
 
-def due(last: datetime | None, period: timedelta, *, now: datetime) -> bool:
+def due(last: Moment | None, period: timedelta, *, now: Moment) -> bool:
     """Whether what was last done at `last` is to be done again. A clock that was set back puts nothing off."""
     return last is None or not timedelta() <= now - last < period
 

@@ -7,13 +7,11 @@ from datetime import datetime, timedelta
 from da_agent import ports
 from da_agent.domain import rollouts
 from da_agent.domain.decisions import Cluster
+from da_agent.domain.hearings import Hearing
 from da_agent.domain.releases import Release
 from da_agent.domain.rollouts import Denied, Rollout, State
 from da_agent.errors import AgentError
-from da_agent.workflows.rollouts import ALIVE, Make, Rollouts
-
-SETTLING = timedelta(seconds=30)
-"""After so long every node that is alive has reported again."""
+from da_agent.workflows.rollouts import Make, Rollouts
 
 
 @dataclass(slots=True)
@@ -42,8 +40,7 @@ class Course:
         self._node = node
         self._poke = poke
         self._known: _Known | None = None
-        self._heard_since: datetime | None = None
-        self._looked_at = self._asked_at = clock.now()
+        self._hearing = Hearing()
 
     @property
     def cluster(self) -> Cluster | None:
@@ -59,6 +56,11 @@ class Course:
         return Cluster(self._node, now, known.rollout, known.fallback, known.others, known.denied)
 
     @property
+    def is_over(self) -> bool:
+        """Whether the record says that there is a newer release."""
+        return self._known is not None and self._known.rollout.closed
+
+    @property
     def fallback(self) -> int | None:
         return None if self._known is None else self._known.fallback
 
@@ -69,26 +71,37 @@ class Course:
             return
         # Whatever goes wrong from here on: what was known does not hold any more.
         self._known = None
-        self._looked_at = self._clock.now()
+        now = self._clock.elapsed()
+        self._hearing = self._hearing.read(now)
         rollout = self._rollouts.open(number, head)
-        self._heard_since = self._heard_since or self._looked_at
+        self.heard()
         if known is None or (known.rollout.release, known.rollout.state) != (number, rollout.state):
             known = _Known(rollout, self._rollouts.way_back(rollout), 0)
         # Nothing has changed: the answer would be the same, until the patience with those in front is over.
-        same = known.rollout == rollout and not woken and self._looked_at - self._asked_at < rollouts.PATIENCE
+        patient = self._hearing.has_asked_within(rollouts.PATIENCE, now)
+        same = known.rollout == rollout and not woken and patient
         self._known = _Known(rollout, known.fallback, known.others, known.denied if same else None)
 
+    def heard(self) -> None:
+        """The store has answered."""
+        self._hearing = self._hearing.heard(self._clock.elapsed())
+
+    def unheard(self) -> None:
+        """It has not; what is known of the record may still hold. From any thread, as `heard`: when both come at once,
+        the next answer, or the next one that does not come, tells again."""
+        self._hearing = self._hearing.broken()
+
     def forget(self) -> None:
-        self._known = self._heard_since = None
+        """It has not, and nothing is known any more of what the others do."""
+        self._known = None
+        self.unheard()
 
     def _is_sure(self) -> bool:
-        """Whether who has not reported lately is gone: not while the store itself was away a moment ago."""
-        since = self._heard_since
-        return since is not None and self._clock.now() - since >= ALIVE + SETTLING
+        return self._hearing.is_sure(self._clock.elapsed())
 
     def _has_leisure(self, known: _Known) -> bool:
         leisure = timedelta() if known.denied is not None else rollouts.leisure(known.rollout, self._node)
-        return timedelta() <= self._clock.now() - self._looked_at < leisure
+        return self._hearing.has_read_within(leisure, self._clock.elapsed())
 
     # ---- what decide asks for
 
@@ -132,7 +145,7 @@ class Course:
         """Change the record; whether it was not denied."""
         assert self._known is not None
         known = self._known
-        self._asked_at = self._clock.now()
+        self._hearing = self._hearing.asked(self._clock.elapsed())
         concerned: frozenset[str] = frozenset()
 
         def counted(record: Rollout, live: Collection[str], now: datetime) -> Rollout | Denied:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from da_agent import ports
-from da_agent.domain import polls
+from da_agent.domain import garbage, polls
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase, Report
 from da_agent.domain.rollouts import State
@@ -65,13 +65,15 @@ class Follower:
         self._doing = doing
         self._waits: str | None = None
         self._said_waiting_at: datetime | None = None
-        self._sent_at: datetime | None = None
+        self._sent_at: timedelta | None = None
         self._told = False
         self._told_waiting = False
         self._admitted = False
         self._answered = False
         self._head: int | None = None
+        self._asked_at: timedelta | None = None
         self._lists = False
+        self._listed: int | None = None
         self._newest: Release | None = None
         self._offered: tuple[int, int | None] | None = None
         self._stands = False
@@ -147,7 +149,7 @@ class Follower:
         Nobody is locked out meanwhile: whoever finds that there is a newer report than the one that was sent sends
         that one, so the last word is the newest.
         """
-        if not self._told or not polls.due(self._sent_at, HEARTBEAT, now=self._clock.now()):
+        if not self._told or not polls.due(self._sent_at, HEARTBEAT, now=self._clock.elapsed()):
             return
         while True:
             report = self._report
@@ -205,6 +207,7 @@ class Follower:
             raise
         self._answered = True
         self._contact.heard()
+        self._course.heard()
         moved = True
         try:
             if self._stands:
@@ -222,14 +225,27 @@ class Follower:
 
         Whoever has served release 7 knows that there was one: an empty ledger is then as good as no answer.
         """
-        head, live = self._ledger.head(None if self._lists else self._head), self._node.journal().live
-        self._lists = False
+        head, live = self._ledger.head(self._known_before()), self._node.journal().live
+        self._asked_at, self._lists = self._clock.elapsed(), False
         if live is None or (head is not None and head >= live):
             return head
         raise Unreachable(
             f"{self._store.name} has {'no release' if head is None else f'releases up to {head}'}, but this node"
             f" has served release {live}: is the store mounted, and is it the right one?"
         )
+
+    def _known_before(self) -> int | None:
+        """The newest release as it was known, from which one GET leads to the next; None when that one may be gone.
+
+        Whoever was suspended for days finds that what came next has been collected; so may they whose record is closed
+        although nothing has come. For those there is one listing.
+        """
+        certain = not polls.due(self._asked_at, garbage.CERTAIN, now=self._clock.elapsed())
+        over = self._course.is_over and self._head != self._listed
+        if certain and not over and not self._lists:
+            return self._head
+        self._listed = self._head
+        return None
 
     def _offer(self, head: int | None, *, urgent: bool) -> None:
         """Let the node know the newest release, what the store says of it, and where to go instead."""
@@ -293,7 +309,7 @@ class Follower:
             problem=problem,
             failed=journal.failed[-3:],
         )
-        now = self._clock.now()
+        now = self._clock.elapsed()
         said = (report, self._waiting) == (self._report, self._told_waiting)
         if said and not polls.due(self._sent_at, HEARTBEAT, now=now):
             return
@@ -305,9 +321,11 @@ class Follower:
         # Who is on its way to a release waits for nobody at this moment.
         idle = report.phase in (Phase.STARTING, Phase.SERVING, Phase.STOPPED)
         waits = self._waits if self._waiting and idle else None
-        now = self._clock.now()
+        now = self._clock.elapsed()
         try:
             reports.send(self._store, replace(report, doing=self._doing() or waits))
             self._sent_at = now
+            self._course.heard()
         except AgentError:
             self._sent_at = None
+            self._course.unheard()

@@ -57,6 +57,7 @@ KINDS = (
     *("push", "kill", "power", "gone", "hang", "cut", "store"),
     *("lose", "crash", "incident", "join", "pause", "pardon"),
 )
+TROUBLES = ("full", "stall", "outage")
 SHARES = (Share(1), Share(1), Share(2), Share(50, percent=True))
 
 
@@ -72,12 +73,11 @@ def faults_of(seed: int) -> list[Fault]:
 
 
 def troubles_of(seed: int) -> list[Fault]:
-    """Full disks, and machines that stand still in the worst moment, in some of the schedules."""
+    """In some of the schedules: full disks, machines that stand still in the worst moment, a store that is away for so
+    long that everybody's report is old."""
     chance = random.Random(f"troubles {seed}")
     return [
-        Fault(
-            chance.uniform(0, 20), chance.choice(["full", "stall"]), chance.randint(0, 5), chance.choice([30, 90, 200])
-        )
+        Fault(chance.uniform(0, 40), chance.choice(TROUBLES), chance.randint(0, 5), chance.choice([30, 90, 200]))
         for _ in range(chance.choice([0, 0, 0, 1, 2, 5]))
     ]
 

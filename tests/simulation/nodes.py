@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from da_agent.domain import decisions, rollouts
 from da_agent.domain.decisions import Action, Cluster, Observation
+from da_agent.domain.hearings import Hearing
 from da_agent.domain.journals import Failure, Journal
 from da_agent.domain.proofs import Answer, Proof, Wanted, Worker, prove
 from da_agent.domain.rollouts import Denied, Rollout, State
@@ -88,6 +89,7 @@ class Node:
         self.begun: int | None = None
         self.good_until = 0.0
         self.sick: str | None = None
+        self.hearing = Hearing()
         self.beat_at = self.looked_at = self.asked_at = -1e9
 
     # ---- what it sees
@@ -227,22 +229,31 @@ class Node:
         world = self.world
         yield world.random.uniform(0.005, 0.05)
         if world.time < self.cut_until or world.time < world.down_until:
+            self.hearing = self.hearing.broken()
             raise StoreFailed
         world.requests += 1
         result = effect()
         yield world.random.uniform(0.005, 0.05)
         if self.lost_replies:
             self.lost_replies -= 1
+            self.hearing = self.hearing.broken()
             raise StoreFailed
+        self.hearing = self.hearing.heard(timedelta(seconds=world.time))
         return result
+
+    @property
+    def sure(self) -> bool:
+        return self.hearing.is_sure(timedelta(seconds=self.world.time))
 
     def change(self, make: Callable[[Rollout, tuple[str, ...]], Rollout | Denied]) -> Steps[Rollout | Denied]:
         """Read, apply, swap; and again when somebody else was first."""
         assert self.rollout is not None
-        number = self.rollout.release
+        number, everybody = self.rollout.release, not self.sure
         self.asked_at = self.world.time
         while True:
-            record, live = yield from self.call(lambda: (self.world.records[number], self.world.live()))
+            record, live = yield from self.call(
+                lambda: (self.world.records[number], self.world.live(everybody=everybody))
+            )
             self.others = len(live) - 1
             made = make(record, live)
             if isinstance(made, Denied) or made == record:
@@ -271,7 +282,14 @@ class Node:
     def do_claim(self, action: decisions.Claim) -> Steps[None]:
         made = yield from self.change(
             lambda record, live: rollouts.claim(
-                record, self.name, action.release, live, now=self.at, reason="update", joining=action.joining
+                record,
+                self.name,
+                action.release,
+                live,
+                now=self.at,
+                reason="update",
+                joining=action.joining,
+                sure=self.sure,
             )
         )
         if isinstance(made, Denied):
@@ -410,9 +428,9 @@ class Node:
         yield from self.change(lambda record, _: rollouts.give_back(record, self.name, now=self.at))
 
     def do_review(self, _: decisions.Review) -> Steps[None]:
-        made = yield from self.change(lambda record, live: rollouts.reviewed(record, self.name, live, now=self.at))
-        assert isinstance(made, Rollout)
-        if made.state is State.OPEN:
+        if self.sure:
+            yield from self.change(lambda record, live: rollouts.reviewed(record, self.name, live, now=self.at))
+        if self.rollout is not None and self.rollout.state is State.OPEN:
             self.denied = "other nodes have not moved yet"
 
     def _handlers(self) -> dict[type, Callable[[Any], Steps[None]]]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import decisions, rollouts
+from da_agent.domain import decisions, hearings, rollouts
 from da_agent.domain.decisions import Action, Observation
 from da_agent.domain.rollouts import Rollout
 from tests.simulation.faults import Violation, faults_of, policy_of, troubles_of
@@ -61,7 +61,7 @@ def test_a_turn_does_not_end_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_machine_that_stood_still_switches_after_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollouts, "time_to_switch", lambda turn, trial: timedelta(days=1))
-    assert "after its turn" in found()
+    assert "switches to release" in found()
 
 
 def test_those_that_failed_are_not_heard_where_all_others_are_sick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +78,11 @@ def test_a_record_does_not_tell_the_next_one_what_came_before_it(monkeypatch: py
     past = rollouts.past
     monkeypatch.setattr(rollouts, "past", lambda before: past([replace(each, past=None) for each in before]))
     assert found() != "nothing"
+
+
+def test_silence_counts_at_once_after_the_store_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hearings, "WATCH", timedelta())
+    assert "is held to be lost, and is well" in found()
 
 
 def test_nobody_looks_whether_a_rollout_has_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

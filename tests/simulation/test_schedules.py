@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from da_agent.domain.policies import Share
 from da_agent.domain.rollouts import Past, State
-from tests.simulation.faults import KINDS, POLICY, Fault, Quality, faults_of, policy_of, troubles_of
+from tests.simulation.faults import KINDS, POLICY, TROUBLES, Fault, Quality, faults_of, policy_of, troubles_of
 from tests.simulation.worlds import play
 
 SHARDS = 8
@@ -19,7 +19,7 @@ SCHEDULES = 10_000
 faults = st.builds(
     Fault,
     at=st.floats(0, 120),
-    kind=st.sampled_from((*KINDS, "full", "stall")),
+    kind=st.sampled_from((*KINDS, *TROUBLES)),
     node=st.integers(0, 5),
     seconds=st.sampled_from([0, 1, 5, 30, 90, 200]),
     quality=st.sampled_from(Quality),

@@ -14,7 +14,7 @@ from da_agent.domain import decisions, rollouts
 from da_agent.domain.decisions import Action, Observation
 from da_agent.domain.policies import Policy
 from da_agent.domain.rollouts import Note, Rollout, State
-from tests.simulation.faults import EPOCH, PATIENCE, POLICY, Fault, Quality, Steps, Violation
+from tests.simulation.faults import EPOCH, PATIENCE, POLICY, POLL, Fault, Quality, Steps, Violation
 from tests.simulation.nodes import Node
 
 
@@ -156,6 +156,10 @@ class World:
     def _store(self, _: Node, fault: Fault) -> None:
         self.down_until = max(self.down_until, self.time + fault.seconds / 4)
 
+    def _outage(self, _: Node, fault: Fault) -> None:
+        """For so long that everybody's report is old, and every turn over."""
+        self.down_until = max(self.down_until, self.time + fault.seconds)
+
     def _lose(self, node: Node, _: Fault) -> None:
         node.lost_replies += 1
 
@@ -202,8 +206,8 @@ class World:
 
     # ---- the store
 
-    def live(self) -> tuple[str, ...]:
-        return tuple(sorted(name for name, at in self.beats.items() if self.time - at <= PATIENCE))
+    def live(self, *, everybody: bool = False) -> tuple[str, ...]:
+        return tuple(sorted(name for name, at in self.beats.items() if everybody or self.time - at <= PATIENCE))
 
     def beat(self, node: Node) -> None:
         self.beats[node.name] = self.time
@@ -223,8 +227,18 @@ class World:
             for turn in after.turns:
                 if turn.begun and turn.release == before.release and turn.node not in begun and not after.pardons:
                     raise Violation(f"{turn.node} begins release {before.release}, which is quarantined")
+        self.look_for_slander(before, after)
         self.records[before.release] = self.stamped(after, before.generation)
         return True
+
+    def look_for_slander(self, before: Rollout, after: Rollout) -> None:
+        """Nobody is held to be lost who is well and has only not been heard, as the store was away."""
+        lost = {blame.node for blame in after.blames if blame.lost} - {blame.node for blame in before.blames}
+        for node in self.nodes if lost else ():
+            # One that was cut off alone has had its chance to speak when it has polled twice.
+            well = node.alive and not node.frozen and self.time > node.cut_until + 2 * POLL
+            if well and node.name in lost:
+                raise Violation(f"at {self.time:.1f} s {node.name} is held to be lost, and is well")
 
     def stamped(self, record: Rollout, generation: int) -> Rollout:
         self.serial += 1

@@ -193,6 +193,11 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
             TellSick("no wheel fits"),
             id="who has never served anything is no witness",
         ),
+        pytest.param(
+            replace(READY, cluster=replace(cluster(6, turns=turn(), denied="paused"), at=LATE)),
+            GiveBack(),
+            id="back from a turn that is over",
+        ),
         pytest.param(JOINING, Stage(5), id="who joins an unproven rollout takes what is proven"),
         pytest.param(replace(JOINING, offered=(6,)), Stage(6), id="what is proven cannot be had"),
         pytest.param(

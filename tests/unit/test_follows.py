@@ -1,5 +1,6 @@
 """The loop of a node, and several nodes on one store."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,20 +9,23 @@ import pytest
 from da_agent.domain import keys, rollouts
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.decisions import TRY_AGAIN
+from da_agent.domain.inboxes import Entry
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase, Report
 from da_agent.domain.rollouts import Note, State
 from da_agent.domain.settings import Settings
 from da_agent.errors import NotHere, StoreUnfit, TimedOut, Unreachable
-from da_agent.workflows import reports, waits
+from da_agent.workflows import garbage, reports, waits
 from da_agent.workflows.follows import HEARTBEAT
 from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.leases import Leases
 from da_agent.workflows.ledgers import Ledger
 from da_agent.workflows.rollouts import Rollouts
+from da_agent.workflows.steerings import Steering
+from da_agent.workflows.wakings import Waking
 from tests.fake_nodes import wheel
-from tests.fakes import FakeLock, MemoryStore
+from tests.fakes import FakeLock, FakePokes, MemoryStore
 from tests.members import Member
 
 
@@ -208,6 +212,86 @@ def test_an_update_says_that_the_release_was_given_up_again() -> None:
     problem = node.begin().update(timedelta())
     assert problem is not None
     assert "release 2 was given up: the application cannot be imported" in problem
+
+
+def suspended(node: Member[MemoryStore], *, damaged: bool) -> None:
+    """For ten days, in which others make thirty releases, and what nobody needs is collected."""
+    clock, store = node.clock, node.store
+    steering = Steering(
+        store,
+        Rollouts(store, lambda: "n"),
+        Waking(store, FakePokes(), lambda: None, clock),
+        who="x",
+        nonce=iter(map(str, range(100))).__next__,
+    )
+    for _ in range(30):
+        store.now += timedelta(hours=8)
+        steering.restart("again")
+    clock.time += timedelta(hours=240)
+    collected = garbage.collect(store, dry_run=False).releases
+    assert set(range(2, 20)) <= set(collected)
+    if damaged:
+        node.put(keys.release_key(31), b"{}")
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_node_that_was_suspended_for_days_finds_the_newest_release_although_the_next_has_been_collected(
+    damaged: bool,
+) -> None:
+    node = serving()
+    suspended(node, damaged=damaged)
+    for _ in range(3):
+        node.follower.cycle()
+    assert node.live == (1 if damaged else 31)
+    assert node.web.up
+    node.put("config.yml", b"name: b\n")
+    node.follower.cycle()
+    assert node.live == 32
+
+
+@pytest.mark.parametrize("away_at", [None, 30], ids=["the store answers", "the store is away in between"])
+def test_a_node_that_has_just_started_waits_a_minute_for_those_whose_reports_are_old(away_at: int | None) -> None:
+    node = serving()
+    other = member("b", node.store)
+    for each in (other, node, other):
+        each.follower.cycle()
+    node.store.now += timedelta(hours=1)
+    node.begin()
+    node.put("config.yml", b"name: b\n")
+    seconds, state = 0, State.OPEN
+    while state is State.OPEN:
+        node.store.failing = Unreachable("no answer") if seconds == away_at else None
+        node.follower.cycle(urgent=seconds == 0)
+        node.store.failing = None
+        record = Rollouts(node.store, lambda: "n").read(2)
+        state = record.state if record is not None else State.OPEN
+        seconds += 10
+        node.clock.time += timedelta(seconds=10)
+        node.store.now += timedelta(seconds=10)
+    assert state is State.PROVEN
+    first = 60 if away_at is None else away_at + 10 + 60
+    assert first <= seconds <= first + 40
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["the next one is gone", "nothing has come"])
+def test_a_record_that_is_closed_although_nothing_comes_next_makes_a_node_list_once(gone: bool) -> None:
+    node = serving()
+    Rollouts(node.store, lambda: "n").open(4, None)
+    if gone:
+        Ledger(node.store).append(replace(Ledger(node.store).read(1), number=4))
+    listed: list[str] = []
+    scan = node.store.scan
+
+    def count(prefix: str, after: str = "") -> Iterator[Entry]:
+        listed.extend([prefix] if prefix == keys.RELEASES else [])
+        return scan(prefix, after)
+
+    node.store.scan = count  # type: ignore[method-assign]
+    node.clock.time += rollouts.LEISURE
+    for _ in range(5):
+        node.follower.cycle(urgent=False)
+    assert listed == [keys.RELEASES]
+    assert node.live == (4 if gone else 1)
 
 
 def test_the_next_release_is_taken_after_one_that_failed() -> None:
