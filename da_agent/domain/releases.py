@@ -1,6 +1,6 @@
 """One immutable release: the exact blobs of configuration, certificates and every installed wheel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Literal
@@ -70,7 +70,7 @@ class Release:
     """A line of the ledger. `nonce` is random: after a doubtful write it tells whose release is there.
 
     `rollback_of` is the release whose contents these are again, for one that is known to be good. `restart`: the web
-    server starts anew although nothing in the contents has changed.
+    server starts anew although nothing in the contents has changed. `restarted` is the newest restart before it.
     """
 
     number: int
@@ -81,7 +81,18 @@ class Release:
     contents: Contents
     rollback_of: int | None = None
     restart: bool = False
+    restarted: int | None = None
     format: Literal[1] = 1
+
+    @property
+    def newest_restart(self) -> int | None:
+        """For which the worker processes that serve this must have started anew, or for a later one."""
+        return self.number if self.restart else self.restarted
+
+    def after(self, number: int, before: "Release | None") -> "Release":
+        """The one after release `number`. Of `before`, the newest that can be read, it carries the restart on: whoever
+        has started anew for that need not do so again."""
+        return replace(self, number=number + 1, restarted=None if before is None else before.newest_restart)
 
 
 CREATE_TABLES = "python -m docassemble.webapp.create_tables"

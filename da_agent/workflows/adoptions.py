@@ -90,12 +90,12 @@ class Adoption:
             return self._remember(inbox, top.number, (), seen)
         # Blobs first: a release never names bytes that the store does not have.
         self._transfers.upload(prepared.bodies)
-        number = top.number + 1
+        release = top.then(Release(0, self._nonce(), self._store.clock(), self._who, reason, prepared.contents))
         # Looked up before the append: nothing but the verdict, which spares the nodes a look at the inbox, stands
         # between the release and the pokes.
         nodes = self._waking.alive()
-        self._ledger.append(Release(number, self._nonce(), self._store.clock(), self._who, reason, prepared.contents))
-        verdict = self._remember(inbox, number, (), seen)
+        self._ledger.append(release)
+        verdict = self._remember(inbox, release.number, (), seen)
         self._waking.wake(nodes)
         return verdict
 

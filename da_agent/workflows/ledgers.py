@@ -25,6 +25,10 @@ class Top:
     def contents(self) -> Contents | None:
         return None if self.release is None else self.release.contents
 
+    def then(self, release: Release) -> Release:
+        """`release` as the next one."""
+        return release.after(self.number, self.release)
+
 
 class Ledger:
     """Reads and appends; nothing in it is ever changed."""

@@ -99,9 +99,7 @@ class Plans:
         if before is None:
             return frozenset({Disturbance.RELOAD})
         old = before.contents
-        needs = plans.disturbances((old, views.blob(self._store, old.config)), (contents, config))
-        # What a restart has loaded counts as another application than anything else.
-        return needs | {Disturbance.RELOAD} if before.restart else needs
+        return plans.disturbances((old, views.blob(self._store, old.config)), (contents, config))
 
     def _last_proven(self, newest: int) -> Rollout | None:
         for number in (newest, self._rollouts.fallback(newest)):

@@ -1,7 +1,7 @@
 """What people do to the cluster that needs no new contents: go back, start anew, pause, resume, pardon."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from da_agent import ports
@@ -85,7 +85,7 @@ class Steering:
         nodes = self._waking.alive()
 
         def append(top: Top) -> int:
-            release = replace(make(top), number=top.number + 1)
+            release = top.then(make(top))
             self._ledger.append(release)
             return release.number
 

@@ -104,6 +104,16 @@ def test_each_change_shows_in_the_fingerprint_of_what_it_concerns() -> None:
     assert changed(serves(release(1, *pair), settings=Settings(start_timeout=timedelta(seconds=9)))) == set()
 
 
+def test_a_restart_loads_the_application_anew_once_and_what_comes_after_it_not_again() -> None:
+    before = release(1)
+    restart = replace(release(0), restart=True).after(1, before)
+    pushed = release(0, "docassemble.crt", "docassemble.key").after(2, restart)
+    again = replace(release(0), restart=True).after(3, pushed)
+    found = [serves(each)["application"] for each in (before, restart, pushed, again)]
+    assert found[1] == found[2]
+    assert len(set(found)) == 3
+
+
 def test_the_text_names_the_root_but_no_release() -> None:
     text = render() + render_tls("docassemble.crt", "docassemble.key", number=7)
     assert "/srv/node/webapp/docassemble.wsgi" in text

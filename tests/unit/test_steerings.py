@@ -151,6 +151,15 @@ def test_a_restart_is_the_same_contents_served_by_new_processes() -> None:
     assert cluster.node.live == 2
 
 
+def test_whatever_comes_after_a_restart_carries_it_on() -> None:
+    cluster = Cluster()
+    cluster.steering.restart("more memory")
+    cluster.push("b")
+    cluster.steering.rollback(1)
+    releases = [Ledger(cluster.store).read(number) for number in (1, 2, 3, 4)]
+    assert [each.newest_restart for each in releases] == [None, 2, 2, 2]
+
+
 def test_a_pause_holds_what_comes_after_it_until_somebody_resumes() -> None:
     cluster = Cluster()
     assert cluster.steering.pause("night shift").sentence.startswith("Paused: no node moves")

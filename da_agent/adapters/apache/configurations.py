@@ -128,7 +128,7 @@ def webapp(node: Node, paths: Paths, release: Release, settings: Settings, confi
                 meanings.digest(config, without=OUR_SECTION),
                 application,
                 path,
-                release.number if release.restart else None,
+                release.newest_restart,
             ),
             "certificates": _certificates(tls(node, paths, release), release),
             "web_server": _fingerprint(web_server(node, paths, settings)),
