@@ -11,6 +11,30 @@ whoever finds a trial that it did not begin itself takes it back.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from da_agent.domain.actions import (
+    Accept,
+    Action,
+    Begin,
+    Check,
+    Claim,
+    Drain,
+    GiveBack,
+    Prove,
+    Recover,
+    Rehearse,
+    Rest,
+    Revert,
+    Review,
+    RunOnce,
+    Settle,
+    Stage,
+    Start,
+    Switch,
+    TellFailed,
+    TellMoved,
+    TellSick,
+    Undrain,
+)
 from da_agent.domain.journals import Journal
 from da_agent.domain.proofs import Proof, Worker
 from da_agent.domain.rollouts import Rollout, State, Turn, review_is_due
@@ -97,163 +121,6 @@ everything: its database may have come."""
 
 TRY_PROVEN = timedelta(minutes=5)
 """After this a node takes up again what it gave up and others have proven: it was not the release's fault."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Nothing to do; `waiting` says what for, when something is still to come."""
-
-    waiting: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Fetch the release's blobs and build it beside the live one."""
-
-    release: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rehearse:
-    """Try the staged release where nobody is served by it."""
-
-    release: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Ask for a turn; `joining`: this node serves nobody yet."""
-
-    release: int
-    joining: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RunOnce:
-    """Run the commands that are run once in the cluster."""
-
-    release: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """Let nobody come, and wait until nobody is being served."""
-
-
-@dataclass(frozen=True, slots=True)
-class Undrain:
-    """Let people come again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Make sure, in the record, that the turn is still good."""
-
-    release: int
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """Begin the trial: journal, switch, and the web server takes it over."""
-
-    release: int
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start the web server on the current release."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prove:
-    """Ask the worker processes what they serve."""
-
-    release: int
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Run the health checks once."""
-
-    release: int
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """The trial ended well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Revert:
-    """The trial ended badly: back to the release before, and this one is not tried again here."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Recover:
-    """A trial was cut off by the death of the agent: back to the release before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """What the switch points to is served by every process, although its trial went wrong: it is the live one."""
-
-    release: int
-
-
-@dataclass(frozen=True, slots=True)
-class TellMoved:
-    """Write into the rollout that this node serves its release."""
-
-
-@dataclass(frozen=True, slots=True)
-class TellFailed:
-    """Write into the rollout that this node is well, and its release is not."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class TellSick:
-    """Write into the rollout that this node is at fault itself."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class GiveBack:
-    """The turn is of no use any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """Look whether a rollout in which nobody moves has come to an end."""
-
-
-Action = (
-    Rest
-    | Stage
-    | Rehearse
-    | Claim
-    | RunOnce
-    | Drain
-    | Undrain
-    | Begin
-    | Switch
-    | Start
-    | Prove
-    | Check
-    | Settle
-    | Revert
-    | Recover
-    | Accept
-    | TellMoved
-    | TellFailed
-    | TellSick
-    | GiveBack
-    | Review
-)
 
 
 def wanted(seen: Observation) -> int | None:

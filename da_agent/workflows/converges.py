@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from da_agent import ports
-from da_agent.domain import decisions, rollouts
-from da_agent.domain.decisions import Action, Observation
+from da_agent.domain import actions, decisions, rollouts
+from da_agent.domain.actions import Action
+from da_agent.domain.decisions import Observation
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase
@@ -148,7 +149,7 @@ class Node:
         while True:
             seen = self.observe()
             action = decisions.decide(seen)
-            if isinstance(action, decisions.Rest):
+            if isinstance(action, actions.Rest):
                 self._rest(action, seen, told)
                 return
             phase = _PHASES.get(type(action), self.phase)
@@ -169,7 +170,7 @@ class Node:
             with suppress(AgentError):
                 self._course.tell_sick(str(error))
 
-    def _rest(self, action: decisions.Rest, seen: Observation, told: Callable[[], None]) -> None:
+    def _rest(self, action: actions.Rest, seen: Observation, told: Callable[[], None]) -> None:
         self._sweep(seen)
         self._sick = None
         self.waiting = action.waiting
@@ -180,60 +181,60 @@ class Node:
 
     def _act(self, action: Action, seen: Observation) -> None:
         match action:
-            case decisions.Stage(number):
+            case actions.Stage(number):
                 self._blame(number, seen, self._stage)
-            case decisions.Rehearse(number):
+            case actions.Rehearse(number):
                 self._blame(number, seen, self._rehearse)
-            case decisions.Start():
+            case actions.Start():
                 self._trials.start()
-            case decisions.Prove(number):
+            case actions.Prove(number):
                 self._trials.prove(number, seen)
-            case decisions.Check(number):
+            case actions.Check(number):
                 self._trials.check(number, seen)
-            case decisions.Settle():
+            case actions.Settle():
                 self._trials.settle(seen)
-            case decisions.Revert(reason):
+            case actions.Revert(reason):
                 self._trials.revert(seen, reason)
-            case decisions.Recover():
+            case actions.Recover():
                 self._trials.recover(seen)
-            case decisions.Accept(number):
+            case actions.Accept(number):
                 self._journals.save(seen.journal.accept(number))
             case _:
                 self._move(action, seen)
 
     def _move(self, action: Action, seen: Observation) -> None:
         match action:
-            case decisions.Claim(number, joining):
+            case actions.Claim(number, joining):
                 self._begun = None
                 self._course.claim(number, f"release {number}", joining=joining)
-            case decisions.RunOnce(number):
+            case actions.RunOnce(number):
                 self._blame(number, seen, self._run_once)
-            case decisions.Drain():
+            case actions.Drain():
                 self._drain(seen)
-            case decisions.Undrain():
+            case actions.Undrain():
                 self._undrain()
-            case decisions.Begin(number):
+            case actions.Begin(number):
                 self._begin(number)
-            case decisions.Switch(number):
+            case actions.Switch(number):
                 self._switch(number, seen)
             case _:
                 self._tell(action, seen)
 
     def _tell(self, action: Action, seen: Observation) -> None:
         match action:
-            case decisions.TellMoved():
+            case actions.TellMoved():
                 self._course.tell_moved()
-            case decisions.TellFailed(reason):
+            case actions.TellFailed(reason):
                 assert seen.cluster is not None
                 known = seen.journal.failure(seen.cluster.rollout.release)
                 self._course.tell_failed(reason, known.log if known is not None else ())
-            case decisions.TellSick(reason):
+            case actions.TellSick(reason):
                 self._course.tell_sick(reason)
                 # Said once: whatever is done next shows whether it is still so.
                 self._sick = None
-            case decisions.GiveBack():
+            case actions.GiveBack():
                 self._course.give_back()
-            case decisions.Review():
+            case actions.Review():
                 self._course.review()
 
     # ---- before the switch
@@ -323,14 +324,14 @@ KEPT_RELEASES = 2
 """Releases kept on disk beside the live one: to go back at once, without the store."""
 
 _PHASES: dict[type, Phase] = {
-    decisions.Stage: Phase.STAGING,
-    decisions.Rehearse: Phase.REHEARSING,
-    decisions.Switch: Phase.SWITCHING,
-    decisions.Claim: Phase.SERVING,
-    decisions.Drain: Phase.DRAINING,
-    decisions.Prove: Phase.PROVING,
-    decisions.Check: Phase.PROVING,
-    decisions.Start: Phase.STARTING,
-    decisions.Revert: Phase.SWITCHING,
-    decisions.Recover: Phase.SWITCHING,
+    actions.Stage: Phase.STAGING,
+    actions.Rehearse: Phase.REHEARSING,
+    actions.Switch: Phase.SWITCHING,
+    actions.Claim: Phase.SERVING,
+    actions.Drain: Phase.DRAINING,
+    actions.Prove: Phase.PROVING,
+    actions.Check: Phase.PROVING,
+    actions.Start: Phase.STARTING,
+    actions.Revert: Phase.SWITCHING,
+    actions.Recover: Phase.SWITCHING,
 }

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from da_agent.domain import decisions, rollouts
-from da_agent.domain.decisions import Action, Cluster, Observation
+from da_agent.domain import actions, decisions, rollouts
+from da_agent.domain.actions import Action
+from da_agent.domain.decisions import Cluster, Observation
 from da_agent.domain.hearings import Hearing
 from da_agent.domain.journals import Failure, Journal
 from da_agent.domain.proofs import Answer, Proof, Wanted, Worker, prove
@@ -151,7 +152,7 @@ class Node:
     def converge(self) -> Steps[None]:
         for _ in range(500):
             action = self.world.decide(self.observe())
-            if isinstance(action, decisions.Rest):
+            if isinstance(action, actions.Rest):
                 self.frozen = False
                 self.sick = None
                 return
@@ -163,7 +164,7 @@ class Node:
         self.sick = reason
         cluster = self.observe().cluster
         if cluster is not None and not decisions.is_excused(cluster):
-            yield from self.do_tell_sick(decisions.TellSick(reason))
+            yield from self.do_tell_sick(actions.TellSick(reason))
 
     def act(self, action: Action) -> Steps[None]:
         yield self.world.random.uniform(0.01, 0.2)
@@ -266,20 +267,20 @@ class Node:
 
     # ---- each action
 
-    def do_stage(self, action: decisions.Stage) -> Steps[None]:
+    def do_stage(self, action: actions.Stage) -> Steps[None]:
         yield self.world.random.uniform(0.5, 4)
         if self.world.time < self.full_until:
             raise NodeFailed("the disk is full")
         self.disk.staged.add(action.release)
 
-    def do_rehearse(self, action: decisions.Rehearse) -> Steps[None]:
+    def do_rehearse(self, action: actions.Rehearse) -> Steps[None]:
         yield self.world.random.uniform(0.5, 3)
         if self.world.ledger[action.release - 1] is Quality.UNFIT:
             self.give_up(action.release, "it cannot be imported")
         else:
             self.rehearsed.add(action.release)
 
-    def do_claim(self, action: decisions.Claim) -> Steps[None]:
+    def do_claim(self, action: actions.Claim) -> Steps[None]:
         made = yield from self.change(
             lambda record, live: rollouts.claim(
                 record,
@@ -295,7 +296,7 @@ class Node:
         if isinstance(made, Denied):
             self.denied = made.reason
 
-    def do_run_once(self, action: decisions.RunOnce) -> Steps[None]:
+    def do_run_once(self, action: actions.RunOnce) -> Steps[None]:
         made = yield from self.change(lambda record, _: rollouts.take_once(record, self.name, now=self.at))
         if isinstance(made, Denied):
             self.denied = made.reason
@@ -304,16 +305,16 @@ class Node:
         yield self.world.random.uniform(0.5, 5)
         yield from self.change(lambda record, _: rollouts.finish_once(record, self.name, (), now=self.at))
 
-    def do_drain(self, _: decisions.Drain) -> Steps[None]:
+    def do_drain(self, _: actions.Drain) -> Steps[None]:
         self.disk.draining = True
         self.world.look_for_violations()
         yield self.world.random.uniform(0, 3)
 
-    def do_undrain(self, _: decisions.Undrain) -> Steps[None]:
+    def do_undrain(self, _: actions.Undrain) -> Steps[None]:
         self.disk.draining = False
         yield 0.0
 
-    def do_begin(self, action: decisions.Begin) -> Steps[None]:
+    def do_begin(self, action: actions.Begin) -> Steps[None]:
         asked = self.world.time
         try:
             made = yield from self.change(
@@ -332,7 +333,7 @@ class Node:
             self.world.happen(Fault(0.0, "hang", self.number, self.stall))
             self.stall = 0.0
 
-    def do_switch(self, action: decisions.Switch) -> Steps[None]:
+    def do_switch(self, action: actions.Switch) -> Steps[None]:
         disk, number, before = self.disk, action.release, self.disk.journal
         free, self.begun = self.begun != number, None
         pardons = self.observe().pardons(number)
@@ -355,12 +356,12 @@ class Node:
                 return
             self.serve(number)
 
-    def do_start(self, _: decisions.Start) -> Steps[None]:
+    def do_start(self, _: actions.Start) -> Steps[None]:
         yield self.world.random.uniform(0.2, 2)
         assert self.disk.current is not None
         self.serve(self.disk.current)
 
-    def do_prove(self, action: decisions.Prove) -> Steps[None]:
+    def do_prove(self, action: actions.Prove) -> Steps[None]:
         yield self.world.random.uniform(0.05, 0.5)
         serving = self.disk.serving
         quality = self.world.ledger[serving - 1] if serving else None
@@ -377,20 +378,20 @@ class Node:
             # The live release is not served as it should be: the web server is told once more.
             self.serve(self.disk.current)
 
-    def do_check(self, action: decisions.Check) -> Steps[None]:
+    def do_check(self, action: actions.Check) -> Steps[None]:
         yield 0.5
         if self.world.ledger[action.release - 1] is Quality.ILL:
             self.healthy_since, self.unhealthy = None, "its health URL answers 500"
         else:
             self.healthy_since = self.healthy_since or self.now
 
-    def do_settle(self, _: decisions.Settle) -> Steps[None]:
+    def do_settle(self, _: actions.Settle) -> Steps[None]:
         self.disk.journal = self.disk.journal.settle()
         self.conducting = False
         self.world.settled(self)
         yield 0.01
 
-    def do_revert(self, action: decisions.Revert) -> Steps[None]:
+    def do_revert(self, action: actions.Revert) -> Steps[None]:
         trial = self.disk.journal.trial
         assert trial is not None
         yield from self.back(trial.release, trial.before)
@@ -398,7 +399,7 @@ class Node:
         self.disk.journal = self.disk.journal.revert()
         self.conducting = False
 
-    def do_recover(self, _: decisions.Recover) -> Steps[None]:
+    def do_recover(self, _: actions.Recover) -> Steps[None]:
         trial = self.disk.journal.trial
         assert trial is not None
         yield from self.back(trial.release, trial.before)
@@ -406,28 +407,28 @@ class Node:
             self.give_up(trial.release, "its trial was interrupted twice")
         self.disk.journal = self.disk.journal.interrupt()
 
-    def do_accept(self, action: decisions.Accept) -> Steps[None]:
+    def do_accept(self, action: actions.Accept) -> Steps[None]:
         self.disk.journal = self.disk.journal.accept(action.release)
         yield 0.0
 
-    def do_tell_moved(self, _: decisions.TellMoved) -> Steps[None]:
+    def do_tell_moved(self, _: actions.TellMoved) -> Steps[None]:
         yield from self.change(lambda record, live: rollouts.moved(record, self.name, live, now=self.at))
 
-    def do_tell_failed(self, action: decisions.TellFailed) -> Steps[None]:
+    def do_tell_failed(self, action: actions.TellFailed) -> Steps[None]:
         yield from self.change(
             lambda record, live: rollouts.failed(record, self.name, action.reason, (), live, now=self.at)
         )
 
-    def do_tell_sick(self, action: decisions.TellSick) -> Steps[None]:
+    def do_tell_sick(self, action: actions.TellSick) -> Steps[None]:
         yield from self.change(
             lambda record, live: rollouts.sickened(record, self.name, action.reason, live, now=self.at)
         )
         self.sick = None
 
-    def do_give_back(self, _: decisions.GiveBack) -> Steps[None]:
+    def do_give_back(self, _: actions.GiveBack) -> Steps[None]:
         yield from self.change(lambda record, _: rollouts.give_back(record, self.name, now=self.at))
 
-    def do_review(self, _: decisions.Review) -> Steps[None]:
+    def do_review(self, _: actions.Review) -> Steps[None]:
         if self.sure:
             yield from self.change(lambda record, live: rollouts.reviewed(record, self.name, live, now=self.at))
         if self.rollout is not None and self.rollout.state is State.OPEN:
@@ -435,26 +436,26 @@ class Node:
 
     def _handlers(self) -> dict[type, Callable[[Any], Steps[None]]]:
         return {
-            decisions.Stage: self.do_stage,
-            decisions.Rehearse: self.do_rehearse,
-            decisions.Claim: self.do_claim,
-            decisions.RunOnce: self.do_run_once,
-            decisions.Drain: self.do_drain,
-            decisions.Undrain: self.do_undrain,
-            decisions.Begin: self.do_begin,
-            decisions.Switch: self.do_switch,
-            decisions.Start: self.do_start,
-            decisions.Prove: self.do_prove,
-            decisions.Check: self.do_check,
-            decisions.Settle: self.do_settle,
-            decisions.Revert: self.do_revert,
-            decisions.Recover: self.do_recover,
-            decisions.Accept: self.do_accept,
-            decisions.TellMoved: self.do_tell_moved,
-            decisions.TellFailed: self.do_tell_failed,
-            decisions.TellSick: self.do_tell_sick,
-            decisions.GiveBack: self.do_give_back,
-            decisions.Review: self.do_review,
+            actions.Stage: self.do_stage,
+            actions.Rehearse: self.do_rehearse,
+            actions.Claim: self.do_claim,
+            actions.RunOnce: self.do_run_once,
+            actions.Drain: self.do_drain,
+            actions.Undrain: self.do_undrain,
+            actions.Begin: self.do_begin,
+            actions.Switch: self.do_switch,
+            actions.Start: self.do_start,
+            actions.Prove: self.do_prove,
+            actions.Check: self.do_check,
+            actions.Settle: self.do_settle,
+            actions.Revert: self.do_revert,
+            actions.Recover: self.do_recover,
+            actions.Accept: self.do_accept,
+            actions.TellMoved: self.do_tell_moved,
+            actions.TellFailed: self.do_tell_failed,
+            actions.TellSick: self.do_tell_sick,
+            actions.GiveBack: self.do_give_back,
+            actions.Review: self.do_review,
         }
 
     # ---- parts of actions

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import decisions, hearings, rollouts
-from da_agent.domain.decisions import Action, Observation
+from da_agent.domain import actions, decisions, hearings, rollouts
+from da_agent.domain.actions import Action
+from da_agent.domain.decisions import Observation
 from da_agent.domain.rollouts import Rollout
 from tests.simulation.faults import Violation, faults_of, policy_of, troubles_of
 from tests.simulation.worlds import play
@@ -98,7 +99,7 @@ def test_a_node_that_failed_once_never_tries_again(monkeypatch: pytest.MonkeyPat
 def test_a_release_is_switched_to_before_it_is_complete() -> None:
     def hasty(seen: Observation) -> Action:
         action = decisions.decide(seen)
-        return decisions.Switch(action.release) if isinstance(action, decisions.Stage) else action
+        return actions.Switch(action.release) if isinstance(action, actions.Stage) else action
 
     assert "has not staged" in found(hasty)
 
@@ -106,7 +107,7 @@ def test_a_release_is_switched_to_before_it_is_complete() -> None:
 def test_a_node_switches_without_a_turn() -> None:
     def hasty(seen: Observation) -> Action:
         action = decisions.decide(seen)
-        return decisions.Switch(action.release) if isinstance(action, decisions.Claim) else action
+        return actions.Switch(action.release) if isinstance(action, actions.Claim) else action
 
     assert "without having begun it" in found(hasty)
 
@@ -114,7 +115,7 @@ def test_a_node_switches_without_a_turn() -> None:
 def test_a_node_that_drains_never_lets_people_come_again() -> None:
     def stubborn(seen: Observation) -> Action:
         action = decisions.decide(seen)
-        return decisions.Rest() if isinstance(action, decisions.Undrain) else action
+        return actions.Rest() if isinstance(action, actions.Undrain) else action
 
     assert found(stubborn) != "nothing"
 

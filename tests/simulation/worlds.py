@@ -11,7 +11,8 @@ from datetime import timedelta
 from functools import partial
 
 from da_agent.domain import decisions, rollouts
-from da_agent.domain.decisions import Action, Observation
+from da_agent.domain.actions import Action
+from da_agent.domain.decisions import Observation
 from da_agent.domain.policies import Policy
 from da_agent.domain.rollouts import Note, Rollout, State
 from tests.simulation.faults import EPOCH, PATIENCE, POLICY, POLL, Fault, Quality, Steps, Violation

@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from da_agent.domain import decisions, rollouts
-from da_agent.domain.decisions import (
+from da_agent.domain.actions import (
     Accept,
+    Action,
     Begin,
     Check,
     Claim,
-    Cluster,
     Drain,
     GiveBack,
-    Observation,
     Prove,
     Recover,
     Rehearse,
@@ -32,6 +31,7 @@ from da_agent.domain.decisions import (
     TellSick,
     Undrain,
 )
+from da_agent.domain.decisions import Cluster, Observation
 from da_agent.domain.journals import Failure, Journal
 from da_agent.domain.policies import Policy
 from da_agent.domain.proofs import Answer, Wanted, Worker, prove
@@ -257,7 +257,7 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
         ),
     ],
 )
-def test_the_next_action(seen: Observation, action: decisions.Action) -> None:
+def test_the_next_action(seen: Observation, action: Action) -> None:
     assert decisions.decide(seen) == action
 
 
