@@ -16,8 +16,8 @@ PATIENCE = 0.6
 
 
 @contextmanager
-def server(answer: bytes, dripping: bytes = b"", before: float = 0.0) -> Iterator[Door]:
-    """Answers one request, `before` seconds late, then drips on, a byte each tenth of a second."""
+def server(answer: bytes, dripping: bytes = b"", before: float = 0.0, rest: bytes = b"") -> Iterator[Door]:
+    """Answers one request, `before` seconds late, then with the rest and an end, or drips on for ever."""
     ended = threading.Event()
 
     def serve() -> None:
@@ -26,6 +26,10 @@ def server(answer: bytes, dripping: bytes = b"", before: float = 0.0) -> Iterato
             ended.wait(before)
             try:
                 connection.sendall(answer)
+                if rest:
+                    ended.wait(0.2)
+                    connection.sendall(rest)
+                    return
                 while dripping and not ended.wait(0.1):
                     connection.sendall(dripping)
                 ended.wait()
@@ -57,6 +61,11 @@ def test_a_page_that_does_not_come_in_time_is_given_up_however_little_comes_at_a
         begun = time.monotonic()
         assert get(door, "/", PATIENCE) is None
         assert PATIENCE <= time.monotonic() - begun < PATIENCE + 5
+
+
+def test_a_page_that_ends_with_its_connection_is_read_to_its_end() -> None:
+    with server(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n01234", rest=b"56789") as door:
+        assert get(door, "/", 30.0) == Reply(200, b"0123456789")
 
 
 def test_a_page_may_take_all_its_time() -> None:

@@ -83,7 +83,9 @@ class _TimedSocket:
         self._connected = connected
         self._ends = ends
         self.sendall = connected.sendall
-        self.close = connected.close
+
+    def close(self) -> None:
+        """The answer may still have to be read: whoever has connected closes."""
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(_Timed(self._connected, self._ends))
@@ -95,14 +97,13 @@ def get(door: Door, path: str, timeout: float) -> Reply | None:
     connection = http.client.HTTPConnection(door.host, door.port, timeout=timeout)
     try:
         connection.connect()
-        connection.sock = _TimedSocket(connection.sock, ends)
-        connection.request("GET", path, headers={**door.headers, "Connection": "close"})
-        response = connection.getresponse()
-        return Reply(response.status, response.read(PAGE))
+        with connection.sock as connected:
+            connection.sock = _TimedSocket(connected, ends)
+            connection.request("GET", path, headers={**door.headers, "Connection": "close"})
+            response = connection.getresponse()
+            return Reply(response.status, response.read(PAGE))
     except (OSError, http.client.HTTPException):
         return None
-    finally:
-        connection.close()
 
 
 def _one(door: Door) -> Answer | None:
