@@ -66,10 +66,12 @@ def run(
     account: Account | None = None,
     watch: Callable[[str], object] = ignore,
     guard: Callable[[], object] = lambda: None,
+    gives_way: bool = True,
 ) -> Outcome:
     """Run `command` in `folder` for at most `patience` seconds; `watch` gets each line while it runs.
 
-    `guard` is called again and again, and ends the process by raising.
+    `guard` is called again and again, and ends the process by raising. What does not give way is judged by the time
+    that it takes: on a machine that is always busy it would take as long as the others like.
 
     When this returns or raises, also because a signal handler raised, the process and those that it started in its
     session are gone. OSError when it cannot be started.
@@ -89,9 +91,10 @@ def run(
             group=None if account is None else account.gid,
             extra_groups=None if account is None else [],
         )
-        # It may have ended already, or somebody else may have a say in this.
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS))
+        if gives_way:
+            # It may have ended already, or somebody else may have a say in this.
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS))
         lines = _Lines(sink, watch)
         try:
             ended = _await(process.pid, time.monotonic() + patience, lines, guard)

@@ -102,7 +102,7 @@ class Rollouts:
         """Whether it is written now. After doubt the nonce tells; what others have made of it since is read anew."""
         key = keys.rollout_key(record.release)
         try:
-            self._store.write(key, records.encode(record), ports.IfTag(tag))
+            self._store.write(key, records.seal(record), ports.IfTag(tag))
         except Lost:
             return False
         except Doubtful:
@@ -113,7 +113,7 @@ class Rollouts:
     def _create(self, record: Rollout) -> Rollout:
         made = replace(record, generation=1, nonce=self._nonce())
         try:
-            self._store.write(keys.rollout_key(record.release), records.encode(made), ports.IfAbsent())
+            self._store.write(keys.rollout_key(record.release), records.seal(made), ports.IfAbsent())
         except (Lost, Doubtful) as error:
             there = self.read(record.release)
             if there is None:
@@ -177,7 +177,7 @@ class Rollouts:
             stored = self._store.read(key)
         except Absent:
             return None
-        record = records.decode(Rollout, stored.data, key)
+        record = records.unseal(Rollout, stored.data, key)
         if record.release != number:
             raise Tampered(f"{key} says that it is about release {record.release}")
         return record, stored.tag

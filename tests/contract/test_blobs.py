@@ -179,6 +179,22 @@ def test_what_a_power_cut_has_spoilt_is_found_after_the_next_start_of_the_machin
     assert (tmp_path / "agent" / "boot").read_text() == "another life"
 
 
+def test_what_somebody_else_has_put_beside_the_blobs_is_left_alone(
+    files: BlobFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.receive(BLOB, filling(BODY))
+    beside = [tmp_path / "agent" / "blobs" / "2d" / ("2d" * 32), tmp_path / "agent" / "blobs" / ("z" * 64)]
+    for path in beside:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"notes")
+    monkeypatch.setattr(boots, "BOOT", tmp_path / "boot_id")
+    (tmp_path / "boot_id").write_text("another life\n")
+    after = BlobFiles(Paths(tmp_path))
+    assert after.has(BLOB)
+    assert after.needless(frozenset(), datetime.now(UTC) + timedelta(days=1)) == (BLOB.sha256,)
+    assert [path.read_bytes() for path in beside] == [b"notes", b"notes"]
+
+
 @pytest.mark.parametrize("chunks", [[BODY[:-1]], [BODY, b"x"], [b"y" * len(BODY)]])
 def test_nothing_is_left_of_wrong_bytes(files: BlobFiles, tmp_path: Path, chunks: list[bytes]) -> None:
     with pytest.raises(Tampered):

@@ -1,6 +1,7 @@
 """Every fault of a store, injected between a node and a real S3 server; the node says it and gets over it."""
 
 import hashlib
+import itertools
 import os
 import re
 import secrets
@@ -107,8 +108,9 @@ class Site:
         assert self.machine.installation.current() == number
         for each in self.machine.installation.staged():
             self.machine.installation.verify(each)
-        for path in self.machine.paths.blobs.glob("*/*"):
-            assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+        kept = list(self.machine.paths.blobs.iterdir())
+        assert kept
+        assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in kept] == [path.name for path in kept]
 
     def later(self) -> str | None:
         """What goes wrong in the next cycle, after as long as a node waits for a store to be mended."""
@@ -263,17 +265,32 @@ def test_wrong_bytes_are_never_used_and_named_and_the_node_converges_once_the_st
     site.check_whole(2)
 
 
-def test_bursts_of_errors_are_ridden_out(site: Site) -> None:
+@pytest.mark.parametrize(
+    "fault", [status("503 No", "SlowDown"), status("500 Oh", "InternalError")], ids=["503 each", "500 each"]
+)
+def test_bursts_of_errors_when_reading_are_ridden_out_at_once(site: Site, fault: Fault) -> None:
     site.publish(2)
     numbers: dict[Request, int] = {}
 
     def every_other(request: Request) -> Fault | None:
         numbers[request] = numbers.get(request, 0) + 1
         reading = request.method in ("GET", "HEAD")
-        return status("503 No", "SlowDown") if reading and numbers[request] % 2 else None
+        return fault if reading and numbers[request] % 2 else None
 
     site.between.choose = every_other
     assert site.machine.follower.cycle() is None
+    site.check_whole(2)
+
+
+@pytest.mark.parametrize(
+    "fault", [status("503 No", "SlowDown"), status("500 Oh", "InternalError")], ids=["503 each", "500 each"]
+)
+def test_bursts_of_errors_when_writing_too_cost_a_few_rounds(site: Site, fault: Fault) -> None:
+    site.publish(2)
+    numbers = itertools.count()
+    site.between.choose = lambda request: fault if next(numbers) % 3 == 0 else None
+    rounds = next(number for number in range(20) if site.later() is None and site.served == {2})
+    assert rounds < 10
     site.check_whole(2)
 
 
@@ -341,6 +358,32 @@ def test_an_altered_manifest_is_refused_by_name_and_taken_once_it_is_mended(site
     site.store.write(keys.release_key(2), data, Always())
     assert site.machine.follower.cycle() is None
     assert site.reported == ""
+    site.check_whole(2)
+
+
+@pytest.mark.parametrize(
+    ("was", "change"),
+    [
+        (b'"proven"', b'"quarantined"'),
+        (b'"proven"', b'"open"'),
+        (b'"past"', b'"pass"'),
+        (b'"release": 2', b'"release": 1'),
+    ],
+)
+def test_an_altered_record_of_a_rollout_is_obeyed_by_nobody_and_named(site: Site, was: bytes, change: bytes) -> None:
+    site.publish(2)
+    assert site.later() is None
+    key = keys.rollout_key(2)
+    data = site.store.read(key).data
+    assert was in data
+    altered(site.store, key, data.replace(was, change))
+    for _ in range(3):
+        problem = site.later()
+    assert problem is not None
+    assert key in problem
+    site.check_whole(2)
+    site.store.write(key, data, Always())
+    assert site.later() is None
     site.check_whole(2)
 
 

@@ -172,7 +172,7 @@ def proven_then_bad(world: World, bad: int, *, knowing: bool = True) -> int:
         record = world.ours.open(number, None)
         state = State.PROVEN if number == 1 else State.QUARANTINED
         record = replace(record, state=state, past=record.past if knowing else None)
-        world.store.write(keys.rollout_key(number), records.encode(record), Always())
+        world.store.write(keys.rollout_key(number), records.seal(record), Always())
     return bad + 1
 
 
@@ -228,3 +228,12 @@ def test_no_record_and_no_answer_are_two_things(world: World) -> None:
     world.store.failing = Unreachable("no answer")
     with pytest.raises(Unreachable):
         world.ours.open(1, world.release(1))
+
+
+def test_no_byte_of_a_record_can_be_altered_unnoticed(world: World) -> None:
+    world.ours.open(1, world.release(1))
+    data = world.store.read(keys.rollout_key(1)).data
+    for place, byte in enumerate(data):
+        world.store.write(keys.rollout_key(1), data[:place] + bytes([byte ^ 1]) + data[place + 1 :], Always())
+        with pytest.raises(Tampered, match=keys.rollout_key(1)):
+            world.ours.read(1)

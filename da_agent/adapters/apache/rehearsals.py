@@ -53,7 +53,7 @@ class _Rehearsal:
         """As the web user, because asking an environment about itself may already run code of its packages."""
         python = self._staged.environment / "bin" / "python"
         options = ("--no-config", "--no-cache", "--offline", "--python", str(python))
-        ended = self._run((_uv(), "pip", "check", *options), TOOL_SECONDS)
+        ended = self._run((_uv(), "pip", "check", *options), TOOL_SECONDS, gives_way=True)
         self._must_have_ended(ended, "uv pip check")
         if ended.code != 0:
             conflicts = [line for line in ended.lines if line.startswith("The package")]
@@ -95,7 +95,7 @@ class _Rehearsal:
         programs = (configurations.APPLICATION, *([configurations.TLS] if self._staged.tls.exists() else []))
         for program in programs:
             arguments = (*configurations.command(self._paths, program, self._folder), "-t")
-            ended = throwaways.run(arguments, seconds=TOOL_SECONDS, environment=environment)
+            ended = throwaways.run(arguments, seconds=TOOL_SECONDS, environment=environment, gives_way=True)
             self._must_have_ended(ended, "apache2 -t")
             if ended.code != 0:
                 complaints = [line for line in ended.lines if "AH00112" not in line]
@@ -104,8 +104,10 @@ class _Rehearsal:
     def _base_python(self) -> str:
         return str(self._paths.base / "bin" / "python")
 
-    def _run(self, arguments: tuple[str, ...], seconds: float) -> Outcome:
-        return throwaways.run(arguments, seconds=seconds, environment=self._variables, user=self._user)
+    def _run(self, arguments: tuple[str, ...], seconds: float, *, gives_way: bool = False) -> Outcome:
+        return throwaways.run(
+            arguments, seconds=seconds, environment=self._variables, user=self._user, gives_way=gives_way
+        )
 
     def _must_have_ended(self, ended: Outcome, tool: str) -> None:
         """A tool that hangs says nothing about the release."""

@@ -25,12 +25,19 @@ def variables(known: Mapping[str, str], user: pwd.struct_passwd | None) -> dict[
 
 
 def run(
-    arguments: Sequence[str], *, seconds: float, environment: Mapping[str, str], user: pwd.struct_passwd | None = None
+    arguments: Sequence[str],
+    *,
+    seconds: float,
+    environment: Mapping[str, str],
+    user: pwd.struct_passwd | None = None,
+    gives_way: bool = False,
 ) -> Outcome:
     """Run to the end or until `seconds` are over, then end its whole session; NodeBroken when it cannot start."""
     account = processes.Account(user.pw_name, user.pw_uid, user.pw_gid) if user else None
     try:
-        return processes.run(arguments, environment, folder=Path("/"), patience=seconds, account=account)
+        return processes.run(
+            arguments, environment, folder=Path("/"), patience=seconds, account=account, gives_way=gives_way
+        )
     except OSError as error:
         whose = f" as {account.name}" if account else ""
         raise NodeBroken(f"cannot run {arguments[0]}{whose}: {error.strerror}") from error

@@ -59,7 +59,7 @@ class BlobFiles:
     def _look(self) -> None:
         with self._looking, files.on_this_node(f"look through {self._paths.blobs}"):
             if not self._looked and not self._mark.is_of_this_boot():
-                for path in self._paths.blobs.glob("*"):
+                for path in self._kept():
                     if _sha256(path) != path.name:
                         path.unlink()
                 # Last: whoever dies before it has everything looked at once more.
@@ -69,8 +69,12 @@ class BlobFiles:
     def needless(self, keep: frozenset[Blob], before: datetime) -> tuple[str, ...]:
         wanted = {self.path(blob) for blob in keep}
         with files.on_this_node(f"look through {self._paths.blobs}"):
-            found = [path for path in self._paths.blobs.glob("*") if path not in wanted]
+            found = [path for path in self._kept() if path not in wanted]
             return tuple(sorted(path.name for path in found if path.stat().st_mtime < before.timestamp()))
+
+    def _kept(self) -> list[Path]:
+        """Whatever else somebody has put into the folder is none of ours."""
+        return [path for path in self._paths.blobs.glob("[0-9a-f]" * 64) if path.is_file()]
 
     def remove(self, sha256: str) -> None:
         with files.on_this_node(f"remove blob {sha256}"):
