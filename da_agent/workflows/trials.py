@@ -158,13 +158,14 @@ class Trials:
         trial = seen.journal.trial
         assert trial is not None
         health = self.settings_of(number).health
-        complaint = self._checkup.unwell(number, health, self._patience(health, trial.until))
-        if complaint is None:
-            self.healthy_since = self.healthy_since or self._clock.now()
-        else:
+        complaint = self.unhealthy = self._checkup.unwell(number, health, self._patience(health, trial.until))
+        if complaint is not None:
             self.healthy_since = None
-        self.unhealthy = complaint
-        self._clock.wait(CHECK_AGAIN)
+            self._clock.wait(CHECK_AGAIN)
+            return
+        now = self._clock.now()
+        self.healthy_since = self.healthy_since or now
+        self._clock.wait(min(CHECK_AGAIN, self.healthy_since + health.minimum - now))
 
     def settle(self, seen: Observation) -> None:
         trial = seen.journal.trial

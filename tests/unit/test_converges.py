@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -56,9 +56,15 @@ class Machine:
     def agent(self, *offered: Release) -> Node:
         return self.node(offered)
 
-    def node(self, offered: Sequence[Release], place: Callable[[], object] = lambda: None) -> Node:
+    def node(
+        self,
+        offered: Sequence[Release],
+        place: Callable[[], object] = lambda: None,
+        clock: FakeClock | None = None,
+        settings: Settings = SETTINGS,
+    ) -> Node:
         """A new process of the agent, which has just read what the store says; nothing, when nothing is offered."""
-        clock = FakeClock()
+        clock = clock or FakeClock()
         course = Course(self.store, Rollouts(self.store, self.nonce), clock, "a")
         if offered:
             newest = max(offered, key=lambda each: each.number)
@@ -71,7 +77,7 @@ class Machine:
             course=course,
             clock=clock,
             programs=self.programs,
-            settings=SETTINGS,
+            settings=settings,
             place=place,
         )
         made.offer(*offered)
@@ -115,6 +121,16 @@ def test_a_node_that_is_behind_moves() -> None:
     machine.agent(release(2), release(1)).converge()
     assert machine.served == {2}
     assert machine.journals.journal == Journal(live=2)
+
+
+@pytest.mark.parametrize("minimum", [timedelta(), timedelta(milliseconds=100), timedelta(milliseconds=600)])
+def test_a_release_is_watched_for_as_long_as_it_must_be_well_and_no_longer(minimum: timedelta) -> None:
+    clock = FakeClock()
+    machine = serving(1)
+    settings = replace(SETTINGS, health=replace(SETTINGS.health, minimum=minimum))
+    machine.node((release(2), release(1)), clock=clock, settings=settings).converge()
+    assert machine.journals.journal == Journal(live=2)
+    assert sum(clock.waits, timedelta()) == minimum
 
 
 def effects_of_a_converge() -> int:
