@@ -1,6 +1,5 @@
-"""SIGKILL before every effect of an agent, all of them, on a real node with a real Apache."""
+"""SIGKILL on every way to an effect of an agent, on a real node with a real Apache."""
 
-import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +9,14 @@ import pytest
 
 from da_agent.adapters.dev_clusters import DevNode
 from da_agent.wiring import Machine
+from da_agent.workflows.converges import KEPT_RELEASES
 from tests import packages
 from tests.clusters_of_witnesses import cluster, folder, witness
-from tests.fault.killings import Agents
+from tests.fault.killings import Agents, moments, turns
 from tests.supervisorctl import supervisorctl, wait_for
 
-SHARES = 3
-"""So many tests take turns at the effects, each on a node of its own."""
+MISSED = 20
+"""One of so many moments may not come in its turn, because of how long something took: not more."""
 
 
 class Victim:
@@ -81,49 +81,64 @@ def victim() -> Iterator[Victim]:
                 yield Victim(node, store, agents)
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("share", range(SHARES))
-def test_an_agent_killed_before_any_effect_of_a_converge_leaves_one_whole_release_and_the_next_agent_goes_on(
-    share: int,
-) -> None:
+@pytest.mark.timeout(900)
+def test_an_agent_killed_on_any_way_to_an_effect_of_a_converge_leaves_one_whole_release_and_the_next_goes_on() -> None:
     with victim() as at:
         greetings = {1: "first"}
-        for effect in itertools.count(share, SHARES):
-            before = max(greetings)
-            greetings[before + 1] = f"change {effect}"
-            at.change(greetings[before + 1])
+
+        def adopt() -> int:
+            """Change something; the release that it becomes."""
+            number = max(greetings) + 1
+            greetings[number] = f"change {number}"
+            at.change(greetings[number])
             assert at.agents.run("adopt").problem is None
-            killed = at.agents.run("converge", effect)
+            return number
+
+        # From here on a converge also has a release to remove that is too old to be kept.
+        for _ in range(KEPT_RELEASES + 1):
+            adopt()
+            seen = at.agents.run("converge")
+        due = turns(seen.ways)
+        assert len(due) > 100, "an agent that stages, switches and proves has more ways than that"
+        missed = []
+        for moment in due:
+            number = adopt()
+            killed = at.agents.run("converge", moment)
             served = at.check_whole(greetings)
             if killed.before is None:
-                assert (killed.problem, served) == (None, before + 1)
-                break
-            assert served in (before, before + 1), killed
+                missed.append(moment)
+                assert (killed.problem, served) == (None, number), moment
+                continue
+            assert served in (number - 1, number), killed
             assert at.agents.run("converge").problem is None, killed
-            assert at.check_whole(greetings) == before + 1, killed
-            at.check_tidy(before + 1)
-        assert effect > 100, "an agent that stages, switches and proves has more effects than that"
+            assert at.check_whole(greetings) == number, killed
+            at.check_tidy(number)
+        assert len(missed) <= len(due) // MISSED, missed
 
 
 @pytest.mark.timeout(600)
 def test_an_agent_killed_before_any_effect_of_an_adoption_leaves_the_ledger_without_it_or_with_all_of_it() -> None:
     with victim() as at:
-        for effect in itertools.count():
+        at.change("seen")
+        seen = moments(at.agents.run("adopt").ways)
+        assert len(seen) > 30, "an agent that stores a release has more effects than that"
+        missed = []
+        for number, moment in enumerate(seen):
             before = at.releases()
-            at.change(f"change {effect}")
-            killed = at.agents.run("adopt", effect)
+            at.change(f"change {number}")
+            killed = at.agents.run("adopt", moment)
             after = at.releases()
             assert after[: len(before)] == before
             assert len(after) - len(before) in (0, 1), killed
             for name in after[len(before) :]:
                 blobs = json.loads((at.store / ".agent" / "releases" / name).read_text())["contents"]
                 assert blobs, killed
+            if killed.before is None:
+                missed.append(moment)
+                assert len(after) == len(before) + 1
             assert at.agents.run("adopt").problem is None, killed
             assert len(at.releases()) == len(before) + 1, killed
-            if killed.before is None:
-                assert len(after) == len(before) + 1
-                break
             # What the ledger names is there, whole: a node can take it.
+        assert len(missed) <= len(seen) // MISSED, missed
         assert at.agents.run("converge").problem is None
-        assert witness(at.node)["greeting"] == f"change {effect}"
-        assert effect > 30, "an agent that stores a release has more effects than that"
+        assert witness(at.node)["greeting"] == f"change {number}"
