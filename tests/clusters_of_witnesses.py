@@ -16,6 +16,9 @@ from da_agent.adapters.dev_clusters import DevCluster, DevNode
 
 APPLICATIONS = Path(__file__).parent / "applications"
 
+LONG_AGO = (1_577_836_800, 1_577_836_800)
+"""When a file was last written that need not become quiet first."""
+
 
 @contextmanager
 def folder() -> Iterator[Path]:
@@ -34,13 +37,26 @@ def cluster(
     store: str | None = None,
     variables: Mapping[str, str] | None = None,
     application: str | None = "witness:application",
+    settings: Mapping[str, object] | None = None,
 ) -> Iterator[DevCluster]:
     """Nodes that are starting; everything is ended afterwards, and nothing may have been left behind.
 
-    With `application` None the configuration in the store names it, and the packages there contain it.
+    With `application` None the configuration in the store names it, and the packages there contain it. With `settings`
+    it is there already, in the cluster's own folder, and they are its section `da agent`.
     """
-    with folder() as path, running(create(path, nodes, store, variables, application)) as made:
-        yield made
+    with folder() as path:
+        made = create(path, nodes, store, variables, application)
+        if settings is not None:
+            config = Path(made.store.removeprefix("file://")) / "config.yml"
+            config.write_text(f"secretkey: abcdefghijklmnop\n{section(settings)}")
+            os.utime(config, LONG_AGO)
+        with running(made):
+            yield made
+
+
+def section(settings: Mapping[str, object]) -> str:
+    """The section `da agent` of a configuration."""
+    return "".join(["da agent:\n", *(f"  {name}: {json.dumps(value)}\n" for name, value in settings.items())])
 
 
 def create(

@@ -18,7 +18,7 @@ from da_agent.errors import Absent
 from da_agent.wiring import Machine
 from da_agent.workflows import reports
 from tests import shops
-from tests.clusters_of_witnesses import agent, cluster, folder
+from tests.clusters_of_witnesses import LONG_AGO, agent, cluster, folder, section
 from tests.crowds import Crowd, Visit
 from tests.haproxies import HAProxy, haproxy
 from tests.servers import S3Server
@@ -36,8 +36,7 @@ SETTINGS: Mapping[str, object] = {
 
 def configuration(settings: Mapping[str, object]) -> str:
     """config.yml with the section `da agent`."""
-    lines = (f"  {name}: {json.dumps(value)}\n" for name, value in settings.items())
-    return f"secretkey: abcdefghijklmnop\nda agent:\n{''.join(lines)}"
+    return f"secretkey: abcdefghijklmnop\n{section(settings)}"
 
 
 class Site:
@@ -203,6 +202,7 @@ def _directory(path: Path, inbox: Mapping[str, bytes]) -> str:
     for name, data in inbox.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(data)
+        os.utime(path / name, LONG_AGO)
     return f"file://{path}"
 
 

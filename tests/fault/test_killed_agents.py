@@ -1,6 +1,7 @@
 """SIGKILL on every way to an effect of an agent, on a real node with a real Apache."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from da_agent.adapters.dev_clusters import DevNode
 from da_agent.wiring import Machine
 from da_agent.workflows.converges import KEPT_RELEASES
 from tests import packages
-from tests.clusters_of_witnesses import cluster, folder, witness
+from tests.clusters_of_witnesses import LONG_AGO, cluster, folder, witness
 from tests.fault.killings import Agents, moments, turns
 from tests.supervisorctl import supervisorctl, wait_for
 
@@ -71,6 +72,8 @@ def victim() -> Iterator[Victim]:
         (store / "packages").mkdir(parents=True)
         packages.wheel(store / "packages", "gift", "1.0", {"gift": 'VERSION = "1.0"'})
         write_configuration(store, "first")
+        os.utime(store / "config.yml", LONG_AGO)
+        os.utime(store / "packages" / "gift-1.0-py3-none-any.whl", LONG_AGO)
         with cluster(1, f"file://{store}") as made:
             made.wait()
             node = made.nodes[0]
@@ -81,6 +84,7 @@ def victim() -> Iterator[Victim]:
                 yield Victim(node, store, agents)
 
 
+@pytest.mark.seconds(200)
 @pytest.mark.timeout(900)
 def test_an_agent_killed_on_any_way_to_an_effect_of_a_converge_leaves_one_whole_release_and_the_next_goes_on() -> None:
     with victim() as at:

@@ -17,6 +17,9 @@ from da_agent.workflows.ledgers import Ledger
 from tests.clusters_of_witnesses import folder
 from tests.disks import disk
 
+# One download, one compilation.
+pytestmark = pytest.mark.xdist_group("fifty packages")
+
 HERE = Path(__file__).parents[2]
 SDISTS = ("crcmod", "docopt")
 """Had as sources only; the first has a C extension."""

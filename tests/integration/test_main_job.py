@@ -18,7 +18,7 @@ WAIT = 120
 
 @pytest.fixture
 def two_nodes() -> Iterator[DevCluster]:
-    with cluster(2) as made:
+    with cluster(2, settings={"poll interval": 1, "quiet period": 1, "min healthy": 0}) as made:
         made.wait()
         yield made
 

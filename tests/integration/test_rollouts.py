@@ -14,6 +14,8 @@ from da_agent.domain.rollouts import Rollout, State
 from da_agent.wiring import Machine
 from tests.clusters_of_witnesses import agent, cluster, folder
 
+pytestmark = pytest.mark.xdist_group("one cluster for rollouts")
+
 WAIT = 90.0
 SETTINGS: dict[str, object] = {"poll interval": 1, "quiet period": 0, "start timeout": 20, "drain": 1}
 SETTINGS |= {"min healthy": 1, "health timeout": 3}
@@ -58,7 +60,7 @@ def until(true: Callable[[], bool]) -> None:
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
-    with folder() as desk, cluster(3) as made:
+    with folder() as desk, cluster(3, settings=SETTINGS) as made:
         made.wait()
         # On the machine of a test the web user is another one, who may write nowhere.
         (desk / "notes").mkdir()

@@ -10,6 +10,8 @@ import pytest
 from da_agent.adapters.dev_clusters import DevCluster
 from tests.clusters_of_witnesses import agent, cluster, witness
 
+pytestmark = pytest.mark.xdist_group("one cluster at night")
+
 SETTINGS = """\
 da agent:
   poll interval: 1
@@ -22,7 +24,7 @@ da agent:
 
 @pytest.fixture(scope="module")
 def night() -> Iterator[DevCluster]:
-    with cluster(2) as made:
+    with cluster(2, settings={"quiet period": 0, "min healthy": 0}) as made:
         made.wait()
         yield made
 

@@ -21,9 +21,13 @@ ALL_OF_IT = 35.0
 """Seconds: the sum of the stopwaitsecs that can follow each other."""
 
 
+SETTINGS = {"poll interval": 1, "quiet period": 0, "min healthy": 0}
+"""Of a node that nothing has to wait for."""
+
+
 @pytest.fixture
 def node() -> Iterator[DevNode]:
-    with cluster(1) as made:
+    with cluster(1, settings=SETTINGS) as made:
         made.wait()
         wait_for(made.nodes[0], "sync", "RUNNING")
         yield made.nodes[0]
@@ -36,7 +40,10 @@ def store_of(node: DevNode) -> Path:
 def change(node: DevNode, greeting: str) -> None:
     config = store_of(node) / "config.yml"
     lines = [line for line in config.read_text().splitlines() if not line.startswith("greeting: ")]
-    config.write_text("\n".join([f"greeting: {greeting}", *lines, ""]))
+    # At once, for nobody waits until it is quiet.
+    unfinished = config.with_name(".config.yml")
+    unfinished.write_text("\n".join([f"greeting: {greeting}", *lines, ""]))
+    unfinished.replace(config)
 
 
 def wait_until(true: Callable[[], bool], node: DevNode, seconds: float = 60.0) -> None:
