@@ -1,6 +1,12 @@
-"""The order of the tests: what takes long begins first, so that no process is left with it alone at the end."""
+"""Which test runs when and where: what takes long begins first, and what shares something stays in one process."""
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """pytest-xdist keeps a group together by a suffix of its names, and says nothing where they do not take it."""
+    if config.getoption("dist", "no") == "loadgroup" and not hasattr(pytest.Item, "_nodeid"):
+        raise pytest.UsageError(f"pytest {pytest.__version__} and pytest-xdist keep no group together: scripts/setup")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
