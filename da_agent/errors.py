@@ -59,7 +59,7 @@ class StoreDamaged(AgentError):
 
 
 class Busy(AgentError):
-    """Another agent process holds this node's lock."""
+    """Another agent process holds this node's lock, or the gate behind which things are removed from the store."""
 
     exit_code = 7
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from da_agent.domain import keys
+from da_agent.domain import garbage, keys
 from da_agent.domain.blobs import Blob, blob_of
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.journals import Journal
 from da_agent.domain.rpc_ports import Credentials
 from da_agent.errors import Absent, AgentError, Busy, Lost, Stopped, StoreDamaged, Tampered
-from da_agent.ports import Condition, IfAbsent, IfTag, Sink, Store, Stored
+from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Store, Stored
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
@@ -164,11 +164,12 @@ class MemoryTransfers:
             raise StoreDamaged(f"cannot fetch {key}: {error}") from error
 
     def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:
+        since = self._store.clock() - garbage.FRESH
         for blob, body in bodies.items():
-            try:
-                self._store.write(keys.blob_key(blob), body, IfAbsent())
-            except Lost:
-                continue
+            key = keys.blob_key(blob)
+            there = next((entry for entry in self._store.scan(key) if entry.key == key), None)
+            if there is None or there.size != blob.size or there.modified_at < since:
+                self._store.write(key, body, Always())
 
 
 class MemoryJournals:

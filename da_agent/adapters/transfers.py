@@ -3,19 +3,16 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from da_agent.domain import keys
+from da_agent.domain import garbage, keys
 from da_agent.domain.blobs import Blob
 from da_agent.errors import Absent, Doubtful, Lost, StoreDamaged, Tampered, Unreachable
 from da_agent.ports import Always, Blobs, IfAbsent, Progress, Sink, Store
 
 T = TypeVar("T")
-
-FRESH = timedelta(hours=12)
-"""A blob that was written since then outlives every collection until the release that names it is in the ledger."""
 
 _TRIES = 3
 _PAUSE = 0.2
@@ -37,7 +34,7 @@ class ParallelTransfers:
 
     def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:
         if bodies:
-            since = self._store.clock() - FRESH
+            since = self._store.clock() - garbage.FRESH
             self._run("uploading", bodies, lambda blob, course: self._upload(blob, bodies[blob], since, course))
 
     def _run(self, title: str, blobs: Iterable[Blob], act: Callable[[Blob, "_Course"], None]) -> None:

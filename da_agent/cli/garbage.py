@@ -1,9 +1,17 @@
 """Room in the store and on this node's disk."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
 from da_agent.cli import options
+from da_agent.errors import AgentError
 from da_agent.wiring import Machine
+
+if TYPE_CHECKING:
+    from da_agent.workflows.garbage import Collected
 
 
 @click.command()
@@ -15,19 +23,32 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
 
     The newest releases stay, those that nodes serve and the ones before them, and whatever is younger than a day.
     """
-    from da_agent.workflows import garbage
-
     machine = Machine(store=store)
-    found = garbage.collect(machine.store, dry_run=dry_run)
-    here = machine.clear(dry_run=dry_run) if machine.is_node else None
+    verb = "would be removed" if dry_run else "removed"
+    # What is gone is told at once: what comes behind it may fail, and so may the rest of it.
+    found = machine.collect(dry_run=dry_run, tell=lambda gone: None if as_json else _tell_store(gone, verb))
+    if dry_run and not as_json:
+        _tell_store(found, verb)
+    try:
+        here = machine.clear(dry_run=dry_run) if machine.is_node else None
+    except AgentError:
+        if as_json:
+            options.echo_json({"store": found, "here": None})
+        raise
     if as_json:
         options.echo_json({"store": found, "here": here})
-        return
-    verb = "would be removed" if dry_run else "removed"
-    click.echo(f"Store: {len(found.releases)} releases and {len(found.blobs)} blobs {verb}, {found.size} bytes")
-    for number in found.releases:
-        click.echo(f"  release {number}")
-    if here is not None:
+    elif here is not None:
         click.echo(f"This node: {len(here.releases)} releases and {len(here.blobs)} blobs {verb}")
-        for number in here.releases:
-            click.echo(f"  release {number}")
+        _tell_releases(here.releases)
+
+
+def _tell_store(found: Collected, verb: str) -> None:
+    click.echo(f"Store: {len(found.releases)} releases and {len(found.blobs)} blobs {verb}, {found.size} bytes")
+    _tell_releases(found.releases)
+    for node in found.nodes:
+        click.echo(f"  the report of {node}, silent for a month")
+
+
+def _tell_releases(numbers: tuple[int, ...]) -> None:
+    for number in numbers:
+        click.echo(f"  release {number}")

@@ -11,6 +11,15 @@ AGE = timedelta(days=1)
 CERTAIN = AGE / 2
 """Whoever has asked for the next release within this time need not list: if there is one, it has not been removed."""
 
+FRESH = timedelta(hours=12)
+"""A blob that is older is written again for a new release, so that it is not removed as nobody's."""
+
+TRUSTED = timedelta(hours=11)
+"""So long after it was looked at such a blob is safe: with FRESH it is younger than AGE then, with an hour to spare."""
+
+SILENT = timedelta(days=30)
+"""A node that has not reported for so long is gone: what it served keeps nothing any more."""
+
 KEPT = 10
 """So many of the newest releases stay, needed or not: to look at, and to go back to."""
 

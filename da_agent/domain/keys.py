@@ -14,6 +14,7 @@ NODES = ".agent/nodes/"
 VERDICT = ".agent/inbox.json"
 ADOPTING = ".agent/adopting.json"
 LOOKOUT = ".agent/lookout.json"
+COLLECTING = ".agent/collecting.json"
 PASSPORT = ".agent/passport/"
 
 
@@ -42,6 +43,11 @@ def _number(key: str, folder: str) -> int | None:
 
 def node_key(node: str) -> str:
     return f"{NODES}{node}.json"
+
+
+def node_of(key: str) -> str:
+    """The node whose report has this key."""
+    return key.removeprefix(NODES).removesuffix(".json")
 
 
 def blob_key(blob: Blob) -> str:

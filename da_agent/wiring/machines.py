@@ -12,7 +12,7 @@ import random
 import secrets
 import socket
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import cached_property
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from da_agent.workflows.courses import Course
     from da_agent.workflows.drafts import Drafts
     from da_agent.workflows.follows import Follower
-    from da_agent.workflows.garbage import Freed
+    from da_agent.workflows.garbage import Collected, Freed
     from da_agent.workflows.lookouts import Lookout
     from da_agent.workflows.plans import Plans
     from da_agent.workflows.pushes import Pushes
@@ -413,6 +413,14 @@ class Machine:
 
         Scratch(self.paths.scratch).sweep(self.paths.root, self.paths.agent, self.paths.wsgi.parent)
 
+    def collect(self, *, dry_run: bool, tell: Callable[[Collected], object]) -> Collected:
+        """Remove what nobody needs from the store; `tell` gets what is gone, also when an error ends it."""
+        from da_agent.workflows import garbage
+
+        return garbage.collect(
+            self.store, self.clock, dry_run=dry_run, who=_person(), nonce=secrets.token_hex(16), tell=tell
+        )
+
     def clear(self, *, dry_run: bool) -> Freed:
         """Remove what this node does not need from its disk."""
         from da_agent.domain.journals import Journal
@@ -520,7 +528,9 @@ class Machine:
     def steering(self) -> Steering:
         from da_agent.workflows.steerings import Steering
 
-        return Steering(self.store, self.rollouts, self.waking, who=_person(), nonce=lambda: secrets.token_hex(16))
+        return Steering(
+            self.store, self.rollouts, self.waking, self.clock, who=_person(), nonce=lambda: secrets.token_hex(16)
+        )
 
     @cached_property
     def course(self) -> Course:

@@ -10,6 +10,7 @@ from da_agent.domain.releases import Contents, Release
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, Lost, Refused, TimedOut
 from da_agent.workflows.drafts import Draft, Drafts, Prepared
+from da_agent.workflows.gates import Gate
 from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger, Top
 from da_agent.workflows.wakings import Waking
@@ -41,6 +42,7 @@ class Adoption:
         self._transfers = transfers
         self._drafts = drafts
         self._clock = clock
+        self._gate = Gate(store, clock)
         self._waking = waking
         self._who = who
         self._nonce = nonce
@@ -89,7 +91,7 @@ class Adoption:
         if top.release is not None and (top.release.number, top.contents) == (top.number, prepared.contents):
             return self._remember(inbox, top.number, (), seen)
         # Blobs first: a release never names bytes that the store does not have.
-        self._transfers.upload(prepared.bodies)
+        brought = self._gate.bring(lambda: self._transfers.upload(prepared.bodies))
         release = top.then(Release(0, self._nonce(), self._store.clock(), self._who, reason, prepared.contents))
         # Looked up before the append: nothing but the verdict, which spares the nodes a look at the inbox, stands
         # between the release and the pokes.
@@ -97,6 +99,9 @@ class Adoption:
         self._ledger.append(release)
         verdict = self._remember(inbox, release.number, (), seen)
         self._waking.wake(nodes)
+        if not self._gate.holds(brought):
+            # This process stood still before the append, and somebody may have removed what it brought.
+            self._transfers.upload(prepared.bodies)
         return verdict
 
     def _remember(

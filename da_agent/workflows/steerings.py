@@ -9,6 +9,7 @@ from da_agent.domain import keys, rollouts, standings
 from da_agent.domain.releases import Contents, Release
 from da_agent.domain.rollouts import Denied, Note, Rollout, State
 from da_agent.errors import Absent, Lost, Refused, StoreDamaged, Tampered, Unreachable
+from da_agent.workflows.gates import Gate
 from da_agent.workflows.ledgers import Ledger, Top
 from da_agent.workflows.rollouts import Make, Rollouts
 from da_agent.workflows.wakings import Waking
@@ -35,6 +36,7 @@ class Steering:
         store: ports.Store,
         records: Rollouts,
         waking: Waking,
+        clock: ports.Clock,
         *,
         who: str,
         nonce: Callable[[], str],
@@ -43,6 +45,7 @@ class Steering:
         self._ledger = Ledger(store)
         self._records = records
         self._waking = waking
+        self._gate = Gate(store, clock)
         self._who = who
         self._nonce = nonce
 
@@ -54,13 +57,18 @@ class Steering:
         Refused when that would change nothing, or when the release is quarantined; StoreDamaged, naming it, when
         something that it needs is no longer in the store.
         """
-        top = self._top()
-        back = self._ledger_release(number) if number is not None else self._proven_before(top)
-        self._require_use(back, top)
-        self._require_whole(back)
-        made = self._append(
-            lambda _: self._release(back.contents, reason or f"rollback to release {back.number}", back=back.number)
-        )
+        # Old blobs may be about to go, and nobody here has their bytes: nothing is removed until the ledger has them.
+        with self._gate.alone(f"{self._who}, going back", self._nonce()) as held:
+            top = self._top()
+            back = self._ledger_release(number) if number is not None else self._proven_before(top)
+            self._require_use(back, top)
+            self._require_whole(back)
+
+            def again(_: Top) -> Release:
+                held.require()
+                return self._release(back.contents, reason or f"rollback to release {back.number}", back=back.number)
+
+            made = self._append(again)
         return Done(made, f"Release {made} has the contents of release {back.number} again.")
 
     def restart(self, reason: str) -> Done:

@@ -1,17 +1,32 @@
-"""What `gc` removes from the disk of a real node, and what it leaves."""
+"""What `gc` removes from the disk of a real node and from a real bucket, and what it leaves."""
 
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from da_agent.adapters.clocks import SystemClock
+from da_agent.adapters.s3_store import S3Store
+from da_agent.domain import keys
+from da_agent.domain.blobs import blob_of
 from da_agent.domain.journals import Journal
+from da_agent.domain.locations import S3Location
+from da_agent.errors import Absent
+from da_agent.ports import Always
 from da_agent.wiring import Machine
+from da_agent.workflows import pushes
 from da_agent.workflows.ledgers import Ledger
-from tests import packages
+from tests import packages, servers
+from tests.fake_nodes import release
 
 DAYS = 3 * 24 * 3600
 
@@ -93,3 +108,69 @@ def unpacked(machine: Machine, version: str) -> list[Path]:
     """What uv's cache has of that version."""
     found = machine.paths.wheel_cache.rglob("gift.py")
     return [path for path in found if version in path.read_text()]
+
+
+class ThreeDaysLater(S3Store):
+    """Everything in it is three days old."""
+
+    def clock(self) -> datetime:
+        return super().clock() + timedelta(days=3)
+
+
+class Announced(SystemClock):
+    """Tells that somebody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = threading.Event()
+
+    def wait(self, period: timedelta) -> bool:
+        self.waits.set()
+        return super().wait(period)
+
+
+def admin(location: S3Location, credentials: tuple[str, str], desk: Path) -> tuple[Machine, Announced]:
+    machine = Machine({"DA_AGENT_STORE": location.url, "DA_AGENT_ROOT": f"{desk}/root", "XDG_CACHE_HOME": str(desk)})
+    clock = Announced()
+    vars(machine).update(store=ThreeDaysLater(location, credentials), clock=clock)
+    return machine, clock
+
+
+def test_no_release_in_a_bucket_lacks_a_blob_when_others_begin_in_the_middle(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with servers.ministack(desk) as server, ThreadPoolExecutor() as pool:
+        location = server.bucket("clusters/one")
+        store = S3Store(location, server.credentials)
+        for number in range(1, 14):
+            body, made = f"number: {number}\n".encode(), release(number)
+            store.write(keys.blob_key(blob_of(body)), body, Always())
+            Ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
+        store.write(keys.CONFIG, body, Always())
+        collector, _ = admin(location, server.credentials, desk)
+        others = [admin(location, server.credentials, desk) for _ in range(3)]
+        acts = [
+            lambda: others[0][0].pushes.push(lambda _: pushes.config(b"number: 2\n"), "a test").release,
+            lambda: others[1][0].steering.rollback(6).release,
+            lambda: others[2][0].collect(dry_run=False, tell=lambda _: None).releases,
+        ]
+        begun: list[Future[object]] = []
+        delete = collector.store.delete
+
+        def in_the_middle(key: str) -> None:
+            if key.startswith(keys.BLOBS) and not begun:
+                begun.extend(pool.submit(act) for act in acts)
+                assert all(clock.waits.wait(20) for _, clock in others)
+            delete(key)
+
+        monkeypatch.setattr(collector.store, "delete", in_the_middle)
+        told: list[object] = []
+        assert collector.collect(dry_run=False, tell=told.append).releases == (1, 2, 3)
+        assert {each.result(60) for each in begun[:2]} == {14, 15}
+        begun[2].result(60)
+        for number in Ledger(store).numbers():
+            assert Ledger(store).read(number).contents.config == blob_of(
+                store.read(keys.blob_key(Ledger(store).read(number).contents.config)).data
+            )
+        with pytest.raises(Absent):
+            store.read(keys.blob_key(blob_of(b"number: 1\n")))

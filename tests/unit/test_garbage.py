@@ -17,11 +17,11 @@ from da_agent.domain.releases import Wheel
 from da_agent.domain.reports import Phase, Report
 from da_agent.errors import Tampered
 from da_agent.workflows import reports
-from da_agent.workflows.garbage import Freed, clear, collect
+from da_agent.workflows.garbage import Collected, Freed, clear, collect
 from da_agent.workflows.ledgers import Ledger
 from da_agent.workflows.rollouts import Rollouts
 from tests.fake_nodes import FakeInstallation, release
-from tests.fakes import NOON, MemoryBlobs, MemoryStore
+from tests.fakes import NOON, FakeClock, MemoryBlobs, MemoryStore
 
 OLD, YOUNG = NOON - timedelta(days=3), NOON - timedelta(hours=23)
 
@@ -84,18 +84,50 @@ def test_a_node_is_cleared_of_releases_and_of_the_blobs_that_only_they_had() -> 
     assert environments.times == 1
 
 
-def test_the_newest_proven_release_stays_however_many_bad_ones_came_after_it() -> None:
-    store = old_cluster(18)
+@pytest.mark.parametrize("lost", [None, 39, 40])
+def test_the_newest_proven_release_stays_however_many_bad_ones_came_after_it(lost: int | None) -> None:
+    """Also when the record of one of the newest has been damaged."""
+    store = old_cluster(40)
     serial = itertools.count()
     rollouts_ = Rollouts(store, lambda: str(next(serial)))
-    for number in range(1, 19):
+    for number in range(1, 41):
         rollouts_.open(number, None)
         if number == 3:
             rollouts_.change(3, lambda record, live, now: rollouts.moved(record, "a", live, now=now), node="a")
-    collected = collect(store, dry_run=False)
-    assert 3 not in collected.releases
-    assert 4 in collected.releases
+    if lost is not None:
+        store.write(keys.rollout_key(lost), b"{", ports.Always())
+    gone = collected(store).releases
+    assert 3 not in gone
+    assert 4 in gone
     assert (rollouts_.read(3) is None, rollouts_.read(4) is None) == (False, True)
+    assert collected(store).releases == ()
+
+
+def report_of(node: str, number: int) -> Report:
+    return Report(node, "host", "1.2.3.4:80", number, number, Phase.SERVING, None, "0.1", "Python 3.11", OLD)
+
+
+def test_a_node_that_is_long_gone_keeps_nothing_and_is_told() -> None:
+    store = old_cluster(30)
+    for days, node, number in ((31, "gone", 3), (29, "away", 6)):
+        store.now = NOON - timedelta(days=days)
+        reports.send(store, report_of(node, number))
+    store.write(keys.node_key("away, too"), b"{", ports.Always())
+    store.now = NOON - timedelta(days=300)
+    store.write(keys.node_key("damaged"), b"{", ports.Always())
+    store.now = NOON
+    with pytest.raises(Tampered, match=r"away, too.*for one that is gone, delete it"):
+        collected(store)
+    store.delete(keys.node_key("away, too"))
+    planned = collected(store, dry_run=True)
+    assert planned.nodes == ("damaged", "gone")
+    assert set(range(1, 21)) - set(planned.releases) == {5, 6}
+    assert collected(store) == planned
+    assert [entry.key for entry in store.scan(keys.NODES)] == [keys.node_key("away"), keys.node_key("node1")]
+
+
+def collected(store: MemoryStore, *, dry_run: bool = False) -> Collected:
+    return collect(store, FakeClock(), dry_run=dry_run, who="me", nonce="0123456789")
 
 
 class Forgetful:
@@ -114,7 +146,7 @@ def old_cluster(releases: int) -> MemoryStore:
     """Releases with a blob of their own each, three days old; a node serves the newest."""
     store = MemoryStore(OLD)
     for number in range(1, releases + 1):
-        body = f"configuration {number}".encode()
+        body = f"number: {number}\n".encode()
         made = release(number)
         store.write(keys.blob_key(blob_of(body)), body, ports.Always())
         Ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
@@ -127,26 +159,26 @@ def old_cluster(releases: int) -> MemoryStore:
 
 def test_what_stays_is_whole_and_what_goes_is_told_first() -> None:
     store = old_cluster(15)
-    planned = collect(store, dry_run=True)
+    planned = collected(store, dry_run=True)
     assert planned.releases == (1, 2, 3, 4, 5)
     assert len(planned.blobs) == 6
     assert len(Ledger(store).numbers()) == 15
-    assert collect(store, dry_run=False) == planned
+    assert collected(store, dry_run=False) == planned
     numbers = Ledger(store).numbers()
     assert numbers == tuple(range(6, 16))
     for number in numbers:
         store.read(keys.blob_key(Ledger(store).read(number).contents.config))
-    assert collect(store, dry_run=False).releases == ()
+    assert collected(store, dry_run=False).releases == ()
 
 
 @pytest.mark.parametrize("key", [keys.node_key("node1"), keys.release_key(9)])
 def test_nothing_goes_when_something_that_counts_cannot_be_read(key: str) -> None:
     store = old_cluster(15)
     store.write(key, b"{", ports.Always())
-    before = [entry.key for entry in store.scan("")]
+    before = {entry.key for entry in store.scan("")}
     with pytest.raises(Tampered, match=key):
-        collect(store, dry_run=False)
-    assert [entry.key for entry in store.scan("")] == before
+        collected(store, dry_run=False)
+    assert {entry.key for entry in store.scan("")} - {keys.COLLECTING} == before
 
 
 def delete_until(delete: Callable[[str], None], left: Iterator[int], key: str) -> None:
@@ -160,7 +192,7 @@ def test_a_cut_in_the_middle_leaves_no_release_without_its_blobs() -> None:
         store = old_cluster(15)
         store.delete = partial(delete_until, store.delete, iter(range(cut)))  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
-            collect(store, dry_run=False)
+            collected(store, dry_run=False)
         for number in Ledger(store).numbers():
             assert records.encode(Ledger(store).read(number))
             store.read(keys.blob_key(Ledger(store).read(number).contents.config))
