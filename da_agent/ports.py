@@ -4,7 +4,7 @@ Errors named here are those of `da_agent.errors`. Unless a method says otherwise
 and after an error nothing of what it promises to change has changed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -183,6 +183,10 @@ class Transfers(Protocol):
 
     def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:
         """Afterwards the store has them all, whole. What it already has is not sent again."""
+
+    def mend(self, blobs: Collection[Blob], find: Callable[[Blob], bytes | None] = lambda _: None) -> frozenset[Blob]:
+        """Read all of them in the store, and write again those that are missing or have other bytes: from the node's
+        own, or from what `find` gives, which must be the right bytes. Those that nobody here has are returned."""
 
 
 class Snapshot(Protocol):

@@ -1,14 +1,15 @@
 """Many blobs at once between the store and the node."""
 
+import hashlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from da_agent.domain import garbage, keys
-from da_agent.domain.blobs import Blob
+from da_agent.domain.blobs import PUT_BACK, Blob
 from da_agent.errors import Absent, Doubtful, Lost, StoreDamaged, Tampered, Unreachable
 from da_agent.ports import Always, Blobs, IfAbsent, Progress, Sink, Store
 
@@ -36,6 +37,22 @@ class ParallelTransfers:
         if bodies:
             since = self._store.clock() - garbage.FRESH
             self._run("uploading", bodies, lambda blob, course: self._upload(blob, bodies[blob], since, course))
+
+    def mend(self, blobs: Collection[Blob], find: Callable[[Blob], bytes | None] = lambda _: None) -> frozenset[Blob]:
+        lost: set[Blob] = set()
+
+        def mend(blob: Blob, course: "_Course") -> None:
+            if course.persist(lambda: self._is_right(blob, course)):
+                return
+            body = self._blobs.path(blob) if self._blobs.has(blob) else find(blob)
+            if body is None:
+                lost.add(blob)
+                return
+            course.persist(lambda: self._store.write(keys.blob_key(blob), body, Always()))
+            self._progress.say(f"Put {keys.blob_key(blob)} back")
+
+        self._run("checking", dict.fromkeys(blobs), mend)
+        return frozenset(lost)
 
     def _run(self, title: str, blobs: Iterable[Blob], act: Callable[[Blob, "_Course"], None]) -> None:
         # The biggest first: one that is begun last would keep everybody waiting, with the other workers idle.
@@ -71,9 +88,11 @@ class ParallelTransfers:
         try:
             course.persist(lambda: self._blobs.receive(blob, fill))
         except Absent as error:
-            raise StoreDamaged(f"cannot fetch {key}: there is no such blob in {self._store.name}") from error
+            raise StoreDamaged(
+                f"cannot fetch {key}: there is no such blob in {self._store.name}; {PUT_BACK}"
+            ) from error
         except Tampered as error:
-            raise StoreDamaged(f"cannot use {key} in {self._store.name}: {error}; put the right bytes back") from error
+            raise StoreDamaged(f"cannot use {key} in {self._store.name}: {error}; {PUT_BACK}") from error
         except Lost as error:
             raise Unreachable(f"cannot fetch {key}: {error}") from error
 
@@ -91,6 +110,20 @@ class ParallelTransfers:
             # blob at the same time writes the same bytes.
             if not self._is_whole(blob, since):
                 self._store.write(key, body, Always())
+
+    def _is_right(self, blob: Blob, course: "_Course") -> bool:
+        digest, measure = hashlib.sha256(), course.measure()
+
+        def take(chunk: bytes) -> None:
+            course.check()
+            digest.update(chunk)
+            measure.add(len(chunk))
+
+        try:
+            self._store.fetch(keys.blob_key(blob), take)
+        except Absent:
+            return False
+        return digest.hexdigest() == blob.sha256
 
     def _is_whole(self, blob: Blob, since: datetime) -> bool:
         """Writing is atomic: an object of the right size is whole. An old one may be just about to be collected."""

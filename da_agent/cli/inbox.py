@@ -71,10 +71,10 @@ def remove_package(name: str, store: str | None, *, wait: bool, timeout: int) ->
 @options.waiting
 @options.store
 def adopt(store: str | None, *, wait: bool, timeout: int) -> None:
-    """Make the next release from what lies in the inbox."""
+    """Make the next release from what lies in the inbox; when that is one already, put back what the store has lost."""
     machine = Machine(store=store)
     machine.admit()
-    _await(machine, lambda: machine.adoption.adopt("adopted by command"), wait, timeout)
+    _await(machine, lambda: machine.adoption.adopt("adopted by command", mend=True), wait, timeout)
 
 
 def _push(machine: Machine, wish: Wish, wait: bool, timeout: int) -> None:

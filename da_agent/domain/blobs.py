@@ -7,6 +7,10 @@ from dataclasses import dataclass
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+PUT_BACK = "da-agent adopt, on a node that still has it, puts it back"
+"""What to do about one that the store has lost, or has other bytes for."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Blob:
     """The name of some bytes: their sha256 (64 lower-case hex digits) and how many there are."""

@@ -529,7 +529,13 @@ class Machine:
         from da_agent.workflows.steerings import Steering
 
         return Steering(
-            self.store, self.rollouts, self.waking, self.clock, who=_person(), nonce=lambda: secrets.token_hex(16)
+            self.store,
+            self.rollouts,
+            self.waking,
+            self.clock,
+            self.transfers,
+            who=_person(),
+            nonce=lambda: secrets.token_hex(16),
         )
 
     @cached_property

@@ -1,14 +1,16 @@
 """From the inbox to the next release of the ledger."""
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import timedelta
 
 from da_agent import ports
 from da_agent.domain import configurations, keys, records
+from da_agent.domain.blobs import PUT_BACK, Blob, blob_of
 from da_agent.domain.inboxes import Inbox, Seen, Verdict
 from da_agent.domain.releases import Contents, Release
 from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, Lost, Refused, TimedOut
+from da_agent.errors import Absent, Lost, Refused, StoreDamaged, TimedOut
 from da_agent.workflows.drafts import Draft, Drafts, Prepared
 from da_agent.workflows.gates import Gate
 from da_agent.workflows.inboxes import Inboxes
@@ -47,22 +49,27 @@ class Adoption:
         self._who = who
         self._nonce = nonce
 
-    def adopt(self, reason: str, own: Collection[str] = ()) -> Verdict:
+    def adopt(self, reason: str, own: Collection[str] = (), *, mend: bool = False) -> Verdict:
         """What became of the inbox as it is now: adopted as a release, equal to the newest one, or refused.
 
         Waits until nobody has written to the inbox for the quiet period; `own` keys were written by the caller, who
         knows that they are complete. A refusal is remembered and returned, not raised. NotHere and Unreachable leave
         nothing behind: another node, or a later time, may succeed.
+
+        `mend`: where that makes no new release, every blob of the newest one is read in the store, and put back where
+        it is missing or damaged; StoreDamaged, naming those that neither the inbox nor this machine has.
         """
         for _ in range(ATTEMPTS):
             top = self._ledger.top()
             inbox = self._quiet(top, own)
             verdict = self._inboxes.verdict()
             if verdict is not None and verdict.fingerprint == inbox.fingerprint:
+                if mend:
+                    self._mend(top, verdict.seen)
                 return verdict
             try:
                 with self._drafts.prepare(Draft(inbox, {}, verdict.known if verdict else {}), top.contents) as made:
-                    return self._publish(inbox, made, top, reason)
+                    return self._publish(inbox, made, top, reason, mend=mend)
             except Lost:
                 continue
             except Refused as refused:
@@ -80,15 +87,17 @@ class Adoption:
         if {entry.key: entry.tag for entry in inbox.entries} != {key: tag for key, tag in expected.items() if tag}:
             return None
         try:
-            return self._publish(inbox, prepared, self._ledger.top(), reason)
+            return self._publish(inbox, prepared, self._ledger.top(), reason, mend=True)
         except Lost:
             return None
 
-    def _publish(self, inbox: Inbox, prepared: Prepared, top: Top, reason: str) -> Verdict:
+    def _publish(self, inbox: Inbox, prepared: Prepared, top: Top, reason: str, *, mend: bool) -> Verdict:
         if self._inboxes.list().fingerprint != inbox.fingerprint:
             raise Lost("the inbox changed while it was read")
         seen = tuple(Seen(entry.key, entry.tag, prepared.blobs[entry.key]) for entry in inbox.entries)
         if top.release is not None and (top.release.number, top.contents) == (top.number, prepared.contents):
+            if mend:
+                self._mend(top, seen)
             return self._remember(inbox, top.number, (), seen)
         # Blobs first: a release never names bytes that the store does not have.
         brought = self._gate.bring(lambda: self._transfers.upload(prepared.bodies))
@@ -103,6 +112,26 @@ class Adoption:
             # This process stood still before the append, and somebody may have removed what it brought.
             self._transfers.upload(prepared.bodies)
         return verdict
+
+    def _mend(self, top: Top, seen: Collection[Seen]) -> None:
+        if top.release is None:
+            return
+        places = {each.blob: each.key for each in seen}
+
+        def find(blob: Blob) -> bytes | None:
+            """In the inbox: what has been changed since is not the same bytes any more."""
+            with suppress(KeyError, Absent):
+                data = self._store.read(places[blob]).data
+                return data if blob_of(data) == blob else None
+            return None
+
+        lost = self._transfers.mend(top.release.contents.blobs(), find)
+        if lost:
+            named = ", ".join(sorted(map(keys.blob_key, lost)))
+            raise StoreDamaged(
+                f"cannot mend release {top.release.number} in {self._store.name}: neither the inbox nor this machine"
+                f" has {named}; {PUT_BACK} (da-agent status says which nodes serve what)"
+            )
 
     def _remember(
         self, inbox: Inbox, release: int | None, mistakes: tuple[str, ...], seen: tuple[Seen, ...]

@@ -77,7 +77,7 @@ class Plans:
 
         def read(blob: Blob) -> bytes:
             body = prepared.bodies.get(blob)
-            return body if isinstance(body, bytes) else views.blob(self._store, blob)
+            return body if isinstance(body, bytes) else views.blob(self._store, blob, top.release)
 
         config = read(contents.config)
         settings = configurations.parse(config).settings
@@ -99,7 +99,7 @@ class Plans:
         if before is None:
             return frozenset({Disturbance.RELOAD})
         old = before.contents
-        return plans.disturbances((old, views.blob(self._store, old.config)), (contents, config))
+        return plans.disturbances((old, views.blob(self._store, old.config, before)), (contents, config))
 
     def _last_proven(self, newest: int) -> Rollout | None:
         for number in (newest, self._rollouts.fallback(newest)):

@@ -37,6 +37,7 @@ class Steering:
         records: Rollouts,
         waking: Waking,
         clock: ports.Clock,
+        transfers: ports.Transfers,
         *,
         who: str,
         nonce: Callable[[], str],
@@ -45,6 +46,7 @@ class Steering:
         self._ledger = Ledger(store)
         self._records = records
         self._waking = waking
+        self._transfers = transfers
         self._gate = Gate(store, clock)
         self._who = who
         self._nonce = nonce
@@ -136,15 +138,17 @@ class Steering:
             raise Refused(f"nothing to do: release {back.number} is {has}; da-agent status shows how far it is")
 
     def _require_whole(self, release: Release) -> None:
-        """Nobody could stage it otherwise."""
+        """Nobody could stage it otherwise. What this machine has of it is put back."""
         contents = release.contents
         names = {contents.config: keys.CONFIG}
         names |= {file.blob: f"{keys.CERTIFICATES}{file.name}" for file in contents.certificates}
         names |= {wheel.blob: wheel.filename for wheel in contents.wheels}
-        gone = [name for blob, name in names.items() if not self._is_there(keys.blob_key(blob), blob.size)]
+        lost = self._transfers.mend([blob for blob in names if not self._is_there(keys.blob_key(blob), blob.size)])
+        gone = [name for blob, name in names.items() if blob in lost]
         if gone:
             raise StoreDamaged(
-                f"cannot go to release {release.number}: {self._store.name} lacks {', '.join(gone)} of it"
+                f"cannot go to release {release.number}: {self._store.name} lacks {', '.join(gone)} of it;"
+                f" the same command on a node that still has it on its disk puts it back"
             )
 
     def _is_there(self, key: str, size: int) -> bool:

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from da_agent import ports
 from da_agent.domain import differences, keys
-from da_agent.domain.blobs import Blob, blob_of
+from da_agent.domain.blobs import PUT_BACK, Blob, blob_of
 from da_agent.domain.differences import Change
 from da_agent.domain.releases import Contents, Release
-from da_agent.errors import Absent, Tampered
+from da_agent.errors import Absent, StoreDamaged
 from da_agent.workflows.ledgers import Ledger
 
 
@@ -47,8 +47,8 @@ def show(store: ports.Store, number: int | None) -> View:
         release.published_at,
         release.publisher,
         release.reason,
-        differences.settings(blob(store, contents.config)),
-        differences.expiries(_certificates(contents, lambda each: blob(store, each)), store.clock()),
+        differences.settings(blob(store, contents.config, release)),
+        differences.expiries(_certificates(contents, lambda each: blob(store, each, release)), store.clock()),
         {wheel.name: wheel.version for wheel in contents.wheels},
     )
 
@@ -56,7 +56,11 @@ def show(store: ports.Store, number: int | None) -> View:
 def diff(store: ports.Store, before: int, after: int | None) -> Difference:
     """From release `before` to `after`, or to the newest."""
     old, new = _release(store, before), _release(store, after)
-    found = compare(old.contents, new.contents, lambda each: blob(store, each), store.clock())
+
+    def read(each: Blob) -> bytes:
+        return blob(store, each, old if each in old.contents.blobs() else new)
+
+    found = compare(old.contents, new.contents, read, store.clock())
     return Difference(old.number, new.number, *found)
 
 
@@ -92,13 +96,17 @@ def _certificates(contents: Contents, read: Callable[[Blob], bytes]) -> dict[str
     return {file.name: read(file.blob) for file in contents.certificates}
 
 
-def blob(store: ports.Store, wanted: Blob) -> bytes:
-    """Small ones: what people wrote."""
+def blob(store: ports.Store, wanted: Blob, release: Release | None) -> bytes:
+    """Small ones, what people wrote; `release` needs it."""
     key = keys.blob_key(wanted)
     try:
         data = store.read(key).data
     except Absent as absent:
-        raise Tampered(f"{key} is missing from {store.name}, and a release needs it") from absent
+        raise StoreDamaged(f"{key} is missing from {store.name}{_remedy(release)}") from absent
     if blob_of(data) != wanted:
-        raise Tampered(f"{key} in {store.name} has other bytes than its name says")
+        raise StoreDamaged(f"{key} in {store.name} has other bytes than its name says{_remedy(release)}")
     return data
+
+
+def _remedy(release: Release | None) -> str:
+    return f"; {PUT_BACK}" if release is None else f", and release {release.number} needs it; {PUT_BACK}"

@@ -252,7 +252,7 @@ def test_wrong_bytes_are_never_used_and_named_and_the_node_converges_once_the_st
     assert site.machine.follower.cycle() is None
     key = keys.blob_key(wheel.blob)
     assert site.reported.startswith(f"release 2 cannot be taken yet: cannot use {key} in s3://")
-    assert "put the right bytes back" in site.reported
+    assert "da-agent adopt, on a node that still has it, puts it back" in site.reported
     assert not site.machine.blobs.has(wheel.blob)
     assert list(site.machine.paths.partial.iterdir()) == []
     site.check_whole(1)

@@ -120,6 +120,25 @@ def test_wrong_bytes_in_the_store_are_never_kept(tmp_path: Path, maker: str) -> 
     assert not blobs.has(blob_of(b"right"))
 
 
+@pytest.mark.parametrize("maker", MAKERS)
+def test_what_is_missing_or_has_other_bytes_is_put_back_and_nothing_else_is_written(tmp_path: Path, maker: str) -> None:
+    store = MemoryStore()
+    transfer, _ = MAKERS[maker](store, tmp_path)
+    transfer.upload(BODIES)
+    whole, altered, lost, gone, own = list(BODIES)[3:8]
+    store.write(keys.blob_key(altered), bytes(altered.size), Always())
+    for blob in (lost, gone, own):
+        store.delete(keys.blob_key(blob))
+    tag = store.read(keys.blob_key(whole)).tag
+    mended = MAKERS[maker](store, tmp_path / "other")
+    mended[1].receive(own, lambda sink, start: sink(BODIES[own]))
+    found = mended[0].mend(BODIES, lambda blob: BODIES[blob] if blob in (altered, lost) else None)
+    assert found == {gone}
+    for blob in (whole, altered, lost, own):
+        assert store.read(keys.blob_key(blob)).data == BODIES[blob]
+    assert store.read(keys.blob_key(whole)).tag == tag
+
+
 def test_what_the_node_has_is_not_asked_for_and_the_biggest_come_first(
     store: BusyStore, blobs: BlobFiles, progress: SilentProgress
 ) -> None:

@@ -1,7 +1,7 @@
 """From the inbox to the next release."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from da_agent.domain import keys
 from da_agent.domain.inboxes import Inbox, inbox_of
 from da_agent.domain.reports import Phase, Report
 from da_agent.domain.rpc_ports import Credentials
-from da_agent.errors import NotHere, Refused, TimedOut, Unreachable
+from da_agent.errors import Absent, NotHere, Refused, StoreDamaged, TimedOut, Unreachable
 from da_agent.workflows import pushes, reports
 from da_agent.workflows.adoptions import Adoption
 from da_agent.workflows.drafts import Drafts
@@ -43,7 +43,8 @@ class Cluster:
             now=self.store.clock,
             trusted=frozenset,
         )
-        transfers = MemoryTransfers(self.store, MemoryBlobs())
+        self.blobs = MemoryBlobs()
+        transfers = MemoryTransfers(self.store, self.blobs)
         waking = Waking(self.store, self.pokes, lambda: Credentials("user", "word"), self.clock)
         self.adoption = Adoption(
             self.store, transfers, drafts, self.clock, waking, who="me", nonce=iter("abcdefghij").__next__
@@ -142,6 +143,58 @@ def test_the_same_inbox_is_adopted_once() -> None:
     first = cluster.adoption.adopt("test")
     assert cluster.adoption.adopt("again") == first
     assert cluster.ledger.head() == 1
+
+
+def damaged(cluster: Cluster, body: bytes | None) -> str:
+    """The key of the newest release's configuration, of which the store has `body` now, or nothing."""
+    key = keys.blob_key(cluster.ledger.read(1).contents.config)
+    if body is None:
+        cluster.store.delete(key)
+    else:
+        cluster.store.write(key, body, ports.Always())
+    return key
+
+
+@pytest.mark.parametrize("body", [None, b"a: 7\n", b""], ids=["missing", "other bytes", "cut"])
+def test_what_the_store_has_lost_is_put_back_by_whoever_pushes_or_adopts_the_same_again(body: bytes | None) -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    cluster.adoption.adopt("test")
+    key = damaged(cluster, body)
+    assert cluster.adoption.adopt("again", mend=True).release == 1
+    assert cluster.store.read(key).data == b"a: 1\n"
+    key = damaged(cluster, body)
+    assert cluster.pushes.push(lambda _: pushes.config(b"a: 1\n"), "again").release == 1
+    assert cluster.store.read(key).data == b"a: 1\n"
+    assert cluster.ledger.head() == 1
+
+
+def test_a_poll_does_not_read_every_blob_again() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    cluster.adoption.adopt("test")
+    key = damaged(cluster, None)
+    assert cluster.adoption.adopt("again").release == 1
+    with pytest.raises(Absent):
+        cluster.store.read(key)
+
+
+def test_what_is_no_longer_in_the_inbox_is_put_back_by_a_machine_that_has_it_or_named() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+    cluster.adoption.adopt("test")
+    key = damaged(cluster, None)
+    blob = cluster.ledger.read(1).contents.config
+    ledger, first = cluster.ledger, cluster.ledger.read(1)
+    cluster.put({"config.yml": b"a: 2\n"})
+    assert cluster.adoption.adopt("test").release == 2
+    ledger.append(replace(first, number=3, nonce="back", rollback_of=1))
+    with pytest.raises(StoreDamaged, match=rf"cannot mend release 3 .*{key}; da-agent adopt, on a node that still has"):
+        cluster.adoption.adopt("again", mend=True)
+    cluster.blobs.bodies[blob] = b"a: 1\n"
+    assert cluster.adoption.adopt("again", mend=True).release == 2
+    assert cluster.store.read(key).data == b"a: 1\n"
+    assert ledger.head() == 3
 
 
 def test_contents_that_are_served_already_make_no_release() -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from da_agent.domain import rollouts
+from da_agent.domain.blobs import Blob
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
 from da_agent.domain.rollouts import Note, Rollout, State
@@ -34,6 +35,9 @@ class Transfers:
 
     def upload(self, bodies: object) -> None:
         pass
+
+    def mend(self, blobs: object, find: object = None) -> frozenset[Blob]:
+        return frozenset()
 
 
 @dataclass

@@ -20,7 +20,7 @@ from da_agent.workflows.pushes import Change
 from da_agent.workflows.rollouts import Rollouts
 from da_agent.workflows.steerings import Steering
 from da_agent.workflows.wakings import Waking
-from tests.fakes import NOON, FakeClock, FakePokes, MemoryStore
+from tests.fakes import NOON, FakeClock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers
 from tests.unit.test_adoptions import Cluster
 from tests.unit.test_garbage import old_cluster
 
@@ -66,10 +66,10 @@ def push(store: MemoryStore, clock: FakeClock) -> None:
 
 
 def go_back(store: MemoryStore, clock: FakeClock) -> None:
-    waking = Waking(store, FakePokes(), lambda: None, clock)
-    Steering(store, Rollouts(store, lambda: "r"), waking, clock, who="admin", nonce=lambda: "nonce of admin").rollback(
-        2
-    )
+    records, waking = Rollouts(store, lambda: "r"), Waking(store, FakePokes(), lambda: None, clock)
+    transfers = MemoryTransfers(store, MemoryBlobs())
+    steering = Steering(store, records, waking, clock, transfers, who="admin", nonce=lambda: "nonce of admin")
+    steering.rollback(2)
 
 
 def gc(store: MemoryStore, clock: FakeClock) -> None:

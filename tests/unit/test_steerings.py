@@ -14,7 +14,7 @@ from da_agent.workflows.ledgers import Ledger
 from da_agent.workflows.rollouts import Rollouts
 from da_agent.workflows.steerings import Steering
 from da_agent.workflows.wakings import Waking
-from tests.fakes import FakeClock, FakePokes, MemoryStore
+from tests.fakes import FakeClock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers
 from tests.members import Member
 
 
@@ -28,9 +28,16 @@ class Cluster:
         self.records = Rollouts(self.store, lambda: "nonce")
         self.nonces = iter(range(1000))
         self.clock = FakeClock()
+        self.blobs = MemoryBlobs()
         waking = Waking(self.store, self.pokes, lambda: Credentials("u", "p"), self.clock)
         self.steering = Steering(
-            self.store, self.records, waking, self.clock, who="admin@desk", nonce=lambda: f"s{next(self.nonces)}"
+            self.store,
+            self.records,
+            waking,
+            self.clock,
+            MemoryTransfers(self.store, self.blobs),
+            who="admin@desk",
+            nonce=lambda: f"s{next(self.nonces)}",
         )
         self.cycle()
 
@@ -124,9 +131,18 @@ def test_a_release_whose_blobs_are_gone_is_not_gone_back_to() -> None:
     cluster = Cluster()
     cluster.push("b")
     cluster.store.delete(keys.blob_key(blob_of(b"name: a\n")))
-    with pytest.raises(StoreDamaged, match=r"cannot go to release 1: .* lacks config.yml"):
+    with pytest.raises(StoreDamaged, match=r"cannot go to release 1: .* lacks config.yml.*the same command on a node"):
         cluster.steering.rollback(1)
     assert Ledger(cluster.store).head() == 2
+
+
+def test_a_machine_that_still_has_what_the_store_lost_puts_it_back_and_goes_back() -> None:
+    cluster = Cluster()
+    cluster.push("b")
+    cluster.store.delete(keys.blob_key(blob_of(b"name: a\n")))
+    cluster.blobs.bodies[blob_of(b"name: a\n")] = b"name: a\n"
+    assert cluster.steering.rollback(1).release == 3
+    assert cluster.config() == b"name: a\n"
 
 
 def test_a_release_that_somebody_makes_at_the_same_time_does_not_stop_it() -> None:
