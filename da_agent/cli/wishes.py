@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from da_agent.domain import keys
+from da_agent.domain import keys, requirements
 from da_agent.errors import Absent, Refused
 
 if TYPE_CHECKING:
@@ -51,15 +51,20 @@ def packages(machine: Machine, names: tuple[str, ...]) -> Wish:
     """Requirements, and files that are told by their suffixes."""
     from da_agent.workflows import pushes
 
-    files = {Path(each).name: Path(each) for each in names if each.endswith(SUFFIXES)}
+    files = {Path(each).name: Path(each) for each in names if _is_file(each)}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
         raise Refused(f"there is no such file: {path}" for path in missing)
-    specs = tuple(each for each in names if not each.endswith(SUFFIXES))
+    specs = tuple(each for each in names if not _is_file(each))
     return Wish(
         lambda inbox: pushes.packages(inbox, _requirements(machine), specs, files),
-        f"packages {', '.join((*specs, *files))}",
+        f"packages {', '.join((*map(requirements.told, specs), *files))}",
     )
+
+
+def _is_file(name: str) -> bool:
+    """The address of an archive ends as a file does."""
+    return name.endswith(SUFFIXES) and "://" not in name
 
 
 def without(machine: Machine, name: str) -> Wish:

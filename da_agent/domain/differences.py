@@ -1,11 +1,18 @@
-"""What a release holds, and what differs between two, in words that anybody may read: secrets are masked."""
+"""What a release holds, and what differs between two, in words that anybody may read.
+
+Of a configuration the names of all keys are shown, and the values of those that are known to hold nothing secret
+(`harmless`), but for credentials, tokens and `password=…` in them (`masks`). Of the others only truth values, small
+numbers and a few common words are, unless the key's name tells of a secret; of a command line only the program is.
+What lies below a key whose name tells of a secret is masked as a whole, the names of keys in it, too.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from da_agent.domain import documents, masks, pems
+from da_agent.domain import documents, harmless, masks, pems
 from da_agent.domain.documents import Section, Series, Value
+from da_agent.domain.harmless import Place
 from da_agent.domain.releases import Wheel
 from da_agent.errors import Refused
 
@@ -29,12 +36,12 @@ class Change:
 
 
 def settings(config: bytes) -> dict[str, str]:
-    """Every value of a configuration by its path (`db.host`, `dispatch[2]`), with secrets masked."""
+    """Every value of a configuration by its path (`db.host`, `dispatch[2]`), masked where it might be secret."""
     return {path: str(leaf) for path, leaf in _leaves(config).items()}
 
 
 def configuration(before: bytes, after: bytes) -> tuple[Change, ...]:
-    """Changed keys, sorted; a changed secret is named, and both of its values are masked."""
+    """Changed keys, sorted; one that may be secret is named, and both of its values are masked."""
     old, new = _leaves(before), _leaves(after)
     return tuple(
         Change(path, str(old[path]) if path in old else None, str(new[path]) if path in new else None)
@@ -73,35 +80,64 @@ def packages(before: tuple[Wheel, ...], after: tuple[Wheel, ...]) -> tuple[Chang
     return tuple(changes)
 
 
+_LABELS = frozenset({"name", "variable", "var", "env", "key", "id", "label", "parameter", "option", "header", "field"})
+"""In a list of variables the name stands beside the value."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Leaf:
+    """A value and what may be shown of it."""
+
     text: str
-    secret: bool
+    shown: str
 
     def __str__(self) -> str:
-        """What may be shown of it, on one line."""
-        text = " ".join(masks.masked(self.text, secret=self.secret).split())
+        """On one line."""
+        text = " ".join(self.shown.split())
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _leaves(config: bytes) -> dict[str, _Leaf]:
     document = documents.parse(config, "config.yml")
-    return dict(_below("", document.root, secret=False))
+    return dict(_below("", (), document.root, secret=False))
 
 
-def _below(path: str, value: Value, *, secret: bool) -> Iterator[tuple[str, _Leaf]]:
-    if isinstance(value, Section) and value.entries:
-        # In a list of variables the name stands beside the value.
-        labels = [str(entry.value.plain) for entry in value.entries if entry.key in ("name", "variable")]
+def _below(path: str, place: Place, value: Value, *, secret: bool) -> Iterator[tuple[str, _Leaf]]:
+    """What is secret is one leaf with everything below: names of keys may be what has to be hidden."""
+    if isinstance(value, Section) and value.entries and not secret and not _has_secret_keys(value):
+        beside = _is_named_secret(value)
         for entry in value.entries:
-            names = [str(entry.key), *(labels if entry.key == "value" else ())]
-            hidden = secret or masks.names_secret(names)
-            yield from _below(documents.below(path, entry.key), entry.value, secret=hidden)
-    elif isinstance(value, Series) and value.items:
+            there = (*place, entry.key)
+            known = harmless.is_harmless(there) or harmless.is_command(there)
+            hidden = not known and (beside or masks.names_secret(str(entry.key)))
+            yield from _below(documents.below(path, entry.key), there, entry.value, secret=hidden)
+    elif isinstance(value, Series) and value.items and not secret:
         for number, item in enumerate(value.items):
-            yield from _below(f"{path}[{number}]", item, secret=secret)
+            yield from _below(f"{path}[{number}]", place, item, secret=False)
     else:
-        yield path, _Leaf("null" if value.plain is None else str(value.plain), secret)
+        text = "null" if value.plain is None else str(value.plain)
+        yield path, _Leaf(text, _shown(text, place, value.plain, secret=secret))
+
+
+def _shown(text: str, place: Place, plain: object, *, secret: bool) -> str:
+    if plain in (None, True, False, [], {}) and type(plain) not in (int, float):
+        return text
+    if secret:
+        return masks.MASK
+    if harmless.is_command(place):
+        return masks.command(text)
+    if harmless.is_harmless(place):
+        return masks.masked(text)
+    return text if masks.is_plain(plain) else masks.MASK
+
+
+def _has_secret_keys(section: Section) -> bool:
+    return any(masks.masked(str(entry.key)) != str(entry.key) for entry in section.entries)
+
+
+def _is_named_secret(section: Section) -> bool:
+    labels = [entry.value.plain for entry in section.entries if str(entry.key).lower() in _LABELS]
+    return any(isinstance(label, str) and masks.names_secret(label) for label in labels)
 
 
 def _expiry(data: bytes, name: str, now: datetime) -> str:

@@ -1,44 +1,94 @@
-"""Which values of a configuration nobody may read, told by what they are called or by what they look like."""
+"""What may be read of a text that might have a secret in it, told by what its parts are called and look like.
+
+Nothing here says that a whole value is harmless: `harmless` knows that of some, and of all others only names are shown.
+"""
 
 import re
-from collections.abc import Iterable
+import shlex
 
 MASK = "********"
 _SECRET = re.compile(
-    r"(secret|passw|passphrase|\bpass\b|pwd|token|credential|private|salt|authorization|cookie|signature|webhook"
-    r"|\bpin\b|pincode|\botp\b"
-    r"|(api|access|account|client|encryption|server|session) ?-?(key|id)|\bkey\b|keys?$|connection[ -]?string|dsn"
-    r"|\b(url|uri)s?$)",
+    r"secret|passw|passphrase|passcode|pass\b|pwd|pw\b|\bpw|token|credential|priv|salt|(?<!o)auth(?!ors?\b)|cookie"
+    r"|signature|webhook|bearer|psk|jwt|hmac|seed|phrase|nonce|\bsig\b|\bpin\b|pincode|otp\b|\bcode\b"
+    r"|(api|access|account|client|encryption|server|session) ?(key|id)|\bkey\b|keys?\b|connection ?string|dsn"
+    r"|\b(url|uri)s?\b",
     re.IGNORECASE,
 )
-"""Parts of keys whose values are masked. Rather one too many: a key named `url` may have a password in it."""
-_SHOWN = re.compile(r"^(pip index url|pip extra index urls|endpoint url|url root|external hostname)$", re.IGNORECASE)
-_NOTHING = ("null", "[]", "{}", "True", "False")
-_PASSWORD_IN_URL = re.compile(r"(?<=://)\S*@")
-"""Up to the last @: passwords have slashes in them."""
-_PARAMETER = re.compile(r"(?<=[?&])([^=&\s]+)=([^&\s]+)")
+"""Parts of names that give a secret away. Rather one too many: what is named `url` may have a password in it."""
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
-_WORD = re.compile(r"[A-Za-z0-9+_-]{20,}={0,2}")
+_USER_IN_URL = re.compile(r"(?<=://)\S*@|(?<!\S)[^\s:@/]+:(?!//)\S+@(?=\S)")
+"""Up to the last @: passwords have slashes in them."""
+_SCHEME = re.compile(r"\b(Bearer|Basic|Digest|Token|ApiKey)\s+\S+", re.IGNORECASE)
+_VALUE = r"""("[^"]*"|'[^']*'|[^\s&]+)"""
+_OPTION = re.compile(rf"(?<!\S)(--?[\w-]+)(\s+|=){_VALUE}")
+_SHORT_OPTION = re.compile(r"(?<!\S)-([pu])\s*\S+")
+"""Of psql, mysql, curl and others: a password, or a user with one."""
+_ASSIGNMENT = re.compile(rf"([\w.-]+)(\s*[=:]\s*){_VALUE}")
+_PARAMETER = re.compile(r"(?<=[?&])([^=&\s]+)=([^&\s]+)")
+_URL = re.compile(r"(?<=://)\S+")
+_UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
+_WORD, _WORD_OF_URL = (re.compile(rf"[A-Za-z0-9+_-]{{{shortest},}}={{0,2}}") for shortest in (20, 12))
+
+_PLAIN_WORDS = frozenset(
+    {
+        *("true", "false", "yes", "no", "on", "off", "none", "null", "auto", "default", "never", "always", "initial"),
+        *("debug", "info", "warning", "error", "critical"),
+        *("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    }
+)
+_LARGEST = 99_999
+"""Ports, seconds, sizes; longer numbers may be of an account, a telephone or a card."""
 
 
-def names_secret(names: Iterable[str]) -> bool:
-    """Whether a value is secret that lies below keys of these names, in either spelling."""
-    spelt = [name.replace("_", " ") for name in names]
-    return any(_SECRET.search(name) and not _SHOWN.match(name) for name in spelt)
+def names_secret(name: str) -> bool:
+    """Whether a value of this name is to be kept secret, in any spelling."""
+    return _SECRET.search(re.sub(r"[^A-Za-z0-9]+", " ", _HUMP.sub(" ", name))) is not None
 
 
-def masked(text: str, *, secret: bool) -> str:
-    """What may be shown of a value; `secret` says that its name gives it away."""
-    if text in _NOTHING:
-        return text
-    if secret or _PRIVATE_KEY.search(text):
+def is_plain(value: object) -> bool:
+    """Whether a value is too common to be a secret, unless its name says that it is one."""
+    if isinstance(value, str):
+        return value.lower() in _PLAIN_WORDS
+    return value is None or isinstance(value, bool) or (isinstance(value, int | float) and abs(value) <= _LARGEST)
+
+
+def masked(text: str) -> str:
+    """A text that is harmless by its place, without what is secret in it all the same."""
+    if _PRIVATE_KEY.search(text):
         return MASK
-    text = _PASSWORD_IN_URL.sub(f"{MASK}@", text)
-    text = _PARAMETER.sub(lambda found: f"{found[1]}={MASK if names_secret([found[1]]) else found[2]}", text)
-    return _WORD.sub(lambda found: MASK if _is_random(found[0]) else found[0], text)
+    text = _USER_IN_URL.sub(f"{MASK}@", text)
+    text = _SCHEME.sub(rf"\1 {MASK}", text)
+    text = _SHORT_OPTION.sub(rf"-\1 {MASK}", text)
+    for named in (_OPTION, _ASSIGNMENT):
+        text = named.sub(lambda found: f"{found[1]}{found[2]}{MASK}" if names_secret(found[1]) else found[0], text)
+    text = _PARAMETER.sub(lambda found: found[0] if _is_short_number(found[2]) else f"{found[1]}={MASK}", text)
+    text = _UUID.sub(MASK, text)
+    text = _URL.sub(lambda url: _WORD_OF_URL.sub(_without_order, url[0]), text)
+    return _WORD.sub(_without_order, text)
 
 
-def _is_random(word: str) -> bool:
+def command(line: str) -> str:
+    """Which program a command line runs: passwords stand before its name and behind it."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return MASK
+    while words and re.match(r"[A-Za-z_]\w*=[^$`]*\Z", words[0]):
+        del words[0]
+    if not words or not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*|/[A-Za-z0-9._/-]+", words[0]):
+        return MASK
+    return masked(words[0]) if words == [line] else f"{masked(words[0])} …"
+
+
+def _is_short_number(text: str) -> bool:
+    return text.isdecimal() and int(text) <= _LARGEST
+
+
+def _without_order(found: re.Match[str]) -> str:
     """Keys and tokens have letters and digits without order; names that people give have hyphens or one case."""
+    word = found[0]
     kinds = [re.search(kind, word) is not None for kind in ("[a-z]", "[A-Z]", "[0-9]")]
-    return kinds[2] and (all(kinds) or (any(kinds[:2]) and not re.search("[-_]", word)))
+    is_random = kinds[2] and (all(kinds) or (any(kinds[:2]) and not re.search("[-_]", word)))
+    return MASK if is_random else word

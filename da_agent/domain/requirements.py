@@ -97,6 +97,14 @@ def remove(text: bytes, name: str) -> bytes:
     return "".join(line for line in lines if _name(line) != normalise(name)).encode()
 
 
+def told(requirement: str) -> str:
+    """What may be said of it where everybody reads it for ever: nothing of a URL, which may have a password in it."""
+    name, at, _ = requirement.strip().partition("@")
+    if "://" in name:
+        return "a URL"
+    return f"{name.strip()} @ …" if at else requirement.strip()
+
+
 def _decode(text: bytes) -> str:
     try:
         return text.decode()

@@ -166,3 +166,6 @@ _READERS: Mapping[str, tuple[str, Callable[[Value], Any]]] = {
     "processes": ("processes", partial(_count, 1, 64)),
     "threads": ("threads", partial(_count, 1, 256)),
 }
+
+NAMES = frozenset(_READERS)
+"""Every setting that there is."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from da_agent import ports
-from da_agent.domain import configurations, plans
+from da_agent.domain import configurations, masks, plans
 from da_agent.domain.blobs import Blob
 from da_agent.domain.differences import Change as Differing
 from da_agent.domain.inboxes import Inbox, Verdict
@@ -25,7 +25,8 @@ from da_agent.workflows.rollouts import Rollouts
 class Plan:
     """From the newest release to what would be the next one; `release` is None when there would be none.
 
-    `needs` are what each node would do, in words; `once` are commands that are run once before the first node moves.
+    `needs` are what each node would do, in words; `once` are commands that are run once before the first node moves,
+    without their arguments when they are of the configuration.
     """
 
     before: int
@@ -90,7 +91,8 @@ class Plans:
             top.number + 1,
             *found,
             needs=tuple(plans.NEEDS[need] for need in Disturbance if need in needs),
-            once=policy.once,
+            # docassemble's own has no secret in it, and is what people look for.
+            once=policy.once if settings.once is None else tuple(map(masks.command, settings.once)),
             course=plans.course(policy, settings, live, needs, self._last_proven(top.number)),
             paused=head.paused if head is not None else None,
         )

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from da_agent.domain import differences
+from da_agent.domain import differences, masks
 from da_agent.domain.blobs import Blob
 from da_agent.domain.differences import Change
 from da_agent.domain.masks import MASK
@@ -44,6 +44,37 @@ def wheel(name: str, version: str, letter: str = "a") -> Wheel:
         "odd: sk_live_4eC39HqLyjWDhunter2",
         "odd: AKIAIOSFODNN7hunter2",
         "odd: https://hooks.example/T0/XXXX4eC39HqLyhunter2",
+        "variables: [{key: SECRET_KEY_BASE, value: hunter2}]",
+        "variables: [{env: DB_PASSWORD, value: hunter2}]",
+        "variables: [{Name: DB_PASSWORD, Value: hunter2}]",
+        "dbpass: hunter2",
+        "smtppass: hunter2",
+        "DB_PW: hunter2",
+        "psk: hunter2",
+        "jwt: hunter2",
+        "hmac: hunter2",
+        "seed: hunter2",
+        "priv: hunter2",
+        "passcode: hunter2",
+        "auth: hunter2",
+        "login: {code: hunter2}",
+        "recovery phrase: hunter2",
+        "what nobody knows: hunter2",
+        "title: host=db user=x password=hunter2",
+        "title: host=db user=x password='correct hunter2'",
+        "title: run --password=hunter2",
+        "title: run --password hunter2",
+        "title: run -phunter2",
+        "title: run -u me:hunter2",
+        "title: Bearer hunter2",
+        "title: Basic hunter2",
+        "title: me:hunter2@host",
+        "root: /shop?pw=hunter2",
+        "root: /shop?anything=hunter2",
+        "pip index url: https://dl.cloudsmith.io/q3x8f5Gk2hunter2/simple",
+        "pip index url: https://x.example/F/550e8400-e29b-41d4-a716-446655440000/hunter2Gk2LpW9",
+        "api tokens by name: {hunter2key: 1}",
+        "users: {AKIAIOSFODNN7hunter2: admin}",
     ],
 )
 def test_secrets_are_masked_wherever_they_stand(line: str) -> None:
@@ -55,7 +86,65 @@ def test_secrets_are_masked_wherever_they_stand(line: str) -> None:
     assert "hunter" not in str(changes[0])
 
 
-def test_everything_else_is_shown_by_its_path() -> None:
+@pytest.mark.parametrize("line", ["login: {code: 4711}", "variables: [{key: PIN, value: 4711}]", "card: 411111114711"])
+def test_numbers_are_masked_where_the_name_or_their_length_tells_of_a_secret(line: str) -> None:
+    assert "4711" not in str(differences.settings(line.encode()))
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("PGPASSWORD=hunter2 psql -c x", "psql …"),
+        ("A='b c' D=e /usr/bin/psql", "/usr/bin/psql …"),
+        ("psql", "psql"),
+        ("PGPASSWORD=$(echo hunter2) psql", MASK),
+        ("hunter2=", MASK),
+        ("PGPASSWORD='hunter2 psql", MASK),
+        ("$(hunter2)", MASK),
+    ],
+)
+def test_of_a_command_only_the_program_is_shown(line: str, shown: str) -> None:
+    assert masks.command(line) == shown
+
+
+def test_values_of_unknown_keys_are_shown_when_they_are_too_common_to_be_secret() -> None:
+    text = b"odd: true\nport: 8080\nmode: never\nshare: 0.5\nnothing: null\nfew: []\nday: 2024-01-01\n"
+    assert differences.settings(text) == {
+        "odd": "True",
+        "port": "8080",
+        "mode": "never",
+        "share": "0.5",
+        "nothing": "null",
+        "few": "[]",
+        "day": MASK,
+    }
+
+
+def test_what_lies_below_a_key_of_secrets_is_one_change_without_names() -> None:
+    before, after = b"api tokens: {hunter2: a, b: c}", b"api tokens: {hunter3: a, b: c}"
+    assert differences.configuration(before, after) == (Change("api tokens", MASK, MASK),)
+
+
+def test_our_own_settings_and_addresses_are_shown() -> None:
+    text = (
+        b"da agent: {max unavailable: 25%, health path: /health, drain: 30s, once: [PGPASSWORD=hunter2 psql],"
+        b" health_command: curl -u me:hunter2 localhost}\n"
+        b"pip_index_url: https://me:hunter2@pypi.example:8443/root/docassemble-2024/simple?page=2\n"
+        b"redis: redis://:hunter2@host:6379/1\ndispatch: {shop: 'docassemble.shop:data/questions/a.yml'}\n"
+    )
+    assert differences.settings(text) == {
+        "da agent.max unavailable": "25%",
+        "da agent.health path": "/health",
+        "da agent.drain": "30s",
+        "da agent.once[0]": "psql …",
+        "da agent.health_command": "curl …",
+        "pip_index_url": f"https://{MASK}@pypi.example:8443/root/docassemble-2024/simple?page=2",
+        "redis": f"redis://{MASK}@host:6379/1",
+        "dispatch.shop": "docassemble.shop:data/questions/a.yml",
+    }
+
+
+def test_everything_else_that_is_known_is_shown_by_its_path() -> None:
     lines = ("db: {host: here, password: null}", "dispatch: [a, b]", "s3: {enable: true}", "empty: {}")
     interview = "default interview: docassemble.Demo2:data/questions/my-long-interview-2024.yml"
     text = "\n".join([*lines, interview, "pip index url: https://x/simple"])
@@ -72,7 +161,7 @@ def test_everything_else_is_shown_by_its_path() -> None:
 
 
 def test_long_values_are_cut_and_stay_on_one_line() -> None:
-    (shown,) = differences.settings(b"text: |\n" + b"  line\n" * 100).values()
+    (shown,) = differences.settings(b"title: |\n" + b"  line\n" * 100).values()
     assert len(shown) == 101
     assert "\n" not in shown
 

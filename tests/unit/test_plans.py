@@ -21,7 +21,7 @@ from tests.fake_nodes import TARGET, FakeSnapshots, wheel
 from tests.fakes import NOON, MemoryStore, SilentProgress
 from tests.members import Member
 
-CONFIG = b"name: a\n"
+CONFIG = b"title: a\n"
 CERTIFICATES = {Disturbance.CERTIFICATES}
 RELOAD = {Disturbance.RELOAD}
 
@@ -38,8 +38,8 @@ BEFORE = contents(CONFIG, "six", apache_crt=b"c", apache_key=b"k")
     ("after", "needs"),
     [
         (BEFORE, set()),
-        (contents(b"# again\nname: 'a'\n", "six", apache_crt=b"c", apache_key=b"k"), set()),
-        (contents(b"name: b\n", "six", apache_crt=b"c", apache_key=b"k"), RELOAD),
+        (contents(b"# again\ntitle: 'a'\n", "six", apache_crt=b"c", apache_key=b"k"), set()),
+        (contents(b"title: b\n", "six", apache_crt=b"c", apache_key=b"k"), RELOAD),
         (contents(CONFIG, "six", "gift", apache_crt=b"c", apache_key=b"k"), RELOAD),
         (contents(CONFIG, "six", apache_crt=b"d", apache_key=b"k"), CERTIFICATES),
         (contents(CONFIG, "six", apache_crt=b"c", apache_key=b"k", other_pem=b"o"), set()),
@@ -93,11 +93,12 @@ def test_what_touches_no_worker_process_takes_nobody_out_of_service() -> None:
 
 
 class Cluster:
-    """One node that serves `name: a`, and an admin who plans."""
+    """One node that serves `title: a`, and an admin who plans."""
 
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.node = Member(self.store, "a")
+        self.node.put("config.yml", CONFIG)
         for _ in range(2):
             self.node.follower.cycle()
         drafts = Drafts(
@@ -116,9 +117,9 @@ class Cluster:
 def test_a_plan_says_what_would_change_and_writes_nothing() -> None:
     cluster = Cluster()
     before = cluster.tags()
-    found = cluster.plans.push(lambda _: pushes.config(b"name: b\n"))
+    found = cluster.plans.push(lambda _: pushes.config(b"title: b\n"))
     assert (found.before, found.release) == (1, 2)
-    assert [str(change) for change in found.configuration] == ["~ name: a -> b"]
+    assert [str(change) for change in found.configuration] == ["~ title: a -> b"]
     assert found.needs[0].startswith("reload: ")
     assert found.course is not None
     assert found.course.measured is None, "the nodes of the first release waited for nobody"
@@ -128,7 +129,7 @@ def test_a_plan_says_what_would_change_and_writes_nothing() -> None:
 def test_a_plan_is_refused_with_the_mistakes_that_a_push_would_be_refused_with() -> None:
     cluster = Cluster()
     with pytest.raises(Refused, match="line 2"):
-        cluster.plans.push(lambda _: pushes.config(b"name: b\nname: c\n"))
+        cluster.plans.push(lambda _: pushes.config(b"title: b\ntitle: c\n"))
 
 
 def test_a_plan_of_what_is_there_already_says_that_nothing_would_change() -> None:
@@ -137,11 +138,19 @@ def test_a_plan_of_what_is_there_already_says_that_nothing_would_change() -> Non
     assert cluster.plans.adopt().release is None
 
 
+def test_of_a_command_of_the_configuration_a_plan_shows_the_program_alone() -> None:
+    cluster = Cluster()
+    command = b"title: a\nda agent:\n  once: [PGPASSWORD=hunter2 psql -f hunter2.sql]\n"
+    found = cluster.plans.push(lambda _: pushes.config(command))
+    assert found.once == ("psql …",)
+    assert "hunter2" not in str(found)
+
+
 def test_what_lies_in_the_inbox_is_planned_before_anybody_adopts_it() -> None:
     cluster = Cluster()
-    cluster.node.put("config.yml", b"name: c\n")
-    assert [str(change) for change in cluster.plans.adopt().configuration] == ["~ name: a -> c"]
-    cluster.node.put("config.yml", b"name: c\nname: d\n")
+    cluster.node.put("config.yml", b"title: c\n")
+    assert [str(change) for change in cluster.plans.adopt().configuration] == ["~ title: a -> c"]
+    cluster.node.put("config.yml", b"title: c\ntitle: d\n")
     cluster.node.follower.cycle()
     with pytest.raises(Refused, match="line 2"):
         cluster.plans.adopt()
@@ -153,4 +162,4 @@ def test_the_first_release_of_a_cluster_can_be_planned() -> None:
         cluster.store.delete(key)
     found = cluster.plans.push(lambda _: pushes.config(CONFIG))
     assert (found.before, found.release) == (0, 1)
-    assert [str(change) for change in found.configuration] == ["+ name: a"]
+    assert [str(change) for change in found.configuration] == ["+ title: a"]

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from da_agent.domain.requirements import Kind, add, distribution, normalise, parse, remove
+from da_agent.domain.requirements import Kind, add, distribution, normalise, parse, remove, told
 from da_agent.errors import Refused
 
 
@@ -187,3 +187,16 @@ def test_a_wheel_says_what_it_is_for() -> None:
 def test_a_file_name_of_which_nothing_can_be_made_is_refused(filename: str) -> None:
     with pytest.raises(Refused, match=r"^packages/"):
         distribution(filename)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "said"),
+    [
+        ("shop>=1.0", "shop>=1.0"),
+        ("shop @ https://user:hunter2@host/shop.zip", "shop @ …"),
+        ("shop[a]@https://host/hunter2/shop.zip", "shop[a] @ …"),
+        ("https://user:hunter2@host/shop.zip", "a URL"),
+    ],
+)
+def test_what_is_said_of_a_requirement_has_nothing_of_its_url(requirement: str, said: str) -> None:
+    assert told(requirement) == said
