@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from da_agent.domain import rooms
+from da_agent.domain import inboxes, rooms
 from da_agent.domain.rooms import Disk
-from da_agent.errors import NodeBroken
+from da_agent.errors import NodeBroken, Refused
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -69,6 +69,23 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def below(folder: Path) -> list[str]:
+    """The relative names of what people have put into a folder and those below, by the rule of the inbox, sorted.
+
+    Refused for a folder that is a link: it might lead anywhere, and to pass it over would be to lose what is in it.
+    """
+    found = []
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if inboxes.is_litter(name):
+            continue
+        if path.is_symlink() and path.is_dir():
+            raise Refused(f"cannot read {path}: it is a link to a folder; put that folder itself there, or its files")
+        if path.is_file():
+            found.append(name)
+    return sorted(found)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from da_agent import files
 from da_agent.domain import keys, requirements
 from da_agent.errors import Absent, Refused
 
@@ -37,11 +38,8 @@ def config(file: Path) -> Wish:
 def certificates(directory: Path) -> Wish:
     from da_agent.workflows import pushes
 
-    found = {
-        path.relative_to(directory).as_posix(): _read(path)
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
-    }
+    with files.on_this_node(f"read {directory}"):
+        found = {name: _read(directory / name) for name in files.below(directory)}
     if not found:
         raise Refused(f"there are no files in {directory}: nothing to push")
     return Wish(lambda _: pushes.certificates(found), f"certificates {', '.join(found)}")
@@ -51,14 +49,14 @@ def packages(machine: Machine, names: tuple[str, ...]) -> Wish:
     """Requirements, and files that are told by their suffixes."""
     from da_agent.workflows import pushes
 
-    files = {Path(each).name: Path(each) for each in names if _is_file(each)}
-    missing = [str(path) for path in files.values() if not path.is_file()]
+    distributions = {Path(each).name: Path(each) for each in names if _is_file(each)}
+    missing = [str(path) for path in distributions.values() if not path.is_file()]
     if missing:
         raise Refused(f"there is no such file: {path}" for path in missing)
     specs = tuple(each for each in names if not _is_file(each))
     return Wish(
-        lambda inbox: pushes.packages(inbox, _requirements(machine), specs, files),
-        f"packages {', '.join((*map(requirements.told, specs), *files))}",
+        lambda inbox: pushes.packages(inbox, _requirements(machine), specs, distributions),
+        f"packages {', '.join((*map(requirements.told, specs), *distributions))}",
     )
 
 

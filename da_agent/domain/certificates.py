@@ -47,7 +47,7 @@ def check(files: Mapping[str, bytes], *, now: datetime, trusted: Collection[byte
     a root in certs/. Files that are neither .crt, .key nor .pem are left alone. Raises Refused with every mistake at
     once; no sentence has anything of a private key in it.
     """
-    mistakes: list[str] = []
+    mistakes = list(misnamed(files))
     read: dict[str, Pem] = {}
     for name in sorted(files):
         if name.endswith(_READ):
@@ -65,6 +65,19 @@ def check(files: Mapping[str, bytes], *, now: datetime, trusted: Collection[byte
     if mistakes:
         raise Refused(mistakes)
     return tuple(_describe(name, read[name].certificates[0], now) for name in servers)
+
+
+def misnamed(names: Collection[str]) -> Iterator[str]:
+    """What a store can hold and a folder cannot: nothing can be laid out on a node's disk with such names."""
+    for name in sorted(names):
+        if any(part in ("", ".", "..") for part in name.split("/")):
+            yield f"{keys.CERTIFICATES}{name}: no part of a name may be empty, . or ..: rename it"
+        below = next((other for other in sorted(names) if other.startswith(f"{name}/")), None)
+        if below is not None:
+            yield (
+                f"{keys.CERTIFICATES}{name} is a file, and {keys.CERTIFICATES}{below} lies in a folder of that name:"
+                " rename or delete one of them"
+            )
 
 
 def _contents(name: str, pem: Pem) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What people put into the store: configuration, certificates, packages."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -45,13 +45,26 @@ class Inbox:
 
 def inbox_of(entries: Iterable[Entry]) -> Inbox:
     """The inbox among `entries`: S3 consoles leave folder markers, editors leave hidden and backup files."""
-    return Inbox(tuple(sorted(entry for entry in entries if _belongs(entry.key))))
+    return Inbox(tuple(sorted(without_markers(entry for entry in entries if _belongs(entry.key)))))
 
 
-def is_litter(key: str) -> bool:
-    """Whether the last part of a name says that nobody put it there to be used."""
-    name = key.rsplit("/", 1)[-1]
-    return not name or name.startswith(".") or name.endswith(("~", "_$folder$", ".swp"))
+def without_markers(entries: Iterable[Entry], beside: Iterable[str] = ()) -> tuple[Entry, ...]:
+    """Without empty objects that have others below them, here or in `beside`: some tools mark folders like that."""
+    found = tuple(entries)
+    folders = {folder for key in (*(entry.key for entry in found), *beside) for folder in _folders(key)}
+    return tuple(entry for entry in found if entry.size or entry.key not in folders)
+
+
+def _folders(key: str) -> Iterator[str]:
+    """Every folder that a key lies in."""
+    parts = key.split("/")[:-1]
+    return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+
+
+def is_litter(name: str) -> bool:
+    """Whether a part of a name says that nobody put it there to be used: a folder marker, hidden, a backup."""
+    parts = name.split("/")
+    return not parts[-1] or any(part.startswith(".") or part.endswith(("~", "_$folder$", ".swp")) for part in parts)
 
 
 def _belongs(key: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from da_agent.errors import Refused
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_NAME_OF_BUCKET = "2 to 255 letters, digits and ._-, of which the first is a letter or a digit"
 _REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _ENDPOINT = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?(?:/[^\s?#@\\]*)?")
 _PARAMETERS = ("endpoint_url", "region", "path_style")
@@ -143,9 +144,7 @@ def _s3_location(address: str, query: str, mistakes: list[str]) -> S3Location:
         mistakes.append("the store's URL names no bucket; write s3://bucket or s3://bucket/prefix")
     elif not _BUCKET.fullmatch(bucket):
         # Not repeated: it may be a key, a colon and a secret.
-        mistakes.append(
-            "what follows s3:// in the store's URL must be the name of a bucket: letters, digits and ._- are allowed"
-        )
+        mistakes.append(f"what follows s3:// in the store's URL must be the name of a bucket: {_NAME_OF_BUCKET}")
     with _collected(mistakes):
         prefix = _unquoted(folder, "prefix").strip("/")
     if prefix and any(part in ("", ".", "..") for part in prefix.split("/")):
@@ -218,7 +217,7 @@ def _location_of_bucket(variables: Mapping[str, str]) -> S3Location | None:
     if bucket is None:
         mistakes.append("S3ENABLE is set, but S3BUCKET does not name a bucket")
     elif not _BUCKET.fullmatch(bucket):
-        mistakes.append("S3BUCKET is not the name of a bucket: letters, digits and ._- are allowed")
+        mistakes.append(f"S3BUCKET is not the name of a bucket: {_NAME_OF_BUCKET}")
     endpoint_url = _endpoint(_text(variables, "S3ENDPOINTURL"), "S3ENDPOINTURL", mistakes)
     region = _region(_text(variables, "S3REGION"), "S3REGION", mistakes)
     if mistakes:

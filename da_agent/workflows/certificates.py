@@ -12,7 +12,7 @@ from da_agent import ports
 from da_agent.domain import certificate_places, certificate_sources, certificates, configurations, keys
 from da_agent.domain.blobs import Blob, blob_of
 from da_agent.domain.documents import Section
-from da_agent.domain.inboxes import is_litter
+from da_agent.domain.inboxes import is_litter, without_markers
 from da_agent.domain.locations import DirectoryLocation, Location, location_of_environment
 from da_agent.domain.nodes import Node
 from da_agent.domain.paths import Paths, Staged
@@ -175,11 +175,10 @@ EMPTY = Section((), 1)
 def _below(store: ports.Store, prefix: str) -> Mapping[str, bytes]:
     """Every file below a prefix, sub-folders and all; the marks of folders and hidden files are none."""
     found = {}
-    for entry in store.scan(prefix):
-        if not is_litter(entry.key):
-            if entry.size > LARGEST:
-                raise Refused(f"{entry.key} in {store.name} is too large for a certificate: is it the right folder?")
-            found[entry.key.removeprefix(prefix)] = store.read(entry.key).data
+    for entry in without_markers(entry for entry in store.scan(prefix) if not is_litter(entry.key)):
+        if entry.size > LARGEST:
+            raise Refused(f"{entry.key} in {store.name} is too large for a certificate: is it the right folder?")
+        found[entry.key.removeprefix(prefix)] = store.read(entry.key).data
     return found
 
 

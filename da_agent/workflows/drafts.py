@@ -11,7 +11,7 @@ from da_agent import ports
 from da_agent.domain import certificate_sources, certificates, configurations, keys, requirements
 from da_agent.domain.blobs import Blob, File, blob_of
 from da_agent.domain.configurations import Configuration
-from da_agent.domain.inboxes import Entry, Inbox
+from da_agent.domain.inboxes import Entry, Inbox, without_markers
 from da_agent.domain.locations import Location
 from da_agent.domain.packages import Indexes, Locked, Sources
 from da_agent.domain.releases import Contents, Target
@@ -120,6 +120,9 @@ class Drafts:
             entry.key.removeprefix(keys.CERTIFICATES): snapshot.read(entry.key)
             for entry in draft.inbox.below(keys.CERTIFICATES)
         }
+        if misnamed := tuple(certificates.misnamed(read)):
+            mistakes += misnamed
+            return (), {}
         files = tuple(sorted(File(name, blob_of(data)) for name, data in read.items()))
         # What has been served until now is not a reason to refuse something else: only changed certificates are judged.
         if before is None or files != before.certificates:
@@ -175,6 +178,7 @@ class Drafts:
 
 def overlaid(inbox: Inbox, puts: Mapping[str, bytes | Path], deletes: Collection[str]) -> Inbox:
     """The listing as it will be; the tags of what is not written yet are empty."""
-    kept = [entry for entry in inbox.entries if entry.key not in puts and entry.key not in deletes]
+    left = (entry for entry in inbox.entries if entry.key not in puts and entry.key not in deletes)
+    kept = without_markers(left, puts)
     newest = max((entry.modified_at for entry in inbox.entries), default=_EPOCH)
-    return Inbox(tuple(sorted(kept + [Entry(key, 0, "", newest) for key in puts])))
+    return Inbox(tuple(sorted((*kept, *(Entry(key, 0, "", newest) for key in puts)))))

@@ -14,7 +14,7 @@ from da_agent.domain.rpc_ports import Credentials
 from da_agent.errors import Absent, NotHere, Refused, StoreDamaged, TimedOut, Unreachable
 from da_agent.workflows import pushes, reports
 from da_agent.workflows.adoptions import Adoption
-from da_agent.workflows.drafts import Drafts
+from da_agent.workflows.drafts import Drafts, overlaid
 from da_agent.workflows.inboxes import Inboxes, first_configuration
 from da_agent.workflows.leases import Leases
 from da_agent.workflows.ledgers import Ledger
@@ -368,9 +368,31 @@ def test_removing_takes_the_line_and_the_distribution() -> None:
 
 def test_folder_markers_and_hidden_files_are_no_part_of_the_inbox() -> None:
     store = MemoryStore()
-    for key in ("certs/", "certs/.x.swp", "certs/a.crt~", "packages/_$folder$", "certs/a.crt", "files/x"):
+    litter = ("certs/", "certs/.x.swp", "certs/a.crt~", "certs/.git/config", "certs/old~/a.crt", "packages/_$folder$")
+    for key in (*litter, "certs/a.crt", "files/x"):
         store.write(key, b"", ports.Always())
     assert [entry.key for entry in inbox_of(store.scan("")).entries] == ["certs/a.crt"]
+
+
+def test_an_empty_object_that_is_a_folder_for_others_is_a_marker() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n", "certs/empty": b""})
+    cluster.put({"certs/mail": b"", "certs/mail/deep": b"", "certs/mail/deep/readme.txt": b"x"})
+    cluster.adoption.adopt("test")
+    assert [file.name for file in cluster.ledger.read(1).contents.certificates] == ["empty", "mail/deep/readme.txt"]
+    pushed = overlaid(Inboxes(cluster.store).list(), {"certs/empty/a.txt": b"x"}, ())
+    assert [entry.key for entry in pushed.below("certs/empty")] == ["certs/empty/a.txt"]
+
+
+def test_a_file_that_would_have_to_be_a_folder_too_is_refused_by_name() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n", "certs/mail": b"x", "certs/mail/readme.txt": b"x", "certs//a.txt": b"x"})
+    verdict = cluster.adoption.adopt("test")
+    assert verdict.release is None
+    assert verdict.mistakes == (
+        "certs//a.txt: no part of a name may be empty, . or ..: rename it",
+        "certs/mail is a file, and certs/mail/readme.txt lies in a folder of that name: rename or delete one of them",
+    )
 
 
 def test_a_damaged_release_does_not_block_the_next_one() -> None:

@@ -118,6 +118,24 @@ def below(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
     return {f"{folder}{name}": data for name, data in files.items()}
 
 
+# ---- names that no folder can hold
+
+
+def test_an_empty_object_that_is_a_folder_for_others_is_a_marker() -> None:
+    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine.store("file:///srv/cluster", {"certs/mail": b"", "certs/mail/readme.txt": b"x"})
+    machine.install()
+    assert machine.folders.shown == {"mail/readme.txt": b"x"}
+
+
+def test_a_file_that_would_have_to_be_a_folder_too_is_refused_by_name() -> None:
+    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine.store("file:///srv/cluster", {"certs/mail": b"x", "certs/mail/readme.txt": b"x"})
+    with pytest.raises(Refused, match=r"certs/mail is a file, and certs/mail/readme.txt lies in a folder"):
+        machine.install()
+    assert machine.folders.shown is None
+
+
 # ---- which source
 
 

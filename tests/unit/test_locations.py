@@ -59,6 +59,7 @@ MISTAKES = {
     "s3://": "names no bucket",
     "s3:///prefix": "names no bucket",
     "s3://bad bucket": "must be the name of a bucket",
+    "s3://b/shop": "2 to 255 letters, digits",
     "s3://localhost:9000/shop": "must be the name of a bucket",
     "s3://shop/a/../b": "must not have empty parts, . or ..",
     "s3://shop/a//b": "must not have empty parts, . or ..",

@@ -88,11 +88,7 @@ class LinkedFolders:
 
 
 def _read(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(map(is_litter, path.relative_to(folder).parts))
-    }
+    return {name: (folder / name).read_bytes() for name in files.below(folder)}
 
 
 def _leads_to(place: Path, target: Path) -> bool:
@@ -105,7 +101,7 @@ def _refuse_foreign(place: Path) -> None:
         raise NodeBroken(f"cannot put the certificates into {place}: it is no folder; move it away")
     for path in place.rglob("*"):
         name = path.relative_to(place)
-        if not (path.is_dir() or any(map(is_litter, name.parts)) or path.name.endswith(_KINDS)):
+        if not (path.is_dir() or is_litter(name.as_posix()) or path.name.endswith(_KINDS)):
             raise Refused(
                 f"cannot put the certificates into {place}: it holds more than certificates ({name}); move that away,"
                 " or name a folder of its own in config.yml"
