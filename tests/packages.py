@@ -23,15 +23,15 @@ def wheel(
     requires: Iterable[str] = (),
     *,
     tag: str = "py3-none-any",
-    files: Mapping[str, str] | None = None,
+    files: Mapping[str, str | bytes] | None = None,
 ) -> Path:
     """A wheel in `folder`, the same bytes for the same arguments. `files` are further ones, by their path."""
     stem = f"{_escaped(name)}-{version}"
-    bodies = _files(modules) | dict(files or {})
+    bodies: dict[str, str | bytes] = {**_files(modules), **(files or {})}
     bodies[f"{stem}.dist-info/METADATA"] = _metadata(name, version, requires)
     bodies[f"{stem}.dist-info/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n"
     record = f"{stem}.dist-info/RECORD"
-    bodies[record] = "".join(f"{path},{_digest(text)}\n" for path, text in bodies.items()) + f"{record},,\n"
+    bodies[record] = "".join(f"{path},{_digest(body)}\n" for path, body in bodies.items()) + f"{record},,\n"
     path = folder / f"{stem}-{tag}.whl"
     _write_zip(path, bodies)
     return path
@@ -127,12 +127,13 @@ def _metadata(name: str, version: str, requires: Iterable[str]) -> str:
     return f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
 
 
-def _digest(text: str) -> str:
-    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-    return f"sha256={digest},{len(text.encode())}"
+def _digest(body: str | bytes) -> str:
+    data = body.encode() if isinstance(body, str) else body
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return f"sha256={digest},{len(data)}"
 
 
-def _write_zip(path: Path, files: Mapping[str, str]) -> None:
+def _write_zip(path: Path, files: Mapping[str, str | bytes]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for member, text in files.items():
             archive.writestr(zipfile.ZipInfo(member, _LONG_AGO), text)

@@ -1,7 +1,9 @@
 """Bytecode is made once, where packages are resolved, and travels in the wheels."""
 
 import csv
+import importlib.util
 import io
+import marshal
 import stat
 import subprocess
 import zipfile
@@ -74,6 +76,31 @@ def test_wheels_carry_the_bytecode_of_what_can_be_compiled_and_say_so(desk: Path
     ]
     assert sorted(row[0] for row in record) == sorted(names)
     assert all(row[1].startswith("sha256=") for row in record if not row[0].endswith("RECORD"))
+
+
+def test_bytecode_that_a_wheel_brings_itself_is_replaced_by_ours(desk: Path, tmp_path: Path) -> None:
+    """Such a wheel was zipped from a folder in which it had been tried: the times of its sources have changed since."""
+    source = b"OPEN = True\n"
+    stale = importlib.util.MAGIC_NUMBER + bytes(4) + (1).to_bytes(4, "little") + len(source).to_bytes(4, "little")
+    stale += marshal.dumps(compile(source, "stall.py", "exec"))
+    brought = {
+        "__pycache__/stall.cpython-311.pyc": stale,
+        "__pycache__/stall.cpython-311.opt-1.pyc": stale,
+        "__pycache__/stall.cpython-38.pyc": b"of another Python",
+        "__pycache__/gone.cpython-311.pyc": stale,
+        "sourceless.pyc": stale,
+    }
+    made = packages.wheel(desk / "inbox", "stall", "1.0", {"stall": source.decode()}, files=brought)
+    with resolver_at(desk).resolve(inbox_of(made), ()) as (locked,):
+        assert locked.path is not None
+        with zipfile.ZipFile(locked.path) as archive:
+            names = archive.namelist()
+            record = [row[0] for row in csv.reader(io.StringIO(archive.read("stall-1.0.dist-info/RECORD").decode()))]
+            ours = archive.read(CACHED.format("stall"))
+            assert archive.read("sourceless.pyc") == stale
+    assert sorted(names) == sorted(record)
+    assert sorted(name for name in names if name.endswith(".pyc")) == [CACHED.format("stall"), "sourceless.pyc"]
+    assert int.from_bytes(ours[4:8], "little") == 1, "it is never compared with its source"
 
 
 def test_the_wheel_that_came_is_remembered_and_not_compiled_again(desk: Path, tmp_path: Path) -> None:

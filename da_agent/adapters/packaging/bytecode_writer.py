@@ -4,6 +4,9 @@ Nothing of the wheels is run, and nothing but Python's own library is needed. Pr
 
 The bytecode is of the kind that is never compared with its source again (PEP 552): it travels in the same file, and
 the file's hash vouches for both. Which file it was compiled from is set right by Python when it is imported.
+
+Bytecode that a wheel brings itself is left out: of other Pythons nobody here reads it, and of ours it would be compared
+with the time of its source, which installing changes, so that every process would compile the module again.
 """
 
 import base64
@@ -23,6 +26,8 @@ from pathlib import Path
 
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 RECORD = re.compile(r"[^/]+\.dist-info/RECORD")
+BROUGHT = re.compile(r"(.*/)?__pycache__/[^/]+\.pyc")
+"""Where Python keeps bytecode beside its source; a module without source lies elsewhere, and is one."""
 # Modules lie at the top, or in the two folders of `.data` that are installed beside them.
 ELSEWHERE = re.compile(r"[^/]+\.(dist-info/|data/(?!purelib/|platlib/))")
 
@@ -40,23 +45,25 @@ def write(folder: Path, wheel: Path) -> str:
     """The same wheel in `folder`, with bytecode."""
     added: list[list[str]] = []
     with zipfile.ZipFile(wheel) as given, zipfile.ZipFile(folder / wheel.name, "w", zipfile.ZIP_DEFLATED) as made:
-        names = set(given.namelist())
+        left_out = {name for name in given.namelist() if BROUGHT.fullmatch(name) and not ELSEWHERE.match(name)}
         record = next((info for info in given.infolist() if RECORD.fullmatch(info.filename)), None)
         for info in given.infolist():
-            if info is record:
+            if info is record or info.filename in left_out:
                 continue
             copy_member(given, info, made)
             target = importlib.util.cache_from_source(info.filename) if info.filename.endswith(".py") else ""
-            if target and target not in names and not ELSEWHERE.match(info.filename):
+            if target and not ELSEWHERE.match(info.filename):
                 data = bytecode(info.filename, given.read(info))
                 if data is not None:
                     made.writestr(described(info, target), data)
                     digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
                     added.append([target, f"sha256={digest}", str(len(data))])
         if record is not None:
-            rows = [*csv.reader(io.StringIO(given.read(record).decode())), *added]
+            rows = [
+                row for row in csv.reader(io.StringIO(given.read(record).decode())) if row and row[0] not in left_out
+            ]
             text = io.StringIO(newline="")
-            csv.writer(text, lineterminator="\n").writerows(rows)
+            csv.writer(text, lineterminator="\n").writerows(rows + added)
             made.writestr(described(record, record.filename), text.getvalue())
     return wheel.name
 
