@@ -98,6 +98,11 @@ class Paths:
         return self.agent / "certificates"
 
     @property
+    def certificate_links(self) -> Path:
+        """Which places outside have had a link of ours: one that is no longer configured keeps it, and its set."""
+        return self.agent / "certificate-links.json"
+
+    @property
     def passports(self) -> Path:
         return self.agent / "passports"
 

@@ -215,6 +215,34 @@ def test_a_folder_that_cannot_be_moved_is_filled_file_by_file(
             assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o400, pwd.getpwnam(owner).pw_uid)
 
 
+def test_places_that_are_no_longer_wanted_keep_their_link_and_what_it_leads_to(
+    folders: LinkedFolders, paths: Paths
+) -> None:
+    before = places(paths)
+    assert before.web is not None
+    folders.show(OLD, before)
+    renamed = Places(before.install.with_name("renamed"))
+    for _ in range(2):
+        folders.show(NEW, renamed)
+    assert content(before.install) == content(before.web) == OLD
+    assert content(renamed.install) == NEW
+    before.install.unlink()
+    before.web.unlink()
+    folders.show(NEW, renamed)
+    assert len(list(paths.certificate_sets.iterdir())) == 1
+
+
+def test_a_link_that_somebody_else_has_made_is_replaced_with_a_remark(folders: LinkedFolders, paths: Paths) -> None:
+    install = places(paths).install
+    install.parent.mkdir(parents=True)
+    install.symlink_to("/etc/letsencrypt/live/shop.example")
+    (placed,) = folders.show(OLD, Places(install))
+    assert "it was a link to /etc/letsencrypt/live/shop.example" in str(placed)
+    assert content(install) == OLD
+    (placed,) = folders.show(NEW, Places(install))
+    assert placed.remark == ""
+
+
 def test_what_one_who_was_killed_between_two_renames_left_is_put_in_order(folders: LinkedFolders, paths: Paths) -> None:
     install = places(paths).install
     folders.show(NEW, Places(install))

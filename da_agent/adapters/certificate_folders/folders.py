@@ -1,15 +1,17 @@
 """The places of certificates as links: to the live release, or to a set of copies.
 
 A link to `current/certs` moves with the switch itself, so that such a place is never behind. A set is complete and on
-the disk before a link names it, and goes when none does any more.
+the disk before a link names it, and goes when none does any more, also of those at places that are no longer wanted.
 """
 
+import json
 import os
 import pwd
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from da_agent import files
@@ -27,6 +29,7 @@ class LinkedFolders:
 
     def __init__(self, paths: Paths) -> None:
         self._sets = paths.certificate_sets
+        self._links = paths.certificate_links
         self._live = Staged(paths.current).certificates
 
     def read(self, folder: Path) -> Mapping[str, bytes] | None:
@@ -45,11 +48,13 @@ class LinkedFolders:
             return self._place(certificates, places, self._set(certificates, places.install, None))
 
     def _place(self, found: Mapping[str, bytes], places: Places, source: Path) -> tuple[Placed, ...]:
+        # Before any link is there: whoever dies in between knows which sets are in use.
+        self._remember(place for place in (places.install, places.web) if place is not None)
         placed = [self._lay(source, places.install, found, None)]
         if places.web is not None and (found or places.web.is_symlink()):
             own = source if places.owner is None else self._set(found, places.web, places.owner)
             placed.append(self._lay(own, places.web, found, places.owner))
-        self._sweep({each.path for each in placed})
+        self._sweep()
         return tuple(placed)
 
     def _set(self, found: Mapping[str, bytes], place: Path, owner: str | None) -> Path:
@@ -76,11 +81,29 @@ class LinkedFolders:
         if not place.is_symlink() and place.exists():
             _refuse_foreign(place)
         _make_public(place.parent)
-        return renames.link(place, target) or mounts.fill(place, found, _ids(owner))
+        before = place.readlink() if place.is_symlink() else None
+        placed = renames.link(place, target) or mounts.fill(place, found, _ids(owner))
+        if before is None or before == self._live or before.is_relative_to(self._sets):
+            return placed
+        return replace(placed, remark=f"it was a link to {before}, which somebody else had made")
 
-    def _sweep(self, places: set[Path]) -> None:
-        """Remove sets that none of the places leads to: unfinished ones, and those before."""
-        used = {place.readlink() for place in places if place.is_symlink()}
+    def _remember(self, places: Iterable[Path]) -> None:
+        before = self._remembered()
+        kept = {place for place in before if place.is_symlink() and place.readlink().is_relative_to(self._sets)}
+        now = kept | set(places)
+        if now != before:
+            _make_public(self._links.parent)
+            files.replace(self._links, json.dumps(sorted(map(str, now))).encode())
+
+    def _remembered(self) -> set[Path]:
+        try:
+            return set(map(Path, json.loads(self._links.read_bytes())))
+        except (FileNotFoundError, ValueError):
+            return set()
+
+    def _sweep(self) -> None:
+        """Remove sets that no link of ours leads to: unfinished ones, and those before."""
+        used = {place.readlink() for place in self._remembered() if place.is_symlink()}
         if self._sets.is_dir():
             for folder in self._sets.iterdir():
                 if folder not in used:
