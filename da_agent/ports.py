@@ -426,8 +426,9 @@ class WebServer(Protocol):
     def reload(self) -> None:
         """Touch the WSGI file: every worker process is replaced before its next request, by one of the same release."""
 
-    def read_certificates(self) -> None:
-        """The certificates of the release that is served are read again; running requests are finished."""
+    def read_certificates(self, places: Collection[Path]) -> tuple[str, ...]:
+        """Whoever presents those of the release that is served, or reads them in `places`, does so again; running
+        requests are finished. Who was told; nobody where nothing of that runs."""
 
 
 class Resolver(Protocol):

@@ -1,6 +1,6 @@
 """A node in memory: its releases, its web server, and a hand that can cut the power before any effect."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -136,6 +136,8 @@ class FakeWeb:
     next_pid: int = 100
     stuck: bool = False
     drains: bool = False
+    presents: bool = True
+    """Whether what it serves has a certificate."""
     reloads: int = 0
     patiences: list[timedelta] = field(default_factory=list)
     """How long each page was waited for."""
@@ -201,8 +203,11 @@ class FakeWeb:
         self.reloads += 1
         self._fresh()
 
-    def read_certificates(self) -> None:
+    def read_certificates(self, places: Collection[Path]) -> tuple[str, ...]:
+        if not (self.up and self.presents):
+            return ()
         self.power.effect("certificates")
+        return ("tls",)
 
     def is_harmless(self, number: int) -> bool:
         return self._fingerprint(self.pin) == self._fingerprint(number)

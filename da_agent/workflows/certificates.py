@@ -146,9 +146,16 @@ class Certificates:
 
     def _done(self, origin: str, placed: Collection[Placed]) -> None:
         self._tell(origin, placed)
-        if any(each.changed for each in placed) and self._runs():
-            self._web.read_certificates()
-            self._progress.say("Apache reads its certificates again")
+        if not any(each.changed for each in placed):
+            return
+        told = self._web.read_certificates([each.path for each in placed])
+        if told:
+            self._progress.say(f"Apache reads its certificates again ({', '.join(told)})")
+        elif self._runs():
+            self._progress.say(
+                "Nothing that runs here presents these certificates: the node's own web server has those of a release"
+                " alone; da-agent push certs puts them into the next one. What else reads them must be told to do it"
+            )
 
     def _runs(self) -> bool:
         try:

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import signal
 import ssl
 import stat
 import subprocess
@@ -202,16 +201,30 @@ def presents(port: int, pem: bytes) -> bool:
         return False
 
 
-def test_an_apache_that_reads_the_folder_presents_the_new_certificate_after_a_graceful_restart(top: Path) -> None:
+def test_an_apache_that_reads_the_folder_is_told_to_present_the_new_certificate(top: Path) -> None:
     old, new = issue(CA, ("shop.example",)), issue(CA, ("shop.example",))
     write(top / "node" / "certs", old)
     assert install_certs(top / "node").returncode == 0
     with apache(top) as (process, port):
         wait_until(lambda: presents(port, old.pem))
         write(top / "node" / "certs", new)
-        assert install_certs(top / "node").returncode == 0
-        process.send_signal(signal.SIGUSR1)
+        installed = install_certs(top / "node")
+        assert f"Apache reads its certificates again (process {process.pid})" in installed.stderr
         wait_until(lambda: presents(port, new.pem))
+
+
+def test_an_apache_whose_configuration_is_not_right_now_is_not_told_for_that_would_end_it(top: Path) -> None:
+    old, new = issue(CA, ("shop.example",)), issue(CA, ("shop.example",))
+    write(top / "node" / "certs", old)
+    assert install_certs(top / "node").returncode == 0
+    with apache(top) as (process, port):
+        wait_until(lambda: presents(port, old.pem))
+        with (top / "apache2.conf").open("a") as configuration:
+            configuration.write("Misprint On\n")
+        write(top / "node" / "certs", new)
+        assert "reads its certificates again" not in install_certs(top / "node").stderr
+        assert process.poll() is None
+        assert presents(port, old.pem)
 
 
 # ---- a node of a cluster

@@ -253,7 +253,7 @@ def test_the_certificates_can_be_read_again_without_another_release(node: Web, t
         path = node.paths.release(1) / "certs" / name
         path.chmod(0o600)
         path.write_bytes(data)
-    node.apache.read_certificates()
+    node.apache.read_certificates([])
     assert presented(node) == two["docassemble.crt"].decode()
 
 

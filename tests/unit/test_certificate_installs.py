@@ -290,8 +290,19 @@ def test_apache_reads_them_again_only_when_it_runs_and_something_has_changed() -
     machine.install()
     assert machine.web.power.effects == []
     machine.folders.disk[ROOT / "certs"] = pair()
-    assert "Apache reads its certificates again" in machine.install()
+    assert "Apache reads its certificates again (tls)" in machine.install()
     assert machine.web.power.effects == ["certificates"]
+
+
+def test_where_nothing_that_runs_presents_them_it_is_said_what_to_do() -> None:
+    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine.serve(3, b"certs: /etc/other\n", {})
+    machine.folders.disk[Path("/etc/other")] = pair()
+    machine.web.up, machine.web.presents = True, False
+    said = machine.install()
+    assert "Nothing that runs here presents these certificates" in said
+    assert "da-agent push certs" in said
+    assert "reads its certificates again" not in said
 
 
 def test_certificates_are_installed_where_no_supervisor_runs() -> None:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from da_agent.adapters.apache import (
     handshakes,
     logs,
     processes,
+    readers,
     rehearsals,
     requests,
 )
@@ -181,11 +182,21 @@ class Apache:
             now = max(time.time_ns(), before + TICK)
             os.utime(self._paths.wsgi, ns=(now, now))
 
-    def read_certificates(self) -> None:
+    def read_certificates(self, places: Collection[Path]) -> tuple[str, ...]:
         with on_this_node("read the certificates again"):
+            told = tuple(f"process {pid}" for pid in readers.read_again(places))
             pinned = self._pins.get(TLS)
-            if pinned is not None:
-                self._present(pinned, again=True)
+            if pinned is None or not self._is_up():
+                return told
+            self._present(pinned, again=True)
+            return (TLS, *told)
+
+    def _is_up(self) -> bool:
+        try:
+            return self.running()
+        except NodeBroken:
+            # No supervisord: certificates are installed before anything runs, too.
+            return False
 
     def _served(self) -> Served:
         """What runs now, as far as it is known for sure."""
