@@ -104,9 +104,13 @@ def _leaves(config: bytes) -> dict[str, _Leaf]:
 
 def _below(path: str, place: Place, value: Value, *, secret: bool) -> Iterator[tuple[str, _Leaf]]:
     """What is secret is one leaf with everything below: names of keys may be what has to be hidden."""
-    if isinstance(value, Section) and value.entries and not secret and not _has_secret_keys(value):
+    if isinstance(value, Section) and value.entries and not secret:
         beside = _is_named_secret(value)
-        for entry in value.entries:
+        tokens = [entry for entry in value.entries if masks.is_token(str(entry.key))]
+        if tokens:
+            text = str([(entry.key, entry.value.plain) for entry in tokens])
+            yield documents.below(path, masks.MASK), _Leaf(text, masks.MASK)
+        for entry in (each for each in value.entries if each not in tokens):
             there = (*place, entry.key)
             known = harmless.is_harmless(there) or harmless.is_command(there)
             hidden = not known and (beside or masks.names_secret(str(entry.key)))
@@ -129,10 +133,6 @@ def _shown(text: str, place: Place, plain: object, *, secret: bool) -> str:
     if harmless.is_harmless(place):
         return masks.masked(text)
     return text if masks.is_plain(plain) else masks.MASK
-
-
-def _has_secret_keys(section: Section) -> bool:
-    return any(masks.masked(str(entry.key)) != str(entry.key) for entry in section.entries)
 
 
 def _is_named_secret(section: Section) -> bool:

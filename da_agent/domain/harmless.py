@@ -33,7 +33,9 @@ def is_command(place: Place) -> bool:
 
 def is_harmless(place: Place) -> bool:
     """Keys may be in either spelling. In a text that stands there, something may be secret all the same."""
-    return _spelt(place) in _HARMLESS or _spelt(place[:1]) == ("dispatch",)
+    if len(place) > 1 and place[0] == "dispatch":
+        return not names_secret(str(place[-1]))
+    return _spelt(place) in _HARMLESS
 
 
 def _spelt(place: Place) -> Place:

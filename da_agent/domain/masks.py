@@ -69,6 +69,11 @@ def masked(text: str) -> str:
     return _WORD.sub(_without_order, text)
 
 
+def is_token(name: str) -> bool:
+    """Whether the name of a key is a key itself, as where people are listed by their tokens."""
+    return _WORD.sub(_without_order, _UUID.sub(MASK, name)) != name
+
+
 def command(line: str) -> str:
     """Which program a command line runs: passwords stand before its name and behind it."""
     try:

@@ -163,8 +163,8 @@ def _option(content: str) -> str:
 
 
 def _hidden(text: str) -> str:
-    """Without the user and password that a URL may carry."""
-    return re.sub(r"://[^/\s@]*@", "://…@", text)
+    """Without the user and password that a URL may carry: a password may have slashes and an @ in it."""
+    return re.sub(r"://\S*@", "://…@", text)
 
 
 def _contradictions(lines: Iterable[_Line]) -> Iterator[tuple[int, str]]:

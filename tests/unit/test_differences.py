@@ -75,6 +75,7 @@ def wheel(name: str, version: str, letter: str = "a") -> Wheel:
         "pip index url: https://x.example/F/550e8400-e29b-41d4-a716-446655440000/hunter2Gk2LpW9",
         "api tokens by name: {hunter2key: 1}",
         "users: {AKIAIOSFODNN7hunter2: admin}",
+        "dispatch: {password: hunter2}",
     ],
 )
 def test_secrets_are_masked_wherever_they_stand(line: str) -> None:
@@ -118,6 +119,16 @@ def test_values_of_unknown_keys_are_shown_when_they_are_too_common_to_be_secret(
         "few": "[]",
         "day": MASK,
     }
+
+
+def test_a_key_that_is_a_token_itself_hides_neither_its_change_nor_its_neighbours() -> None:
+    before = b"users: {AKIAIOSFODNN7EXAMPLE: 1, limit: 2}\nbasic auth: no\ntoken expiry: 5\n"
+    after = before.replace(b"EXAMPLE: 1", b"EXAMPLE: 2").replace(b"limit: 2", b"limit: 3")
+    assert differences.configuration(before, after) == (
+        Change(f"users.{MASK}", MASK, MASK),
+        Change("users.limit", "2", "3"),
+    )
+    assert set(differences.settings(before)) == {f"users.{MASK}", "users.limit", "basic auth", "token expiry"}
 
 
 def test_what_lies_below_a_key_of_secrets_is_one_change_without_names() -> None:

@@ -118,7 +118,7 @@ def test_adding_what_is_no_requirement_is_refused(spec: str) -> None:
 
 def test_a_refused_addition_does_not_show_a_password() -> None:
     with pytest.raises(Refused) as refused:
-        add(b"", "shop @ http://u:hunter2@host/x.zip")
+        add(b"", "shop @ http://u:hunter2/hunter2@host/x.zip")
     assert "hunter2" not in str(refused.value)
 
 
