@@ -25,7 +25,7 @@ from da_agent.workflows.rollouts import Rollouts
 from da_agent.workflows.steerings import Steering
 from da_agent.workflows.wakings import Waking
 from tests.fake_nodes import wheel
-from tests.fakes import FakeLock, FakePokes, MemoryStore
+from tests.fakes import FakeLock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers
 from tests.members import Member
 
 
@@ -221,6 +221,8 @@ def suspended(node: Member[MemoryStore], *, damaged: bool) -> None:
         store,
         Rollouts(store, lambda: "n"),
         Waking(store, FakePokes(), lambda: None, clock),
+        clock,
+        MemoryTransfers(store, MemoryBlobs()),
         who="x",
         nonce=iter(map(str, range(100))).__next__,
     )
@@ -228,7 +230,7 @@ def suspended(node: Member[MemoryStore], *, damaged: bool) -> None:
         store.now += timedelta(hours=8)
         steering.restart("again")
     clock.time += timedelta(hours=240)
-    collected = garbage.collect(store, dry_run=False).releases
+    collected = garbage.collect(store, clock, dry_run=False, who="x", nonce="0123456789").releases
     assert set(range(2, 20)) <= set(collected)
     if damaged:
         node.put(keys.release_key(31), b"{}")
