@@ -487,6 +487,20 @@ def test_an_unchanged_big_inbox_is_not_read_again(store: DirectoryStore, root: P
     assert [old.tag == new.tag for old, new in zip(first, second, strict=True)] == [True, True, True, False, True]
 
 
+def test_listing_blobs_reads_none_of_them(store: DirectoryStore, root: Path) -> None:
+    body = b"whole"
+    names = [hashlib.sha256(each).hexdigest() for each in (body, b"damaged")]
+    keys = [f".agent/blobs/sha256/{name[:2]}/{name}" for name in names]
+    tag = store.write(keys[0], body, Always())
+    store.write(keys[1], b"other", Always())
+    assert {(entry.key, entry.size, entry.tag) for entry in store.scan(".agent/blobs/")} == {
+        (keys[0], 5, tag),
+        (keys[1], 5, names[1]),
+    }
+    with pytest.raises(Lost):
+        store.write(keys[1], b"damaged", IfTag(names[1]))
+
+
 def wait_until_stamps_can_be_trusted(store: DirectoryStore, root: Path) -> None:
     newest = max(entry.modified_at for entry in store.scan(""))
     while store.clock() <= newest + timedelta(seconds=2.1):

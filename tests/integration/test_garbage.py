@@ -1,6 +1,7 @@
 """What `gc` removes from the disk of a real node and from a real bucket, and what it leaves."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from da_agent.adapters.clocks import SystemClock
@@ -58,17 +60,94 @@ def grow_old(*folders: Path) -> None:
                 os.utime(path, (then, then))
 
 
+HOLDS = {
+    "an open file": ("held = open(sys.argv[1])", "config.yml"),
+    "a folder it stands in": ("import os; os.chdir(sys.argv[1])", "certs"),
+    "an extension module": ("import ctypes; ctypes.CDLL(sys.argv[1])", "extension.so"),
+}
+
+
 @contextmanager
-def using(path: Path) -> Iterator[None]:
-    """A process that has the file open, as the loader has one of its release."""
-    code = "import sys; held = open(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", code, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+def using(path: Path, how: str = HOLDS["an open file"][0]) -> Iterator[None]:
+    """A process that uses the file, as the loader has one of its release open. The kernel alone knows of it then."""
+    code = f"import sys, os; {how}; print('held', flush=True); sys.stdin.read()"
+    # What it was started with is no use: the path comes on its standard input, which is read to the end of the line.
+    code = f"import sys; sys.argv[1:] = [sys.stdin.readline().strip()]; {code}"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
+    ) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
+        process.stdin.write(f"{path}\n")
+        process.stdin.flush()
         assert process.stdout.readline() == "held\n"
         yield
-        assert process.stdin is not None
         process.stdin.close()
+
+
+@pytest.fixture
+def aged(desk: Path) -> Machine:
+    """A node with the live release 4, two others to go back to, and the first, which nobody needs."""
+    machine = node(desk)
+    for number in range(1, 5):
+        staged(machine, desk, f"number {number}")
+    machine.installation.switch(4)
+    machine.journals.save(Journal(live=4))
+    shutil.copyfile(psutil._psutil_linux.__file__, machine.paths.release(1) / "extension.so")
+    grow_old(machine.paths.blobs, *map(machine.paths.release, range(1, 5)))
+    return machine
+
+
+@pytest.mark.parametrize("how", HOLDS)
+def test_a_release_that_a_process_uses_in_any_way_stays(aged: Machine, how: str) -> None:
+    code, name = HOLDS[how]
+    with using(aged.paths.release(1) / name, code):
+        assert aged.clear(dry_run=True).releases == ()
+        aged.installation.sweep(frozenset({2, 3, 4}))
+        assert aged.installation.staged() == {1, 2, 3, 4}
+    assert aged.clear(dry_run=False).releases == (1,)
+
+
+def test_a_release_whose_program_runs_or_was_started_with_its_path_stays(aged: Machine) -> None:
+    folder = aged.paths.release(1)
+    program = folder / "sleep"
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    grow_old(folder)
+    with subprocess.Popen(["sleep", "600"], executable=program, cwd="/") as running:
+        try:
+            assert aged.clear(dry_run=True).releases == ()
+        finally:
+            running.kill()
+    with subprocess.Popen([sys.executable, "-c", "input()", f"--home={folder}"], stdin=subprocess.PIPE) as running:
+        assert aged.clear(dry_run=True).releases == ()
+        assert running.stdin is not None
+        running.stdin.close()
+    assert aged.clear(dry_run=True).releases == (1,)
+
+
+def test_a_process_that_cannot_be_looked_at_is_taken_to_use_what_was_staged_last_before_it(
+    aged: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, whose root may not see what another user has open."""
+
+    def deny(process: psutil.Process) -> object:
+        if process.pid == running.pid:
+            raise psutil.AccessDenied(process.pid)
+        return allowed(process)
+
+    with subprocess.Popen(["/bin/sleep", "600"]) as running:
+        try:
+            allowed = psutil.Process.open_files
+            monkeypatch.setattr(psutil.Process, "open_files", deny)
+            later = time.time() + 60
+            for number in range(2, 5):
+                os.utime(aged.paths.release(number) / "release.json", (later, later))
+            assert aged.clear(dry_run=True).releases == ()
+            grow_old(aged.paths.release(2))
+            assert aged.clear(dry_run=True).releases == (1,)
+        finally:
+            running.kill()
 
 
 def test_releases_and_wheels_that_nobody_needs_leave_the_disk_but_not_those_a_process_uses(desk: Path) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from da_agent import files
 from da_agent.adapters.directory_store.roots import DENIED, LOCK, MISSING, OURS, UNFINISHED, Root
 from da_agent.adapters.directory_store.tags import Tags, changed_at
+from da_agent.domain import keys
 from da_agent.domain.inboxes import Entry
 from da_agent.errors import Absent, Doubtful, Lost, Refused, StoreUnfit, Unreachable
 from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Stored
@@ -98,7 +99,9 @@ class DirectoryStore:
     def _entry(self, key: str) -> Entry:
         with self._root.reading("read", key):
             status = self._root.place(key).stat()
-            tag = self._tags.known(key, status)
+            # A blob has its hash for a name. Nobody waits until gigabytes are read to know their sizes and ages.
+            blob = key.startswith(keys.BLOBS)
+            tag = key.rpartition("/")[2] if blob else self._tags.known(key, status)
             if tag is None:
                 with self._root.open(key) as descriptor:
                     tag, status = self._tags.compute(key, descriptor)

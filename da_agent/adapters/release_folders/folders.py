@@ -146,8 +146,16 @@ class ReleaseFolders:
     def _unused(self, keep: frozenset[int]) -> list[Path]:
         stay = keep | {self.current()}
         folders = [folder for folder in self._folders() if int(folder.name) not in stay]
-        used = _used(self._paths.releases) | _pinned(self._paths.web) if folders else set()
+        used = self._used() | _pinned(self._paths.web) if folders else set()
         return [folder for folder in folders if folder.name not in used]
+
+    def _used(self) -> set[str]:
+        # Not where it is only asked which release is live.
+        from da_agent.adapters.release_folders import uses
+
+        staged = {f"{number:010d}": Staged(self._paths.release(number)).manifest for number in self.staged()}
+        at = {name: manifest.stat().st_mtime for name, manifest in staged.items()}
+        return uses.used(self._paths.releases, at, self._group)
 
     def _fill(self, release: Release, settings: Settings, staged: Staged) -> None:
         contents = release.contents
@@ -227,19 +235,3 @@ def _pinned(web: Path) -> set[str]:
         return {Path(entry.path).readlink().name for entry in os.scandir(web) if entry.is_symlink()}
     except FileNotFoundError:
         return set()
-
-
-def _used(releases: Path) -> set[str]:
-    """Names of releases that a running process uses: the loader keeps a file of its release open."""
-    # Not where it is only asked which release is live.
-    import psutil
-
-    used: set[str] = set()
-    prefix = f"{releases}/"
-    for process in psutil.process_iter():
-        try:
-            opened = process.open_files()
-        except (psutil.Error, OSError):
-            continue
-        used |= {each.path.removeprefix(prefix).split("/", 1)[0] for each in opened if each.path.startswith(prefix)}
-    return used
