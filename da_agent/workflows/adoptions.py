@@ -137,7 +137,7 @@ class Adoption:
         self, inbox: Inbox, release: int | None, mistakes: tuple[str, ...], seen: tuple[Seen, ...]
     ) -> Verdict:
         verdict = Verdict(inbox.fingerprint, release, mistakes, seen, self._who, self._store.clock())
-        self._store.write(keys.VERDICT, records.encode(verdict), ports.Always())
+        self._store.write(keys.VERDICT, records.seal(verdict), ports.Always())
         return verdict
 
     def _quiet(self, top: Top, own: Collection[str]) -> Inbox:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from da_agent import ports
+from da_agent.domain import masks
 from da_agent.domain.settings import Health
 
 BROKEN = 500
@@ -52,4 +53,4 @@ class Checkup:
         if health.command is None:
             return None
         ended = self._commands.run(number, health.command, max(patience, LEAST))
-        return None if ended.failure is None else f"{health.command} {ended.failure}"
+        return None if ended.failure is None else f"{masks.command(health.command)} {ended.failure}"

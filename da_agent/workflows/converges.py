@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from da_agent import ports
-from da_agent.domain import actions, decisions, rollouts
+from da_agent.domain import actions, decisions, masks, rollouts
 from da_agent.domain.actions import Action
 from da_agent.domain.decisions import Observation
 from da_agent.domain.journals import Journal
@@ -276,11 +276,11 @@ class Node:
         output: list[str] = []
         ends = self._clock.now() + cluster.rollout.policy.turn - SLACK
         for command in cluster.rollout.policy.once:
-            self._progress.say(f"Once in the cluster for release {release.number}: {command}")
+            self._progress.say(f"Once in the cluster for release {release.number}: {masks.command(command)}")
             ended = self._commands.run(release.number, command, max(ends - self._clock.now(), timedelta(seconds=1)))
             output += ended.lines
             if ended.failure is not None:
-                raise ReleaseBroken(f"{command} {ended.failure}")
+                raise ReleaseBroken(f"{masks.command(command)} {ended.failure}")
         self._course.finish_once(tuple(output))
 
     def _drain(self, seen: Observation) -> None:

@@ -229,7 +229,7 @@ def _needed(store: ports.Store, now: datetime, renew: Callable[[], object]) -> t
 
 def _report(store: ports.Store, key: str) -> Report | None:
     try:
-        return records.decode(Report, store.read(key).data, key)
+        return records.unseal(Report, store.read(key).data, key)
     except Absent:
         return None
     except Tampered as error:

@@ -22,7 +22,7 @@ class Inboxes:
     def verdict(self) -> Verdict | None:
         """What became of the inbox when it was last looked at; None when nobody has, or when the record is damaged."""
         try:
-            return records.decode(Verdict, self._store.read(keys.VERDICT).data, keys.VERDICT)
+            return records.unseal(Verdict, self._store.read(keys.VERDICT).data, keys.VERDICT)
         except (Absent, Tampered):
             return None
 

@@ -10,14 +10,14 @@ from da_agent.errors import Absent, Tampered
 
 def send(store: ports.Store, report: Report) -> None:
     """Replace this node's own record; no other node writes it."""
-    store.write(keys.node_key(report.node), records.encode(report), ports.Always())
+    store.write(keys.node_key(report.node), records.seal(report), ports.Always())
 
 
 def every(store: ports.Store) -> Iterator[Report]:
     """Every node's last report; Tampered, naming it, when one is damaged."""
     for entry in store.scan(keys.NODES):
         try:
-            yield records.decode(Report, store.read(entry.key).data, entry.key)
+            yield records.unseal(Report, store.read(entry.key).data, entry.key)
         except Absent:
             continue
 
@@ -29,6 +29,6 @@ def sightings(store: ports.Store, names: Collection[str] | None = None) -> Itera
     for key in found:
         try:
             stored = store.read(key)
-            yield Sighting(records.decode(Report, stored.data, key), stored.modified_at)
+            yield Sighting(records.unseal(Report, stored.data, key), stored.modified_at)
         except (Absent, Tampered):
             continue
