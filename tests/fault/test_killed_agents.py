@@ -1,8 +1,9 @@
 """SIGKILL on every way to an effect of an agent, on a real node with a real Apache."""
 
+import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from da_agent.wiring import Machine
 from da_agent.workflows.converges import KEPT_RELEASES
 from tests import packages
 from tests.clusters_of_witnesses import LONG_AGO, cluster, folder, witness
-from tests.fault.killings import Agents, moments, turns
+from tests.fault.killings import Agents, Moment, moments, turns
 from tests.supervisorctl import supervisorctl, wait_for
 
 MISSED = 20
@@ -65,6 +66,13 @@ def write_configuration(store: Path, greeting: str) -> None:
     unfinished.replace(store / "config.yml")
 
 
+def check_met(moments: Sequence[Moment], kill: Callable[[Moment], bool]) -> None:
+    """Kill at each; what does not come, because it depends on the time, is waited for once more, and may be rare."""
+    late = [moment for moment in moments if not kill(moment)]
+    missed = [moment for moment in late if not kill(moment)]
+    assert len(missed) <= len(moments) // MISSED, missed
+
+
 @contextmanager
 def victim() -> Iterator[Victim]:
     with folder() as path:
@@ -104,20 +112,21 @@ def test_an_agent_killed_on_any_way_to_an_effect_of_a_converge_leaves_one_whole_
             seen = at.agents.run("converge")
         due = turns(seen.ways)
         assert len(due) > 100, "an agent that stages, switches and proves has more ways than that"
-        missed = []
-        for moment in due:
+
+        def kill(moment: Moment) -> bool:
             number = adopt()
             killed = at.agents.run("converge", moment)
             served = at.check_whole(greetings)
             if killed.before is None:
-                missed.append(moment)
                 assert (killed.problem, served) == (None, number), moment
-                continue
+                return False
             assert served in (number - 1, number), killed
             assert at.agents.run("converge").problem is None, killed
             assert at.check_whole(greetings) == number, killed
             at.check_tidy(number)
-        assert len(missed) <= len(due) // MISSED, missed
+            return True
+
+        check_met(due, kill)
 
 
 @pytest.mark.timeout(600)
@@ -126,10 +135,11 @@ def test_an_agent_killed_before_any_effect_of_an_adoption_leaves_the_ledger_with
         at.change("seen")
         seen = moments(at.agents.run("adopt").ways)
         assert len(seen) > 30, "an agent that stores a release has more effects than that"
-        missed = []
-        for number, moment in enumerate(seen):
+        numbers = itertools.count()
+
+        def kill(moment: Moment) -> bool:
             before = at.releases()
-            at.change(f"change {number}")
+            at.change(f"change {next(numbers)}")
             killed = at.agents.run("adopt", moment)
             after = at.releases()
             assert after[: len(before)] == before
@@ -138,11 +148,12 @@ def test_an_agent_killed_before_any_effect_of_an_adoption_leaves_the_ledger_with
                 blobs = json.loads((at.store / ".agent" / "releases" / name).read_text())["contents"]
                 assert blobs, killed
             if killed.before is None:
-                missed.append(moment)
                 assert len(after) == len(before) + 1
             assert at.agents.run("adopt").problem is None, killed
             assert len(at.releases()) == len(before) + 1, killed
-            # What the ledger names is there, whole: a node can take it.
-        assert len(missed) <= len(seen) // MISSED, missed
+            return killed.before is not None
+
+        check_met(seen, kill)
+        # What the ledger names is there, whole: a node can take it.
         assert at.agents.run("converge").problem is None
-        assert witness(at.node)["greeting"] == f"change {number}"
+        assert witness(at.node)["greeting"] == f"change {next(numbers) - 1}"

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from supervisor.xmlrpc import SupervisorTransport
 
+from da_agent.adapters.apache import processes
 from da_agent.adapters.dev_clusters import DevNode
 from tests import servers
 from tests.clusters_of_witnesses import agent, cluster, folder, witness
@@ -159,9 +160,10 @@ def test_an_apache_that_is_killed_is_started_again_and_serves_the_same_release(n
 def test_worker_processes_that_are_killed_are_replaced_by_the_same_release(node: DevNode) -> None:
     change(node, "before the kill")
     serves(node, "before the kill")
-    for worker in process(node, "apache2").children(recursive=True):
-        if worker.cmdline() and worker.cmdline()[0].startswith("(wsgi:"):
-            worker.kill()
+    workers = processes.workers(process(node, "apache2").pid)
+    assert workers
+    for worker in workers:
+        psutil.Process(worker.pid).kill()
     serves(node, "before the kill")
 
 
