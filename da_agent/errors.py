@@ -122,6 +122,24 @@ class TimedOut(AgentError):
     exit_code = 12
 
 
+class Interrupted(AgentError):
+    """Somebody at the terminal has waited enough (Ctrl-C). What was begun goes on without us."""
+
+    exit_code = 130
+
+
+class Replaced(AgentError):
+    """The release was neither proven nor quarantined: a newer one, which undoes what it had changed, is served."""
+
+    exit_code = 15
+
+
+class NobodyAlive(AgentError):
+    """No node is alive: the release is there, and nothing is proven."""
+
+    exit_code = 16
+
+
 class Stopped(BaseException):
     """Somebody asked this process to end (SIGTERM, Ctrl-C). Not an error: nobody who mends errors may swallow it.
 

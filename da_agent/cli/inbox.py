@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from da_agent.cli import options, waiting, wishes
-from da_agent.errors import NotHere, TimedOut
+from da_agent.errors import NotHere
 from da_agent.wiring import Machine
 
 if TYPE_CHECKING:
@@ -86,18 +86,13 @@ def _await(machine: Machine, act: Callable[[], Verdict], wait: bool, timeout: in
     """Say what became of it, and wait until the nodes have it."""
     from da_agent.workflows import waits
 
-    try:
+    with waiting.leaving(f"given up half-way: whatever has come into the inbox is adopted by a node; {waiting.LOOK}"):
         verdict = _verdict(machine, act, wait, timeout)
-    except KeyboardInterrupt:
-        raise TimedOut(
-            f"given up half-way: whatever has come into the inbox is adopted by a node; {waiting.LOOK}"
-        ) from None
     if verdict is None:
         return
     number = waits.release_of(verdict)
     click.echo(f"The inbox is release {number}.")
-    if wait:
-        waiting.for_verdict(machine, number, timeout)
+    waiting.for_verdict(machine, number, wait=wait, timeout=timeout)
 
 
 def _verdict(machine: Machine, act: Callable[[], Verdict], wait: bool, timeout: int) -> Verdict | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from da_agent.cli import options
-from da_agent.errors import TimedOut
+from da_agent.errors import Interrupted
 from da_agent.wiring import Machine
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _watch(machine: Machine) -> None:
         with machine.board.shown() as show:
             verdict = watchings.until_verdict(machine.store, machine.rollouts, machine.clock, show)
     except KeyboardInterrupt:
-        raise TimedOut("not watched for any longer: the rollout goes on all the same") from None
+        raise Interrupted("not watched for any longer: the rollout goes on all the same") from None
     click.echo(f"{verdict[0].upper()}{verdict[1:]}.")
 
 

@@ -5,6 +5,8 @@ import click
 from da_agent.cli import options, waiting
 from da_agent.wiring import Machine
 
+HALF_WAY = "given up half-way: da-agent history shows whether there is a new release; if so, the nodes take it"
+
 
 @click.command()
 @click.argument("number", type=click.IntRange(1), required=False)
@@ -18,11 +20,11 @@ def rollback(number: int | None, reason: str | None, store: str | None, *, wait:
     """
     machine = Machine(store=store)
     machine.admit()
-    done = machine.steering.rollback(number, reason)
+    with waiting.leaving(HALF_WAY):
+        done = machine.steering.rollback(number, reason)
     click.echo(done.sentence)
     click.echo("The inbox stays as it is: whatever is pushed next is made from what lies there.", err=True)
-    if wait:
-        waiting.for_verdict(machine, done.release, timeout)
+    waiting.for_verdict(machine, done.release, wait=wait, timeout=timeout)
 
 
 @click.command()
@@ -33,10 +35,10 @@ def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None
     """Let every node load the same contents in new processes, one after the other."""
     machine = Machine(store=store)
     machine.admit()
-    done = machine.steering.restart(reason)
+    with waiting.leaving(HALF_WAY):
+        done = machine.steering.restart(reason)
     click.echo(done.sentence)
-    if wait:
-        waiting.for_verdict(machine, done.release, timeout)
+    waiting.for_verdict(machine, done.release, wait=wait, timeout=timeout)
 
 
 @click.command()

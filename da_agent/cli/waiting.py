@@ -1,29 +1,47 @@
 """Waiting for the verdict on a release, and leaving when somebody has waited enough."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import click
 
-from da_agent.errors import TimedOut
+from da_agent.errors import Interrupted
 from da_agent.wiring import Machine
 
 LOOK = "da-agent status shows how far they are"
 
 
-def for_verdict(machine: Machine, number: int, timeout: int) -> None:
-    """Say where it is served; Quarantined and TimedOut with the reason. Ctrl-C ends the waiting alone."""
+@contextmanager
+def leaving(sentence: str) -> Iterator[None]:
+    """Ctrl-C ends the command with `sentence`, which says what goes on all the same."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(sentence) from None
+
+
+def for_verdict(machine: Machine, number: int, *, wait: bool, timeout: int) -> None:
+    """Say what holds it up, and unless nobody is to `wait`, where it is served at last.
+
+    Quarantined, TimedOut and others with the reason. Ctrl-C ends the waiting alone.
+    """
     from da_agent.workflows import waits
 
-    patience = timedelta(seconds=timeout)
-    try:
+    with leaving(f"not waited for any longer: the nodes take release {number} all the same; {LOOK}"):
+        pause = waits.pause(machine.rollouts, number)
+        if pause is not None:
+            click.echo(f"{pause}.", err=True)
+        if not wait:
+            return
         found = waits.until_proven(
-            machine.store, machine.rollouts, machine.clock, machine.progress, number, patience=patience
+            machine.store,
+            machine.rollouts,
+            machine.clock,
+            machine.progress,
+            number,
+            patience=timedelta(seconds=timeout),
         )
-    except KeyboardInterrupt:
-        raise TimedOut(f"not waited for any longer: the nodes take release {number} all the same; {LOOK}") from None
-    if not found.nodes:
-        click.echo("No node is alive now; each will take it when it starts.")
-        return
     count = "1 node" if len(found.nodes) == 1 else f"{len(found.nodes)} nodes"
     click.echo(f"Release {found.release} is proven: served by {count}: {', '.join(found.nodes)}.")
     for node, reason in found.without.items():

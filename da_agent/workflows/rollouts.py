@@ -9,7 +9,7 @@ from da_agent import ports
 from da_agent.domain import keys, records, rollouts
 from da_agent.domain.policies import Policy
 from da_agent.domain.releases import Contents, Release, once_commands
-from da_agent.domain.rollouts import Denied, Rollout
+from da_agent.domain.rollouts import Denied, Note, Rollout
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, Doubtful, Lost, Refused, Tampered, Unreachable
 
@@ -56,6 +56,11 @@ class Rollouts:
         """The same for a record that has been read: no request, unless an older agent has opened it."""
         past = record.past or rollouts.past(self._older(record.release))
         return past.way_back
+
+    def paused(self, number: int) -> Note | None:
+        """The pause that holds for release `number`, also while nobody has opened its record: it takes it over."""
+        record = self._readable(number) or next(self._newest_first(number), None)
+        return None if record is None else record.paused
 
     def open(self, number: int, release: Release | None) -> Rollout:
         """The record of the newest release, opened now unless somebody has done it before.

@@ -8,7 +8,7 @@ from da_agent import ports
 from da_agent.domain import keys, rollouts, standings
 from da_agent.domain.releases import Contents, Release
 from da_agent.domain.rollouts import Denied, Note, Rollout, State
-from da_agent.errors import Absent, Lost, Refused, StoreDamaged, Tampered, Unreachable
+from da_agent.errors import Absent, Interrupted, Lost, Refused, StoreDamaged, Tampered, Unreachable
 from da_agent.workflows.gates import Gate
 from da_agent.workflows.ledgers import Ledger, Top
 from da_agent.workflows.rollouts import Make, Rollouts
@@ -100,7 +100,13 @@ class Steering:
             return release.number
 
         number = self._on_the_newest(append)
-        self._waking.wake(nodes)
+        try:
+            self._waking.wake(nodes)
+        except KeyboardInterrupt:
+            # Whoever ends the command now must not think that nothing has happened.
+            raise Interrupted(
+                f"not waited for: release {number} is made, and the nodes take it; da-agent status shows how far"
+            ) from None
         return number
 
     def _proven_before(self, top: Top) -> Release:
@@ -180,6 +186,9 @@ class Steering:
 
         def pardoned(record: Rollout, *_: object) -> Rollout | Denied:
             if record.state is not State.QUARANTINED:
+                if record.pardons and record.pardons[-1] == note:
+                    # Ours, whose answer was lost, and others have changed the record since.
+                    return record
                 return Denied(f"it is {record.state.value}")
             return rollouts.pardon(record, note)
 

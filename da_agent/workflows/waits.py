@@ -10,7 +10,18 @@ from da_agent.domain import standings
 from da_agent.domain.inboxes import Verdict
 from da_agent.domain.reports import Sighting
 from da_agent.domain.rollouts import Rollout, State
-from da_agent.errors import NodeBroken, NotHere, Quarantined, Refused, TimedOut
+from da_agent.errors import (
+    Absent,
+    NobodyAlive,
+    NodeBroken,
+    NotHere,
+    Quarantined,
+    Refused,
+    Replaced,
+    StoreDamaged,
+    Tampered,
+    TimedOut,
+)
 from da_agent.workflows import reports
 from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger
@@ -20,6 +31,9 @@ LOOK_AGAIN = timedelta(seconds=0.5)
 
 GONE = timedelta(minutes=5)
 """A node that has not reported for so long is not waited for. One that resolves or stages may be silent for a while."""
+
+NAMED = 5
+"""So many of the changes that a newer release has undone are named."""
 
 
 def until_adopted(store: ports.Store, clock: ports.Clock, progress: ports.Progress, patience: timedelta) -> Verdict:
@@ -36,9 +50,17 @@ def until_adopted(store: ports.Store, clock: ports.Clock, progress: ports.Progre
     raise NotHere("no node has adopted the inbox: none is alive that can resolve packages; see da-agent status")
 
 
+def pause(rollouts: Rollouts, number: int) -> str | None:
+    """Why nothing happens although release `number` is there, and what to do; None when nobody has paused."""
+    note = rollouts.paused(number)
+    if note is None:
+        return None
+    return f"Nothing moves yet: the cluster is paused {standings.said(note)}; da-agent resume lets the nodes go on"
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The release that was proven: which nodes serve it, and which do not, and why. No `nodes`: none is alive."""
+    """The release that was proven: which nodes serve it, and which do not, and why."""
 
     release: int
     nodes: tuple[str, ...]
@@ -54,23 +76,24 @@ def until_proven(
     *,
     patience: timedelta,
 ) -> Arrival:
-    """What became of release `number`, or of a newer one that came meanwhile: it contains this one, or replaces it.
+    """What became of release `number`; once a newer one has come before its verdict, what became of that.
 
-    Quarantined with the reason; NodeBroken when every node is at fault itself; TimedOut, naming the nodes that are
-    behind and what they wait for. What was begun goes on in each case. When no node is alive, nobody is waited for.
+    Quarantined with the reason; Replaced when the newer one is proven and undoes what this one had changed; NodeBroken
+    when every node is at fault itself; NobodyAlive; TimedOut, naming the nodes that are behind and what they wait for.
+    What was begun goes on in each case.
     """
     ledger, newest, deadline = Ledger(store), number, clock.now() + patience
     with progress.step(f"waiting for the verdict on release {number}") as tell:
         while True:
             head = ledger.head(newest) or newest
+            rollout, alive = _record(rollouts, number, head), _alive(store)
             if head > newest:
-                progress.say(f"Release {head} has come after release {newest}: its verdict is waited for instead")
+                progress.say(_come(number, head, rollout))
                 newest = head
-            rollout, alive = rollouts.read(newest), _alive(store)
             if rollout is not None and rollout.state is not State.OPEN:
-                return _arrival(rollout, number)
+                return _arrival(store, rollout, number, newest)
             if not alive:
-                return Arrival(newest, (), {})
+                raise NobodyAlive(f"release {newest} is not proven: no node is alive; each will take it when it starts")
             live = [each.report.node for each in alive]
             now = store.clock()
             tell(standings.progress(rollout, live, now=now))
@@ -81,15 +104,59 @@ def until_proven(
             clock.wait(LOOK_AGAIN)
 
 
-def _arrival(rollout: Rollout, number: int) -> Arrival:
+def _record(rollouts: Rollouts, number: int, newest: int) -> Rollout | None:
+    """The own record as long as it has a verdict, or may get one: what comes later does not speak for it."""
+    own = rollouts.read(number)
+    settled = own is not None and own.state is not State.OPEN
+    return own if settled or newest == number else rollouts.read(newest)
+
+
+def _come(number: int, head: int, rollout: Rollout | None) -> str:
+    waits = rollout is None or rollout.release != number
+    return f"Release {head} has come after release {number}{': its verdict is waited for instead' if waits else ''}"
+
+
+def _arrival(store: ports.Store, rollout: Rollout, number: int, newest: int) -> Arrival:
     if rollout.state is State.QUARANTINED:
-        after = f" (it has come after release {number})" if rollout.release != number else ""
-        raise Quarantined(
-            f"{standings.quarantine(rollout)}{after}; the nodes go back to what was proven before, and"
-            f" da-agent pardon {rollout.release} lets them try it again"
-        )
+        raise Quarantined(_quarantine(rollout, number, newest))
+    if rollout.release != number:
+        _require_change(store, number, rollout.release)
     without = {blame.node: blame.reason for blame in rollout.blames} | {note.by: note.reason for note in rollout.sick}
     return Arrival(rollout.release, tuple(sorted(rollout.moved)), without)
+
+
+def _quarantine(rollout: Rollout, number: int, newest: int) -> str:
+    bad = rollout.release
+    after = f" (it has come after release {number})" if bad != number else ""
+    if newest > bad:
+        return f"{standings.quarantine(rollout)}{after}; release {newest} has come after it"
+    return (
+        f"{standings.quarantine(rollout)}{after}; the nodes go back to what was proven before, and"
+        f" da-agent pardon {bad} lets them try it again"
+    )
+
+
+def _require_change(store: ports.Store, number: int, newer: int) -> None:
+    """Replaced unless release `newer`, which is proven, has what release `number` had changed."""
+    # Whoever only waits need not wait for what reads YAML.
+    from da_agent.domain import takeovers
+    from da_agent.workflows import views
+
+    ledger = Ledger(store)
+    try:
+        mine, after = ledger.read(number), ledger.read(newer)
+        before = ledger.read(number - 1).contents if number > 1 else None
+        lost = takeovers.undone(before, mine.contents, after.contents, lambda blob: views.blob(store, blob, None))
+    except (Absent, Tampered, StoreDamaged, Refused) as error:
+        raise Replaced(
+            f"release {newer} is proven, and nobody can tell whether it has what release {number} had changed: {error}"
+        ) from error
+    if lost:
+        back = f", a rollback to release {after.rollback_of}" if after.rollback_of is not None else ""
+        raise Replaced(
+            f"release {number} is not served: release {newer}{back}, by {after.publisher} ({after.reason}), has taken"
+            f" its place and is proven, without its change of {', '.join(lost[:NAMED])}{' …' if lost[NAMED:] else ''}"
+        )
 
 
 def _late(number: int, rollout: Rollout | None, alive: list[Sighting], now: datetime) -> str:

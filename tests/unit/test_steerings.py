@@ -1,5 +1,6 @@
 """Going back, starting anew, pausing, resuming, pardoning."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ from da_agent.domain import keys
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.rollouts import State
 from da_agent.domain.rpc_ports import Credentials
-from da_agent.errors import Absent, Refused, StoreDamaged
+from da_agent.errors import Absent, Doubtful, Interrupted, Refused, StoreDamaged
 from da_agent.workflows.ledgers import Ledger
 from da_agent.workflows.rollouts import Rollouts
 from da_agent.workflows.steerings import Steering
@@ -21,10 +22,10 @@ from tests.members import Member
 class Cluster:
     """One node, and an admin beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, pokes: FakePokes | None = None) -> None:
         self.store = MemoryStore()
         self.node = Member(self.store, "a")
-        self.pokes = FakePokes()
+        self.pokes = pokes or FakePokes()
         self.records = Rollouts(self.store, lambda: "nonce")
         self.nonces = iter(range(1000))
         self.clock = FakeClock()
@@ -44,6 +45,11 @@ class Cluster:
     def cycle(self) -> None:
         for _ in range(3):
             self.node.follower.cycle()
+
+    def can_be_woken(self) -> None:
+        self.node.follower._report = replace(self.node.follower._report, rpc="10.0.0.7:9001")
+        self.node.clock.time += timedelta(minutes=1)
+        self.node.follower.beat()
 
     def push(self, name: str) -> None:
         self.node.put("config.yml", f"name: {name}\n".encode())
@@ -238,6 +244,38 @@ def test_a_pardon_of_an_older_release_says_how_to_go_there() -> None:
     assert cluster.node.live == 4
 
 
+def test_a_pardon_whose_answer_was_lost_and_that_a_node_has_followed_is_done() -> None:
+    cluster = Cluster()
+    bad = cluster.push_bad("b")
+    cluster.node.web.unfit.clear()
+
+    def lose(key: str) -> None:
+        cluster.store.after_write = lambda _: None
+        cluster.cycle()
+        raise Doubtful(f"no answer for {key}")
+
+    cluster.store.after_write = lose
+    assert cluster.steering.pardon(bad, "fixed").sentence == "Release 2 is pardoned: the nodes try it again."
+    record = cluster.records.read(bad)
+    assert record is not None
+    assert (record.state, len(record.pardons)) == (State.PROVEN, 1)
+
+
+class Impatient(FakePokes):
+    """Somebody types Ctrl-C while the nodes are poked."""
+
+    def poke(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
+        raise KeyboardInterrupt
+
+
+def test_whoever_leaves_while_the_nodes_are_woken_is_told_of_the_release() -> None:
+    cluster = Cluster(Impatient())
+    cluster.can_be_woken()
+    with pytest.raises(Interrupted, match="release 2 is made, and the nodes take it"):
+        cluster.steering.restart("again")
+    assert Ledger(cluster.store).head() == 2
+
+
 def test_what_is_not_quarantined_needs_no_pardon() -> None:
     cluster = Cluster()
     with pytest.raises(Refused, match="release 1, which is not quarantined: it is proven"):
@@ -248,9 +286,7 @@ def test_what_is_not_quarantined_needs_no_pardon() -> None:
 
 def test_the_nodes_are_woken_for_what_concerns_them() -> None:
     cluster = Cluster()
-    cluster.node.follower._report = replace(cluster.node.follower._report, rpc="10.0.0.7:9001")
-    cluster.node.clock.time += timedelta(minutes=1)
-    cluster.node.follower.beat()
+    cluster.can_be_woken()
     cluster.steering.restart("wake")
     cluster.steering.pause("wait")
     assert len(cluster.pokes.poked) == 1, "a pause wakes nobody"

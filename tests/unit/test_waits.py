@@ -1,16 +1,19 @@
 """Waiting for the verdict on a release."""
 
+import re
 from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import rollouts
+from da_agent.domain import keys, rollouts
 from da_agent.domain.rollouts import Note
-from da_agent.errors import NodeBroken, Quarantined, TimedOut
+from da_agent.errors import NobodyAlive, NodeBroken, Quarantined, Replaced, TimedOut
 from da_agent.workflows import waits
 from da_agent.workflows.rollouts import Rollouts
+from da_agent.workflows.steerings import Steering
 from da_agent.workflows.waits import Arrival
-from tests.fakes import FakeClock, MemoryStore, SilentProgress
+from da_agent.workflows.wakings import Waking
+from tests.fakes import FakeClock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
 from tests.members import Member
 
 PATIENCE = timedelta(seconds=5)
@@ -109,7 +112,7 @@ def test_a_newer_release_that_comes_meanwhile_is_waited_for_instead() -> None:
     a, b = cluster("a", "b")
     a.put("config.yml", b"name: b\n")
     cycle(a)
-    a.put("config.yml", b"name: c\n")
+    a.put("config.yml", b"name: b\ntitle: c\n")
     cycle(a, b, a, b)
     progress = SilentProgress()
     assert wait(a, 2, progress).release == 3
@@ -130,7 +133,95 @@ def test_whoever_waits_is_told_how_many_have_moved_and_who_holds_the_turns() -> 
     assert "1 of 2 nodes has moved, it is the turn of b" in progress.said
 
 
-def test_nobody_is_waited_for_when_no_node_is_alive() -> None:
+def steering(node: Member[MemoryStore]) -> Steering:
+    waking = Waking(node.store, FakePokes(), lambda: None, node.clock)
+    transfers = MemoryTransfers(node.store, MemoryBlobs())
+    return Steering(
+        node.store, records(node), waking, node.clock, transfers, who="admin@desk", nonce=lambda: f"s{node.store.now}"
+    )
+
+
+def test_what_a_rollback_of_somebody_else_has_replaced_does_not_count_as_served() -> None:
+    a, b = cluster("a", "b")
+    a.put("config.yml", b"name: b\n")
+    cycle(a)
+    steering(a).rollback(1, "too slow")
+    cycle(a, b, a, b)
+    told = (
+        r"release 2 is not served: release 3, a rollback to release 1, by admin@desk \(too slow\), .* change of name$"
+    )
+    with pytest.raises(Replaced, match=told):
+        wait(a, 2)
+
+
+def test_what_a_newer_push_has_replaced_does_not_count_as_served() -> None:
+    a, b = cluster("a", "b")
+    a.put("config.yml", b"name: b\n")
+    cycle(a)
+    a.put("config.yml", b"name: c\n")
+    cycle(a, b, a, b)
+    with pytest.raises(Replaced, match="release 2 is not served: release 3, by"):
+        wait(a, 2)
+
+
+def test_whoever_comes_later_does_not_make_a_quarantined_release_a_proven_one() -> None:
+    a, _ = nodes = cluster("a", "b")
+    for node in nodes:
+        node.web.unfit.add(2)
+    a.put("config.yml", b"name: b\n")
+    cycle(*nodes, *nodes)
+    a.put("config.yml", b"name: b\ntitle: c\n")
+    cycle(*nodes, *nodes)
+    with pytest.raises(Quarantined, match=r"release 2 is quarantined: .*; release 3 has come after it$"):
+        wait(a, 2)
+
+
+def test_what_was_proven_before_somebody_went_back_was_served() -> None:
+    a, b = cluster("a", "b")
+    a.put("config.yml", b"name: b\n")
+    cycle(a, b, a, b)
+    steering(a).rollback(1)
+    cycle(a, b, a, b)
+    progress = SilentProgress()
+    assert wait(a, 2, progress) == Arrival(2, ("a", "b"), {})
+    assert "Release 3 has come after release 2" in progress.said
+
+
+def test_a_restart_is_not_undone_by_a_newer_release() -> None:
+    a, b = cluster("a", "b")
+    made = steering(a).restart("again").release
+    cycle(a)
+    a.put("config.yml", b"name: b\n")
+    cycle(a, b, a, b)
+    assert wait(a, made).release == 3
+
+
+def test_a_newer_release_whose_contents_nobody_can_compare_is_not_taken_for_the_own_one() -> None:
+    a, b = cluster("a", "b")
+    a.put("config.yml", b"name: b\n")
+    cycle(a)
+    a.put("config.yml", b"name: b\ntitle: c\n")
+    cycle(a, b, a, b)
+    a.store.delete(keys.release_key(1))
+    with pytest.raises(Replaced, match="nobody can tell whether it has what release 2 had changed"):
+        wait(a, 2)
+
+
+def test_a_pause_is_told_at_once_also_where_nobody_has_opened_the_release() -> None:
+    a, _ = cluster("a", "b")
+    assert waits.pause(records(a), 1) is None
+    note = Note("admin@desk", a.store.now, "night")
+    records(a).change(1, lambda record, *_: rollouts.pause(record, note))
+    made = steering(a).restart("again").release
+    told = r"Nothing moves yet: the cluster is paused by admin@desk .*: night; da-agent resume"
+    for _ in range(2):
+        assert re.match(told, waits.pause(records(a), made) or "")
+        cycle(a)
+    assert records(a).read(made) is not None
+
+
+def test_nothing_is_proven_when_no_node_is_alive() -> None:
     (a,) = cluster("a")
     a.store.now += timedelta(hours=1)
-    assert wait(a, 9) == Arrival(9, (), {})
+    with pytest.raises(NobodyAlive, match="release 9 is not proven: no node is alive"):
+        wait(a, 9)
