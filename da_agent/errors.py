@@ -92,9 +92,13 @@ class NotHere(AgentError):
 
 
 class ReleaseBroken(AgentError):
-    """The release cannot be staged, rehearsed or served. The node keeps the one it has."""
+    """The release cannot be staged, rehearsed or served. The node keeps the one it has. `log` ends what was printed."""
 
     exit_code = 10
+
+    def __init__(self, message: str, log: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.log = log
 
 
 class Tampered(ReleaseBroken):

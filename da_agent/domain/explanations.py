@@ -5,8 +5,11 @@ from datetime import datetime
 
 from da_agent.domain import standings
 from da_agent.domain.reports import SILENT, Sighting
-from da_agent.domain.rollouts import Rollout, State
+from da_agent.domain.rollouts import Rollout, State, Turn
 from da_agent.domain.tables import span
+
+LOG_LINES = 5
+"""So many lines of a log fit into a paragraph; status shows all that are kept."""
 
 
 def why(
@@ -83,6 +86,9 @@ def _failures(node: str, seen: Sighting | None, rollout: Rollout) -> Iterator[st
     others = [blame for blame in rollout.blames if blame.node != node]
     if others and not told:
         yield f"It failed on {'; '.join(standings.failures(others))}."
+    logged = standings.last_log([here] if here is not None and here.log else rollout.blames)
+    if logged is not None:
+        yield f"The log of {logged.node} ends with: {' | '.join(standings.log(logged)[-LOG_LINES:])}."
 
 
 def _next(node: str, seen: Sighting | None, rollout: Rollout, now: datetime) -> Iterator[str]:
@@ -97,10 +103,10 @@ def _next(node: str, seen: Sighting | None, rollout: Rollout, now: datetime) -> 
         )
     elif node in rollout.moved and seen.report.release == number:
         yield "It is where it should be."
+    elif (turn := next((turn for turn in standings.current(rollout, now=now) if turn.node == node), None)) is not None:
+        yield from _in_its_turn(turn, rollout)
     elif rollout.paused is not None:
         yield "It goes on after da-agent resume."
-    elif rollout.turn(node) is not None and node in {turn.node for turn in standings.current(rollout, now=now)}:
-        yield "It has its turn: it moves by itself."
     elif rollout.blame(node) is not None or any(each.release == number for each in seen.report.failed):
         yield (
             "It tries again by itself every 5 minutes."
@@ -111,3 +117,15 @@ def _next(node: str, seen: Sighting | None, rollout: Rollout, now: datetime) -> 
         yield "It moves by itself when those before it have given their turns back, or when these end."
     else:
         yield "It moves by itself with its next look, within a poll interval."
+
+
+def _in_its_turn(turn: Turn, rollout: Rollout) -> Iterator[str]:
+    """A pause stops those alone that have not begun, and none that serves nobody yet."""
+    if rollout.paused is None:
+        yield "It has its turn: it moves by itself."
+    elif turn.begun:
+        yield "It has begun its turn, and goes on by itself in spite of the pause."
+    elif turn.joining:
+        yield "It serves nobody yet, and moves by itself in spite of the pause."
+    else:
+        yield "It has its turn, and has not begun: it goes on after da-agent resume."

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from da_agent.domain import rollouts
+from da_agent.domain import masks, rollouts
 from da_agent.domain.reports import Report
 from da_agent.domain.rollouts import Blame, Note, Rollout, State, Turn
 
@@ -43,6 +43,9 @@ def lines(rollout: Rollout, live: Collection[str], *, now: datetime) -> list[str
         for turn in current(rollout, now=now)
     ]
     found += [f"  failed on {failure}" for failure in failures(rollout.blames)]
+    logged = last_log(rollout.blames)
+    if logged is not None:
+        found += [f"  the end of the log of {logged.node}:", *(f"    {line}" for line in log(logged))]
     found += [f"  {note.by} is at fault itself since {time(note.at)}: {one_line(note.reason)}" for note in rollout.sick]
     if rollout.paused is not None:
         found.append(f"  paused {said(rollout.paused)}; da-agent resume lets it go on")
@@ -72,6 +75,16 @@ def stuck(rollout: Rollout) -> str:
 def failures(blames: Collection[Blame]) -> list[str]:
     """`web-1, web-2: it answers 500`: what is the same on many nodes is told once."""
     return _together((blame.node, blame.reason) for blame in blames)
+
+
+def last_log(blames: Collection[Blame]) -> Blame | None:
+    """The newest failure of which there is a log: those of other nodes say the same, as a rule."""
+    return max((blame for blame in blames if blame.log), key=lambda blame: blame.at, default=None)
+
+
+def log(blame: Blame) -> list[str]:
+    """Its lines, without what is secret in them: programs print what they cannot connect to."""
+    return [masks.masked(one_line(line)) for line in blame.log]
 
 
 def _together(found: Iterable[tuple[str, str]]) -> list[str]:

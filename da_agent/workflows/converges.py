@@ -245,9 +245,9 @@ class Node:
         try:
             work(release)
         except (ReleaseBroken, StoreDamaged) as fault:
-            lasting = isinstance(fault, ReleaseBroken)
+            lasting, log = isinstance(fault, ReleaseBroken), fault.log if isinstance(fault, ReleaseBroken) else ()
             self._progress.say(f"Release {number} {'is given up' if lasting else 'cannot be taken yet'}: {fault}")
-            given_up = failure(seen, number, str(fault), at=self._clock.now(), lasting=lasting)
+            given_up = failure(seen, number, str(fault), at=self._clock.now(), lasting=lasting, log=log)
             self._journals.save(self.journal().give_up(given_up))
 
     def _stage(self, release: Release) -> None:
@@ -269,7 +269,7 @@ class Node:
         self._rehearsed.add(release.number)
 
     def _run_once(self, release: Release) -> None:
-        """ReleaseBroken, with the command, when one of them fails: then nobody should serve the release."""
+        """ReleaseBroken, with the command and the end of what was printed, when one fails: nobody should serve that."""
         cluster = self._course.cluster
         if cluster is None or not self._course.take_once():
             return
@@ -278,9 +278,9 @@ class Node:
         for command in cluster.rollout.policy.once:
             self._progress.say(f"Once in the cluster for release {release.number}: {masks.command(command)}")
             ended = self._commands.run(release.number, command, max(ends - self._clock.now(), timedelta(seconds=1)))
-            output += ended.lines
+            output += map(masks.masked, ended.lines)
             if ended.failure is not None:
-                raise ReleaseBroken(f"{masks.command(command)} {ended.failure}")
+                raise ReleaseBroken(f"{masks.command(command)} {ended.failure}", tuple(output[-rollouts.KEPT_LINES :]))
         self._course.finish_once(tuple(output))
 
     def _drain(self, seen: Observation) -> None:

@@ -55,6 +55,28 @@ CASES: dict[str, tuple[Sighting | None, Rollout | None, tuple[str, ...]]] = {
         rollouts.pause(OPEN, ADMIN),
         ("The cluster is paused by admin@desk 2026-01-01 12:00:00 UTC: night shift.", "after da-agent resume"),
     ),
+    "a pause in its turn, begun": (
+        sighting(phase=Phase.PROVING),
+        rollouts.pause(
+            granted(rollouts.begin(granted(claim(moved(OPEN, "web-1"), "web-2")), "web-2", 7, now=NOW)), ADMIN
+        ),
+        ("is proving", "paused by admin@desk", "It has begun its turn, and goes on by itself in spite of the pause."),
+    ),
+    "a pause in its turn, not begun": (
+        sighting(phase=Phase.DRAINING),
+        rollouts.pause(granted(claim(moved(OPEN, "web-1"), "web-2")), ADMIN),
+        ("It has its turn, and has not begun: it goes on after da-agent resume.",),
+    ),
+    "a pause while it joins": (
+        sighting(release=None, phase=Phase.STARTING),
+        granted(claim(rollouts.pause(OPEN, ADMIN), "web-2", joining=True)),
+        ("It serves nobody yet, and moves by itself in spite of the pause.",),
+    ),
+    "what a command that is run once has printed": (
+        sighting(),
+        granted(rollouts.failed(OPEN, "web-1", "migrate ended", ("one", *"abc", "boom\tat"), LIVE, now=NOW)),
+        ("It failed on web-1: migrate ended.", "The log of web-1 ends with: one | a | b | c | boom at."),
+    ),
     "a quarantine": (
         sighting(),
         failed(OPEN, "web-1", "web-3"),

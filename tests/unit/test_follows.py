@@ -487,3 +487,15 @@ def test_a_start_that_waits_says_so_every_ten_seconds() -> None:
         "Waiting: web-2 adopts the inbox since 10 s",
     ]
     assert len(lines) == 12
+
+
+def test_what_a_command_that_is_run_once_has_printed_before_it_failed_is_in_the_record() -> None:
+    node = serving()
+    node.programs.failures["migrate"] = "ended with exit code 1: a line"
+    node.put("config.yml", b"name: b\nda agent:\n  max failures: 0\n  once: [prepare, migrate]\n")
+    node.follower.cycle()
+    record = Rollouts(node.store, lambda: "n").read(2)
+    assert record is not None
+    assert [(blame.reason, blame.log) for blame in record.blames] == [
+        ("migrate ended with exit code 1: a line", ("a line", "a line"))
+    ]

@@ -35,7 +35,21 @@ AT = "2026-01-01 12:00:00 UTC"
             [
                 "Rollout of release 7: quarantined, 0 of 4 nodes have moved",
                 "  failed on web-1, web-2: it answers 500",
+                "  the end of the log of web-1:",
+                "    a line",
                 f"  quarantined {AT}",
+            ],
+        ),
+        (
+            rollouts.failed(
+                OPEN, "web-1", "migrate ended with exit code 1", ("one\t1", "postgres://u:hunter2@db"), LIVE, now=NOW
+            ),
+            [
+                "Rollout of release 7: open, 0 of 4 nodes have moved",
+                "  failed on web-1: migrate ended with exit code 1",
+                "  the end of the log of web-1:",
+                "    one 1",
+                "    postgres://********@db",
             ],
         ),
         (
