@@ -25,14 +25,22 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
     """
     machine = Machine(store=store)
     verb = "would be removed" if dry_run else "removed"
-    # What is gone is told at once: what comes behind it may fail, and so may the rest of it.
-    found = machine.collect(dry_run=dry_run, tell=lambda gone: None if as_json else _tell_store(gone, verb))
-    if dry_run and not as_json:
-        _tell_store(found, verb)
+    found: Collected | None = None
+
+    def tell(gone: Collected) -> None:
+        # At once, and kept: what comes behind it may fail, and so may the rest of it.
+        nonlocal found
+        found = gone
+        if not as_json:
+            _tell_store(gone, verb)
+
     try:
+        planned = machine.collect(dry_run=dry_run, tell=tell)
+        if dry_run:
+            tell(planned)
         here = machine.clear(dry_run=dry_run) if machine.is_node else None
     except AgentError:
-        if as_json:
+        if as_json and found is not None:
             options.echo_json({"store": found, "here": None})
         raise
     if as_json:

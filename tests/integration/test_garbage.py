@@ -1,5 +1,6 @@
 """What `gc` removes from the disk of a real node and from a real bucket, and what it leaves."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,14 +16,17 @@ from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from da_agent.adapters.clocks import SystemClock
+from da_agent.adapters.directory_store import DirectoryStore
 from da_agent.adapters.s3_store import S3Store
+from da_agent.cli.garbage import gc
 from da_agent.domain import keys
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.journals import Journal
 from da_agent.domain.locations import S3Location
-from da_agent.errors import Absent
+from da_agent.errors import Absent, Unreachable
 from da_agent.ports import Always
 from da_agent.wiring import Machine
 from da_agent.workflows import pushes
@@ -253,3 +257,38 @@ def test_no_release_in_a_bucket_lacks_a_blob_when_others_begin_in_the_middle(
             )
         with pytest.raises(Absent):
             store.read(keys.blob_key(blob_of(b"number: 1\n")))
+
+
+@pytest.mark.parametrize("fails_after", [0, 5, None])
+def test_what_has_gone_is_printed_for_machines_too_when_the_rest_of_it_fails(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, fails_after: int | None
+) -> None:
+    """Each of the releases that may go has a manifest and a blob of its own."""
+    root = desk / "store"
+    root.mkdir()
+    store = Machine(store=f"file://{root}").store
+    for number in range(1, 14):
+        body = f"number: {number}\n".encode()
+        made = release(number)
+        store.write(keys.blob_key(blob_of(body)), body, Always())
+        Ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
+    before, clock = len(Ledger(store).numbers()), DirectoryStore.clock
+    # A file cannot be made older than it is.
+    monkeypatch.setattr(DirectoryStore, "clock", lambda self: clock(self) + timedelta(seconds=DAYS))
+    if fails_after is not None:
+        left = iter(range(fails_after))
+        delete = DirectoryStore.delete
+
+        def break_down(self: DirectoryStore, key: str) -> None:
+            if not key.startswith(keys.COLLECTING) and next(left, None) is None:
+                raise Unreachable("the disk is away")
+            delete(self, key)
+
+        monkeypatch.setattr(DirectoryStore, "delete", break_down)
+    ended = CliRunner().invoke(gc, ["--json", "--store", f"file://{root}"])
+    monkeypatch.undo()
+    assert isinstance(ended.exception, Unreachable) == (fails_after is not None), ended.output
+    said = json.loads(ended.stdout)
+    assert len(said["store"]["releases"]) == before - len(Ledger(store).numbers())
+    assert said["here"] is None
+    assert bool(said["store"]["releases"]) == (fails_after != 0), said
