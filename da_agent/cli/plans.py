@@ -56,14 +56,23 @@ def _tell(found: Plan, as_json: bool) -> None:
     if as_json:
         options.echo_json(found)
     elif found.release is None:
-        click.echo(f"Nothing would change: release {found.before} is what there would be.")
+        click.echo(_nothing(found))
     else:
         click.echo("\n".join(_lines(found)))
+
+
+def _nothing(found: Plan) -> str:
+    same = f"Nothing would change: release {found.before} is what there would be"
+    if found.quarantine is None:
+        return f"{same}."
+    return f"{same}. But {found.quarantine}; da-agent pardon {found.before} lets them try it again."
 
 
 def _lines(found: Plan) -> list[str]:
     before = f"release {found.before}" if found.before else "nothing"
     lines = [f"From {before} to release {found.release}; nothing is pushed by this."]
+    if found.quarantine is not None:
+        lines.append(f"Compared with what is served: {found.quarantine}")
     changes = (
         ("Configuration", found.configuration, "setting", "settings"),
         ("Certificates", found.certificates, "file", "files"),

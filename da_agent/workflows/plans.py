@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from da_agent import ports
-from da_agent.domain import configurations, masks, plans
+from da_agent.domain import configurations, masks, plans, standings
 from da_agent.domain.blobs import Blob
 from da_agent.domain.differences import Change as Differing
 from da_agent.domain.inboxes import Inbox, Verdict
@@ -25,6 +25,7 @@ from da_agent.workflows.rollouts import Rollouts
 class Plan:
     """From the newest release to what would be the next one; `release` is None when there would be none.
 
+    While the newest one is quarantined, `before` is where the nodes are, or go back to, and `quarantine` says so.
     `needs` are what each node would do, in words; `once` are commands that are run once before the first node moves,
     without their arguments when they are of the configuration.
     """
@@ -38,6 +39,7 @@ class Plan:
     once: tuple[str, ...] = ()
     course: Course | None = None
     paused: Note | None = None
+    quarantine: str | None = None
 
 
 class Plans:
@@ -62,7 +64,7 @@ class Plans:
         if verdict is not None and verdict.fingerprint == inbox.fingerprint:
             if verdict.release is None:
                 raise Refused(verdict.mistakes)
-            return Plan(self._ledger.top().number, None)
+            return self._nothing(self._ledger.top().number)
         return self._plan(inbox, {}, verdict)
 
     def _plan(self, inbox: Inbox, overlay: Mapping[str, bytes | Path], verdict: Verdict | None) -> Plan:
@@ -70,24 +72,29 @@ class Plans:
         draft = Draft(inbox, overlay, verdict.known if verdict is not None else {})
         with self._drafts.prepare(draft, top.contents) as prepared:
             if top.release is not None and (top.release.number, top.contents) == (top.number, prepared.contents):
-                return Plan(top.number, None)
+                return self._nothing(top.number)
             return self._compared(top, prepared)
+
+    def _nothing(self, number: int) -> Plan:
+        head = self._rollouts.read(number) if number else None
+        return Plan(number, None, quarantine=self._quarantine(head))
 
     def _compared(self, top: Top, prepared: Prepared) -> Plan:
         contents, live = prepared.contents, self._rollouts.live()
+        head = self._rollouts.read(top.number) if top.number else None
+        served = self._served(top, head)
 
         def read(blob: Blob) -> bytes:
             body = prepared.bodies.get(blob)
-            return body if isinstance(body, bytes) else views.blob(self._store, blob, top.release)
+            return body if isinstance(body, bytes) else views.blob(self._store, blob, served)
 
         config = read(contents.config)
         settings = configurations.parse(config).settings
         policy = settings.policy(once_commands(settings.once, contents))
-        found = views.compare(top.contents, contents, read, self._store.clock())
-        needs = self._needs(top.release, contents, config)
-        head = self._rollouts.read(top.number) if top.number else None
+        found = views.compare(None if served is None else served.contents, contents, read, self._store.clock())
+        needs = self._needs(served, contents, config)
         return Plan(
-            top.number,
+            self._number(top, served),
             top.number + 1,
             *found,
             needs=tuple(plans.NEEDS[need] for need in Disturbance if need in needs),
@@ -95,7 +102,26 @@ class Plans:
             once=policy.once if settings.once is None else tuple(map(masks.command, settings.once)),
             course=plans.course(policy, settings, live, needs, self._last_proven(top.number)),
             paused=head.paused if head is not None else None,
+            quarantine=self._quarantine(head),
         )
+
+    def _served(self, top: Top, head: Rollout | None) -> Release | None:
+        """What the nodes have, or are on their way to: nobody keeps a release that is quarantined."""
+        if head is None or head.state is not State.QUARANTINED:
+            return top.release
+        back = self._rollouts.way_back(head)
+        return None if back is None else self._ledger.read(back)
+
+    def _number(self, top: Top, served: Release | None) -> int:
+        """The newest one's also when its manifest is damaged, so that an older one is compared with."""
+        return top.number if served is top.release else 0 if served is None else served.number
+
+    def _quarantine(self, head: Rollout | None) -> str | None:
+        if head is None or head.state is not State.QUARANTINED:
+            return None
+        back = self._rollouts.way_back(head)
+        where = "no node has anything to go back to" if back is None else f"the nodes serve release {back}, or go there"
+        return f"{standings.quarantine(head)}; {where}"
 
     def _needs(self, before: Release | None, contents: Contents, config: bytes) -> frozenset[Disturbance]:
         if before is None:

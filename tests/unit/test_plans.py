@@ -156,6 +156,41 @@ def test_what_lies_in_the_inbox_is_planned_before_anybody_adopts_it() -> None:
         cluster.plans.adopt()
 
 
+def quarantined() -> Cluster:
+    """Release 2 is quarantined; the node serves release 1."""
+    cluster = Cluster()
+    cluster.node.web.unfit.add(2)
+    cluster.node.put("config.yml", b"title: b\n")
+    for _ in range(3):
+        cluster.node.follower.cycle()
+    assert cluster.node.live == 1
+    return cluster
+
+
+def test_while_the_newest_release_is_quarantined_a_plan_compares_with_what_is_served() -> None:
+    cluster = quarantined()
+    found = cluster.plans.push(lambda _: pushes.config(b"title: b\n# again\n"))
+    assert (found.before, found.release) == (1, 3)
+    assert [str(change) for change in found.configuration] == ["~ title: a -> b"]
+    assert found.needs[0].startswith("reload: ")
+    assert found.quarantine is not None
+    assert found.quarantine.startswith("release 2 is quarantined: a: ")
+    assert found.quarantine.endswith("; the nodes serve release 1, or go there")
+
+
+def test_a_plan_of_what_is_served_beside_a_quarantine_disturbs_nobody() -> None:
+    found = quarantined().plans.push(lambda _: pushes.config(CONFIG))
+    assert (found.before, found.release, found.configuration, found.needs) == (1, 3, (), ())
+
+
+def test_a_plan_of_the_quarantined_release_says_that_it_is_quarantined() -> None:
+    cluster = quarantined()
+    for found in (cluster.plans.push(lambda _: pushes.config(b"title: b\n")), cluster.plans.adopt()):
+        assert (found.before, found.release) == (2, None)
+        assert found.quarantine is not None
+        assert "release 2 is quarantined" in found.quarantine
+
+
 def test_the_first_release_of_a_cluster_can_be_planned() -> None:
     cluster = Cluster()
     for key in cluster.tags():
