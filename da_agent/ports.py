@@ -412,6 +412,9 @@ class WebServer(Protocol):
     def is_harmless(self, number: int) -> bool:
         """Whether a staged release could take over without any worker process being touched."""
 
+    def cuts(self, number: int) -> bool:
+        """Whether a staged release could take over only by a restart that ends requests that take long."""
+
     def drain(self, *, on: bool) -> None:
         """While it is on, the loader's URL says that nobody should come; who comes all the same is served."""
 

@@ -131,6 +131,7 @@ class FakeWeb:
     fails: set[int] = field(default_factory=set)
     hangs: set[int] = field(default_factory=set)
     unfit: set[int] = field(default_factory=set)
+    abrupt: set[int] = field(default_factory=set)
     workers_: dict[int, int | None] = field(default_factory=dict)
     pin: int | None = None
     next_pid: int = 100
@@ -211,6 +212,9 @@ class FakeWeb:
 
     def is_harmless(self, number: int) -> bool:
         return self._fingerprint(self.pin) == self._fingerprint(number)
+
+    def cuts(self, number: int) -> bool:
+        return number in self.abrupt
 
     def drain(self, *, on: bool) -> None:
         self.power.effect("drain" if on else "undrain")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from da_agent import ports
-from da_agent.domain import actions, decisions, masks, rollouts
+from da_agent.domain import actions, decisions, drains, masks, rollouts
 from da_agent.domain.actions import Action
 from da_agent.domain.decisions import Observation
 from da_agent.domain.journals import Journal
@@ -286,9 +286,11 @@ class Node:
     def _drain(self, seen: Observation) -> None:
         """Nobody comes any more; those that are here may finish, for as long as the settings say."""
         patience = self._trials.settings_of(seen.current).drain if seen.current is not None else timedelta()
+        turn = seen.cluster.turn if seen.cluster is not None else None
+        cuts = turn is not None and self._web.cuts(turn.release)
         self._web.drain(on=True)
-        ends = self._clock.now() + patience
-        while self._web.active() and self._clock.now() < ends:
+        began = self._clock.now()
+        while not drains.is_over(self._web.active(), self._clock.now() - began, patience, cuts=cuts):
             self._clock.wait(ASK_AGAIN)
         self._drained = True
 

@@ -9,6 +9,7 @@ import pytest
 from da_agent.domain import keys, rollouts
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.decisions import TRY_AGAIN
+from da_agent.domain.drains import NOTICE
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
@@ -499,3 +500,18 @@ def test_what_a_command_that_is_run_once_has_printed_before_it_failed_is_in_the_
     assert [(blame.reason, blame.log) for blame in record.blames] == [
         ("migrate ended with exit code 1: a line", ("a line", "a line"))
     ]
+
+
+@pytest.mark.parametrize("abrupt", [False, True])
+def test_before_a_restart_that_cuts_requests_a_node_stays_away_until_the_balancer_knows(abrupt: bool) -> None:
+    store = MemoryStore()
+    nodes = [member(name, store) for name in ("a", "b")]
+    for node in (*nodes, *nodes):
+        node.follower.cycle()
+    first = nodes[0]
+    first.web.abrupt = {2} if abrupt else set()
+    first.put("config.yml", b"name: b\n")
+    before = len(first.clock.waits)
+    first.follower.cycle()
+    assert first.live == 2
+    assert (sum(first.clock.waits[before:], timedelta()) >= NOTICE) is abrupt

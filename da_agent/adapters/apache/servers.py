@@ -156,8 +156,13 @@ class Apache:
     def is_harmless(self, number: int) -> bool:
         if self._supervisor.pid(APPLICATION) is None:
             return False
-        needs = disturbances(self._served(), facts.read(self._paths.release(number)).serves)
-        return needs <= {Disturbance.CERTIFICATES}
+        return self._needs(number) <= {Disturbance.CERTIFICATES}
+
+    def cuts(self, number: int) -> bool:
+        return self._supervisor.pid(APPLICATION) is not None and Disturbance.RESTART in self._needs(number)
+
+    def _needs(self, number: int) -> frozenset[Disturbance]:
+        return disturbances(self._served(), facts.read(self._paths.release(number)).serves)
 
     def drain(self, *, on: bool) -> None:
         with on_this_node("drain this node" if on else "end the draining of this node"):
