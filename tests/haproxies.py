@@ -104,15 +104,6 @@ class HAProxy:
         """Return when every node is up."""
         self.wait(lambda states: all(state.up for state in states.values()), seconds)
 
-    def drain(self, node: str) -> None:
-        """As an admin before switching a machine off: nothing new goes there; returns when nothing is under way."""
-        self.command(f"set server nodes/{node} state drain")
-        self.wait(lambda states: states[node].current == 0)
-
-    def ready(self, node: str) -> None:
-        """Take back `drain`."""
-        self.command(f"set server nodes/{node} state ready")
-
     def complaints(self) -> list[str]:
         """Everything that was not well, except for changes of a node's state."""
         return [line for line in self._log.read_text().splitlines() if " visitors nodes/" in line]

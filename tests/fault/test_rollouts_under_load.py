@@ -166,15 +166,15 @@ def test_a_canary_that_is_switched_off_in_its_turn_stops_nobody(shared: Place) -
     with nobody_notices(on):
         release = on.push(start=3.0)
         canary = in_its_turn(on, release)
-        # What a machine is answering when its power goes is lost, whoever it is. This one has been emptied before.
+        # What a machine is answering when its power goes is lost, whoever it is. This one has emptied itself before:
+        # its own 503 keeps people away, and nothing ends that while its loop is held.
         loop = on.loop(canary)
         loop.suspend()
-        on.proxy.drain(canary.name)
+        on.proxy.wait(lambda states: not states[canary.name].up and states[canary.name].current == 0, 10.0)
         canary.kill()
         others = [node.name for node in on.nodes if node is not canary]
         on.until(lambda: all(on.reports()[name].release == release for name in others))
         canary.start()
-        on.proxy.ready(canary.name)
         on.until_whole(release)
     shared.release = release
 
