@@ -140,6 +140,8 @@ class FakeWeb:
     presents: bool = True
     """Whether what it serves has a certificate."""
     reloads: int = 0
+    status: int = 200
+    """What every page answers."""
     patiences: list[timedelta] = field(default_factory=list)
     """How long each page was waited for."""
 
@@ -172,7 +174,7 @@ class FakeWeb:
 
     def get(self, path: str, *, warming: bool, patience: timedelta) -> ports.Reply | None:
         self.patiences.append(patience)
-        return ports.Reply(200, b"") if self.up else None
+        return ports.Reply(self.status, b"") if self.up else None
 
     def start(self) -> None:
         self.power.effect("start")

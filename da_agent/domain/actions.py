@@ -77,7 +77,7 @@ class Prove:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Run the health checks once."""
+    """Run the health checks once: those of the trial, or of the live release before another one is blamed."""
 
     release: int
 

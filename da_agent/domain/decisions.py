@@ -81,6 +81,7 @@ class Observation:
     draining     whether the loader's URL says that nobody should come;  drained: nobody is being served, or time is up
     begun        the release whose turn this process has just begun
     sick         why this node is at fault itself
+    well         the live release, when its health checks have held since this process looked last
     """
 
     now: datetime
@@ -103,6 +104,7 @@ class Observation:
     drained: bool = False
     begun: int | None = None
     sick: str | None = None
+    well: int | None = None
     min_healthy: timedelta = timedelta()
 
     def pardons(self, number: int) -> int:
@@ -309,7 +311,8 @@ def _is_of_no_use(seen: Observation, turn: Turn, rollout: Rollout) -> bool:
 def _fault(seen: Observation, cluster: Cluster) -> Action | None:
     """What the others do not know yet of why this node has given up the newest release.
 
-    One that has never served anything is no witness: its database may be away. It is at fault itself.
+    One that has never served anything is no witness: its database may be away. It is at fault itself. Nor is one that
+    is not well on the old release: it is asked for its health there before it says anything.
     """
     rollout, node = cluster.rollout, cluster.node
     failure = seen.journal.failure(rollout.release)
@@ -319,7 +322,11 @@ def _fault(seen: Observation, cluster: Cluster) -> Action | None:
         return None
     if seen.journal.live is None:
         return None if is_excused(cluster) else TellSick(failure.reason)
-    return None if rollout.blame(node) is not None else TellFailed(failure.reason)
+    if rollout.blame(node) is not None:
+        return None
+    if seen.current is not None and seen.well != seen.current:
+        return Check(seen.current)
+    return TellFailed(failure.reason)
 
 
 def _complaint(seen: Observation) -> Action | None:

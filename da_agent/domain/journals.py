@@ -24,7 +24,7 @@ class Trial:
 class Failure:
     """A release that this node tried and gave up, and why.
 
-    lasting   False when the store was at fault: then it is tried again after a while
+    lasting   False when the store or this node was at fault: then it is tried again after a while
     pardons   how many the release had then;  log: the end of the web server's log
     """
 
@@ -79,6 +79,11 @@ class Journal:
     def give_up(self, failure: Failure) -> "Journal":
         others = tuple(each for each in self.failed if each.release != failure.release)
         return replace(self, failed=(*others, failure)[-KEPT_FAILURES:])
+
+    def excuse(self, release: int, *, at: datetime) -> "Journal":
+        """This node was at fault, not the release: it is tried again after a while."""
+        failure = self.failure(release)
+        return self if failure is None else self.give_up(replace(failure, at=at, lasting=False))
 
     def failure(self, release: int) -> Failure | None:
         return next((failure for failure in self.failed if failure.release == release), None)

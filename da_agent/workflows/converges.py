@@ -56,6 +56,7 @@ class Node:
         self._begun: int | None = None
         self._good_until = timedelta()
         self._sick: str | None = None
+        self._well: int | None = None
         self.phase = Phase.STARTING
         self.waiting: str | None = None
 
@@ -121,6 +122,7 @@ class Node:
             drained=self._drained,
             begun=self._begun,
             sick=self._sick,
+            well=self._well,
         )
 
     def _harmless(self, current: int | None) -> frozenset[int]:
@@ -136,8 +138,8 @@ class Node:
         A release that is at fault is given up and the next best is taken; what is not its fault is raised:
         NodeBroken, Unreachable, Forbidden.
         """
-        # What was begun before this may be over: the turn is asked for anew.
-        self._begun = None
+        # What was begun before this may be over, and who was well may not be: both are asked for anew.
+        self._begun = self._well = None
         try:
             self._converge(told)
         except AgentError as error:
@@ -189,6 +191,8 @@ class Node:
                 self._trials.start()
             case actions.Prove(number):
                 self._trials.prove(number, seen)
+            case actions.Check(number) if seen.journal.trial is None:
+                self._bear_witness(number, seen)
             case actions.Check(number):
                 self._trials.check(number, seen)
             case actions.Settle():
@@ -236,6 +240,17 @@ class Node:
                 self._course.give_back()
             case actions.Review():
                 self._course.review()
+
+    def _bear_witness(self, number: int, seen: Observation) -> None:
+        """Only who is well on the old release may blame the new one; NodeBroken, and that one is excused, otherwise."""
+        complaint = self._trials.unwell(number)
+        if complaint is None:
+            self._well = number
+            return
+        assert seen.cluster is not None
+        # The journal comes first: whoever dies behind it says nothing against the release, and tries it again.
+        self._journals.save(seen.journal.excuse(seen.cluster.rollout.release, at=self._clock.now()))
+        raise NodeBroken(f"this node is not well on release {number}, either: {complaint}")
 
     # ---- before the switch
 

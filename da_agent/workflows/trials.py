@@ -167,6 +167,11 @@ class Trials:
         self.healthy_since = self.healthy_since or now
         self._clock.wait(min(CHECK_AGAIN, self.healthy_since + health.minimum - now))
 
+    def unwell(self, number: int) -> str | None:
+        """What is wrong with this node while it serves the live release `number`."""
+        health = self.settings_of(number).health
+        return self._checkup.unwell(number, health, health.patience)
+
     def settle(self, seen: Observation) -> None:
         trial = seen.journal.trial
         assert trial is not None

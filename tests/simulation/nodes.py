@@ -90,6 +90,7 @@ class Node:
         self.begun: int | None = None
         self.good_until = 0.0
         self.sick: str | None = None
+        self.well: int | None = None
         self.hearing = Hearing()
         self.beat_at = self.looked_at = self.asked_at = -1e9
 
@@ -131,6 +132,7 @@ class Node:
             drained=disk.draining,
             begun=self.begun,
             sick=self.sick,
+            well=self.well,
             min_healthy=MIN_HEALTHY,
         )
 
@@ -150,6 +152,7 @@ class Node:
             yield POLL * self.world.random.uniform(0.8, 1.2)
 
     def converge(self) -> Steps[None]:
+        self.well = None
         for _ in range(500):
             action = self.world.decide(self.observe())
             if isinstance(action, actions.Rest):
@@ -380,7 +383,14 @@ class Node:
 
     def do_check(self, action: actions.Check) -> Steps[None]:
         yield 0.5
-        if self.world.ledger[action.release - 1] is Quality.ILL:
+        ill = self.world.ledger[action.release - 1] is Quality.ILL
+        if self.disk.journal.trial is None:
+            accused = self.rollout.release if self.rollout is not None else 0
+            if ill:
+                self.disk.journal = self.disk.journal.excuse(accused, at=self.now)
+                raise NodeFailed("it is not well on the old release, either")
+            self.well = action.release
+        elif ill:
             self.healthy_since, self.unhealthy = None, "its health URL answers 500"
         else:
             self.healthy_since = self.healthy_since or self.now

@@ -460,3 +460,22 @@ def test_a_trial_goes_on_to_its_end_while_the_store_is_away() -> None:
     machine.store.failing = None
     machine.agent(release(2), release(1)).converge()
     assert machine.rollout(2).state is State.PROVEN
+
+
+@pytest.mark.parametrize("fault", ["page", "program"])
+def test_a_node_that_is_not_well_on_the_old_release_either_says_so_and_condemns_nothing(fault: str) -> None:
+    machine, clock = serving(1), FakeClock()
+    if fault == "page":
+        machine.web.status = 500
+    else:
+        machine.programs.broken = ("celery",)
+    node = machine.node((release(2), release(1)), clock=clock)
+    with pytest.raises(NodeBroken, match="not well on release 1, either"):
+        node.converge()
+    record = machine.rollout(2)
+    assert (machine.served, record.state, record.blames) == ({1}, State.OPEN, ())
+    assert [note.by for note in record.sick] == ["a"]
+    machine.web.status, machine.programs.broken = 200, ()
+    clock.time += timedelta(seconds=61)
+    machine.node((release(2), release(1)), clock=clock).converge()
+    assert (machine.served, machine.rollout(2).state) == ({2}, State.PROVEN)

@@ -174,8 +174,18 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
         pytest.param(replace(READY, cluster=BAD), Rest(), id="another release is quarantined"),
         pytest.param(
             replace(READY, journal=given_up(Journal(live=5), 6, "bad")),
+            Check(5),
+            id="failed, and served again by the old release: is this node well there?",
+        ),
+        pytest.param(
+            replace(READY, journal=given_up(Journal(live=5), 6, "bad"), well=5),
             TellFailed("bad"),
             id="failed, and well again on the old release",
+        ),
+        pytest.param(
+            replace(READY, journal=given_up(Journal(live=5), 6, "bad").excuse(6, at=NOW), well=5),
+            Rest(),
+            id="failed, and this node was at fault",
         ),
         pytest.param(
             replace(READY, journal=given_up(Journal(live=5), 6, "bad"), proven=frozenset()),
