@@ -37,7 +37,7 @@ from da_agent.domain.actions import (
 )
 from da_agent.domain.journals import Journal
 from da_agent.domain.proofs import Proof, Worker
-from da_agent.domain.rollouts import Rollout, State, Turn, review_is_due
+from da_agent.domain.rollouts import Rollout, State, Turn, is_bad, review_is_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +139,16 @@ def wanted(seen: Observation) -> int | None:
     if fallback is not None and fallback not in seen.staged and fallback not in seen.offered:
         # There is a record of it, and nothing to stage it from.
         fallback = None
+    back = fallback if fallback is not None and not _given_up(seen, fallback) else None
     if rollout.state is State.QUARANTINED:
-        return fallback if fallback is not None and not _given_up(seen, fallback) else here
+        return back if back is not None else here
+    if back is not None and escapes(seen, back) and (rollout.state is State.OPEN or _given_up(seen, head)):
+        return back
     if _given_up(seen, head):
         return here if here not in (None, head) else fallback
-    if seen.running or rollout.state is not State.OPEN or fallback is None or _given_up(seen, fallback):
+    if seen.running or rollout.state is not State.OPEN or back is None:
         return head
-    return fallback if seen.current is None or seen.current < fallback else head
+    return back if seen.current is None or seen.current < back else head
 
 
 def decide(seen: Observation) -> Action:
@@ -167,7 +170,7 @@ def _go_on(seen: Observation) -> Action:
         return _stay(seen)
     if _starts_first(seen, target):
         return Start()
-    if target not in seen.rehearsed and not _escapes(seen):
+    if target not in seen.rehearsed and not escapes(seen, target):
         return Rehearse(target)
     return _move(seen, target)
 
@@ -196,23 +199,41 @@ def _move(seen: Observation, target: int) -> Action:
 
 def _is_free(seen: Observation, cluster: Cluster, target: int) -> bool:
     """Whether this node needs no turn: away from what is quarantined, or from nothing to what is proven."""
-    unproven = target == cluster.rollout.release and cluster.rollout.state is State.OPEN
-    return _escapes(seen) or (not seen.running and not unproven)
+    return escapes(seen, target) or (not seen.running and not _is_unproven(cluster, target))
 
 
-def _escapes(seen: Observation) -> bool:
-    """Whether what is there is quarantined: away from it at once, to what has been proven already."""
-    rollout = seen.cluster.rollout if seen.cluster is not None else None
-    return rollout is not None and rollout.state is State.QUARANTINED and seen.current == rollout.release
+def _is_unproven(cluster: Cluster, target: int) -> bool:
+    return target == cluster.rollout.release and cluster.rollout.state is State.OPEN
+
+
+def escapes(seen: Observation, target: int) -> bool:
+    """Whether what is there is quarantined: away from it at once, to what has been proven already. So does whoever was
+    interrupted on that way, behind the switch."""
+    cluster = seen.cluster
+    if cluster is None or _is_unproven(cluster, target):
+        return False
+    return is_bad(cluster.rollout, seen.journal.live if seen.current == target else seen.current)
+
+
+def way_out(seen: Observation) -> int | None:
+    """Where a trial leads that does not end well; None: nowhere. Never to what is quarantined, unless there is nothing
+    else."""
+    trial, cluster = seen.journal.trial, seen.cluster
+    assert trial is not None
+    if cluster is None or trial.before is None or not is_bad(cluster.rollout, trial.before):
+        return trial.before
+    if cluster.fallback == trial.release:
+        return None
+    return cluster.fallback if cluster.fallback in seen.staged else trial.before
 
 
 def _starts_first(seen: Observation, target: int) -> bool:
     """Whether what is there should be served while this node waits for its turn; on its way to what is proven it need
-    not."""
+    not, and what is quarantined is never started."""
     cluster = seen.cluster
     if cluster is None or seen.running or seen.current is None or seen.current not in seen.staged:
         return False
-    return not _is_free(seen, cluster, target)
+    return not is_bad(cluster.rollout, seen.current) and not _is_free(seen, cluster, target)
 
 
 def _given_up(seen: Observation, number: int) -> bool:
@@ -223,7 +244,7 @@ def _given_up(seen: Observation, number: int) -> bool:
     if age < timedelta():
         # It was noted under a clock that went ahead: nobody waits until then.
         return False
-    if not failure.lasting or seen.journal.live is None or _escapes(seen):
+    if not failure.lasting or seen.journal.live is None or escapes(seen, number):
         return age < TRY_AGAIN
     if cluster is None:
         return True
@@ -304,8 +325,7 @@ def _tell(seen: Observation, cluster: Cluster) -> Action:
 
 
 def _is_of_no_use(seen: Observation, turn: Turn, rollout: Rollout) -> bool:
-    quarantined = turn.release == rollout.release and rollout.state is State.QUARANTINED
-    return turn.release == seen.current or quarantined or _given_up(seen, turn.release)
+    return turn.release == seen.current or is_bad(rollout, turn.release) or _given_up(seen, turn.release)
 
 
 def _fault(seen: Observation, cluster: Cluster) -> Action | None:

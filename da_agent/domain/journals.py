@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Between the switch to `release` and the proof that it serves; `before` is where to go back to.
+    """Between the switch to `release` and the proof that it serves; `before` is where to go back to, None: nowhere.
 
     `attempt` counts from 1: a trial may be interrupted by something that is not the release's fault, but not twice.
     `pardons` is how many the release had when it began.
@@ -52,11 +52,13 @@ class Journal:
     interrupted: int | None = None
     format: Literal[1] = 1
 
-    def begin(self, release: int, *, until: datetime, current: int | None = None, pardons: int = 0) -> "Journal":
-        """`current` is where to go back to while nothing has been proven here yet."""
+    def begin(
+        self, release: int, *, until: datetime, current: int | None = None, pardons: int = 0, escape: bool = False
+    ) -> "Journal":
+        """`current` is where to go back to while nothing has been proven here yet; an `escape` leads nowhere back."""
         attempt = 2 if self.interrupted == release else 1
         before = self.live if self.live is not None else current
-        return replace(self, trial=Trial(release, before, until, attempt, pardons))
+        return replace(self, trial=Trial(release, None if escape else before, until, attempt, pardons))
 
     def interrupt(self) -> "Journal":
         """The trial was cut off: the release before it is served again, and this one may be tried once more."""

@@ -88,11 +88,13 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Of the releases before one, the newest that is proven, that some node has served, and that is not bad."""
+    """Of the releases before one, the newest that is proven, that some node has served, and that is not bad; and those
+    that are quarantined and newer than the proven one."""
 
     proven: int | None = None
     served: int | None = None
     fit: int | None = None
+    bad: tuple[int, ...] = ()
 
     @property
     def way_back(self) -> int | None:
@@ -176,10 +178,19 @@ def past(before: Collection[Rollout]) -> Past:
     found = Past()
     for each in sorted(before, key=lambda each: each.release):
         found = each.past or found
-        if each.state is not State.QUARANTINED:
-            proven = each.release if each.state is State.PROVEN else found.proven
-            found = Past(proven, each.release if each.moved else found.served, each.release)
+        if each.state is State.QUARANTINED:
+            found = replace(found, bad=(*found.bad, each.release))
+            continue
+        proven, bad = (each.release, ()) if each.state is State.PROVEN else (found.proven, found.bad)
+        found = Past(proven, each.release if each.moved else found.served, each.release, bad)
     return found
+
+
+def is_bad(rollout: Rollout, release: int | None) -> bool:
+    """Whether the newest release's record says that `release` is quarantined, which may be an older one."""
+    if release == rollout.release:
+        return rollout.state is State.QUARANTINED
+    return rollout.past is not None and release in rollout.past.bad
 
 
 def closed(rollout: Rollout, *, now: datetime) -> Rollout:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from da_agent import ports
-from da_agent.domain.decisions import Observation
+from da_agent.domain.decisions import Observation, escapes, way_out
 from da_agent.domain.journals import Failure, Journal, Trial
 from da_agent.domain.proofs import Answer, Proof, Worker, prove
 from da_agent.domain.releases import Release
@@ -75,7 +75,13 @@ class Trials:
         until = seen.now + self.settings_of(number).trial
         self._progress.say(f"Switching from release {seen.current or 'none'} to release {number}")
         # The journal comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
-        begun = seen.journal.begin(number, until=until, current=seen.current, pardons=seen.pardons(number))
+        begun = seen.journal.begin(
+            number,
+            until=until,
+            current=seen.current,
+            pardons=seen.pardons(number),
+            escape=escapes(seen, number),
+        )
         self._journals.save(begun)
         if not in_time():
             self._journals.save(seen.journal)
@@ -187,18 +193,19 @@ class Trials:
         self._progress.say(f"Taking release {trial.release} back: {reason}")
         # Before anything else is written to it: the end of the log shows what went wrong.
         log = self._web.log()
-        self._back(trial.release, trial.before)
+        before = way_out(seen)
+        self._back(trial.release, before)
         journal = seen.journal.give_up(failure(seen, trial.release, reason, at=self._clock.now(), log=log))
         self._journals.save(journal.revert())
         self._trial = None
-        if trial.before is None or trial.before == trial.release:
+        if before is None or before == trial.release:
             raise NodeBroken(f"release {trial.release} does not serve, and there is none to go back to: {reason}")
 
     def recover(self, seen: Observation) -> None:
         trial = seen.journal.trial
         assert trial is not None
         self._progress.say(f"The trial of release {trial.release} was interrupted")
-        self._back(trial.release, trial.before)
+        self._back(trial.release, way_out(seen))
         journal = seen.journal
         if trial.attempt > 1 and trial.before is not None:
             reason = "its trial was interrupted twice"

@@ -340,7 +340,10 @@ class Node:
         disk, number, before = self.disk, action.release, self.disk.journal
         free, self.begun = self.begun != number, None
         pardons = self.observe().pardons(number)
-        disk.journal = disk.journal.begin(number, until=self.now + START, current=disk.current, pardons=pardons)
+        escape = decisions.escapes(self.observe(), number)
+        disk.journal = disk.journal.begin(
+            number, until=self.now + START, current=disk.current, pardons=pardons, escape=escape
+        )
         self.served = disk.serving is not None
         self.conducting = True
         self.forget()
@@ -361,8 +364,16 @@ class Node:
 
     def do_start(self, _: actions.Start) -> Steps[None]:
         yield self.world.random.uniform(0.2, 2)
-        assert self.disk.current is not None
-        self.serve(self.disk.current)
+        current = self.disk.current
+        assert current is not None
+        if self.rollout is not None and rollouts.is_bad(self.rollout, current) and self.can_go_back:
+            raise Violation(f"{self.name} starts release {current}, which is quarantined")
+        self.serve(current)
+
+    @property
+    def can_go_back(self) -> bool:
+        back = self.fallback
+        return back in self.disk.staged and back is not None and self.disk.journal.failure(back) is None
 
     def do_prove(self, action: actions.Prove) -> Steps[None]:
         yield self.world.random.uniform(0.05, 0.5)
@@ -404,7 +415,7 @@ class Node:
     def do_revert(self, action: actions.Revert) -> Steps[None]:
         trial = self.disk.journal.trial
         assert trial is not None
-        yield from self.back(trial.release, trial.before)
+        yield from self.back(trial.release, decisions.way_out(self.observe()))
         self.give_up(trial.release, action.reason)
         self.disk.journal = self.disk.journal.revert()
         self.conducting = False
@@ -412,7 +423,7 @@ class Node:
     def do_recover(self, _: actions.Recover) -> Steps[None]:
         trial = self.disk.journal.trial
         assert trial is not None
-        yield from self.back(trial.release, trial.before)
+        yield from self.back(trial.release, decisions.way_out(self.observe()))
         if trial.attempt > 1 and trial.before is not None:
             self.give_up(trial.release, "its trial was interrupted twice")
         self.disk.journal = self.disk.journal.interrupt()

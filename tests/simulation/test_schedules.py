@@ -69,7 +69,7 @@ def test_after_thirty_bad_releases_in_a_row_the_proven_one_before_them_is_served
     pushes = [Fault(100.0 * number, "push", quality=Quality.UNFIT) for number in range(30)]
     world = play(1, 2, pushes)
     assert (len(world.ledger), {node.disk.serving for node in world.nodes}) == (31, {1})
-    assert world.records[31].past == Past(proven=1, served=1, fit=1)
+    assert world.records[31].past == Past(proven=1, served=1, fit=1, bad=tuple(range(2, 31)))
 
 
 def test_a_release_that_fails_where_it_can_be_tried_is_quarantined_although_all_others_are_sick_for_ever() -> None:

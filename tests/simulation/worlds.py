@@ -259,9 +259,12 @@ class World:
         if number not in node.disk.staged:
             raise Violation(f"{node.name} switches to release {number}, which it has not staged")
         record = self.records.get(len(self.ledger))
-        # What it has just read is what counts: a pardon may come in the moment between.
-        known = node.rollout if self.time - node.looked_at < 5 else None
-        quarantined = known is not None and known.release == node.disk.current and known.state is State.QUARANTINED
+        left = node.disk.journal.live if node.disk.current == number else node.disk.current
+        # What it has just read is what counts: a pardon of the newest may come in the moment between.
+        known = (
+            node.rollout if self.time - node.looked_at < 5 or (node.rollout and node.rollout.release != left) else None
+        )
+        quarantined = known is not None and number != known.release and rollouts.is_bad(known, left)
         if quarantined:
             self.escaping.add(node.name)
         else:

@@ -10,7 +10,7 @@ import pytest
 
 from da_agent.domain import rollouts
 from da_agent.domain.blobs import Blob
-from da_agent.domain.journals import Journal
+from da_agent.domain.journals import Journal, Trial
 from da_agent.domain.releases import Release
 from da_agent.domain.rollouts import Note, Rollout, State
 from da_agent.domain.settings import Health, Settings
@@ -479,3 +479,50 @@ def test_a_node_that_is_not_well_on_the_old_release_either_says_so_and_condemns_
     clock.time += timedelta(seconds=61)
     machine.node((release(2), release(1)), clock=clock).converge()
     assert (machine.served, machine.rollout(2).state) == ({2}, State.PROVEN)
+
+
+def quarantine(machine: Machine, number: int) -> None:
+    """By those who have tried it elsewhere."""
+    Rollouts(machine.store, machine.nonce).change(
+        number, lambda record, *_: replace(record, state=State.QUARANTINED, closed=False)
+    )
+
+
+@pytest.mark.parametrize("effect", ["switch", "warm", "flip", "relieve"])
+def test_killed_on_its_way_back_a_node_is_never_led_to_the_quarantined_release_again(effect: str) -> None:
+    machine = serving(1)
+    machine.agent(release(2), release(1)).converge()
+    quarantine(machine, 2)
+    switched: list[int | None] = []
+
+    def kill() -> None:
+        machine.power.on[effect] = lambda: None
+        raise Killed(effect)
+
+    machine.power.on[effect] = kill
+    with suppress(Killed):
+        machine.agent(release(2), release(1)).converge()
+    machine.power.on["relieve"] = lambda: switched.append(machine.installation.live)
+    machine.power.on["journal"] = lambda: switched.append(machine.installation.live)
+    machine.agent(release(2), release(1)).converge()
+    assert (machine.served, machine.installation.live) == ({1}, 1)
+    assert switched[0] == (2 if effect == "switch" else 1)
+    assert 2 not in switched[2:]
+    journal = machine.journals.journal
+    assert journal is not None
+    assert (journal.live, journal.trial) == (1, None)
+
+
+def test_the_way_back_that_an_older_agent_began_does_not_lead_to_the_quarantined_release() -> None:
+    machine = serving(1)
+    machine.agent(release(2), release(1)).converge()
+    quarantine(machine, 2)
+    # It was killed behind the flip.
+    machine.installation.live = machine.web.pin = 1
+    machine.web._fresh()
+    machine.journals.journal = Journal(live=2, trial=Trial(1, 2, NOON))
+    machine.power.effects.clear()
+    machine.power.on["flip"] = lambda: machine.power.effects.append(f"to {machine.installation.live}")
+    machine.agent(release(2), release(1)).converge()
+    assert machine.served == {1}
+    assert "to 2" not in machine.power.effects

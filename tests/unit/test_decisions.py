@@ -32,10 +32,10 @@ from da_agent.domain.actions import (
     Undrain,
 )
 from da_agent.domain.decisions import Cluster, Observation
-from da_agent.domain.journals import Failure, Journal
+from da_agent.domain.journals import Failure, Journal, Trial
 from da_agent.domain.policies import Policy
 from da_agent.domain.proofs import Answer, Wanted, Worker, prove
-from da_agent.domain.rollouts import Blame, Note, State, Turn
+from da_agent.domain.rollouts import Blame, Note, Past, State, Turn
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORKERS = frozenset({Worker(10, 1.0), Worker(11, 1.0)})
@@ -96,6 +96,10 @@ DRAINED = replace(MINE, draining=True, drained=True)
 JOINING = Observation(NOW, (6, 5), None, Journal(), cluster=cluster(6))
 MOVED = replace(READY, current=6, journal=Journal(live=6))
 BAD = cluster(6, State.QUARANTINED)
+AFTER_BAD = cluster(6, fallback=4, past=Past(proven=4, bad=(5,)), paused=ADMIN)
+"""Release 5 is quarantined, 4 is proven, and 6 has just come; somebody has paused all."""
+ON_BAD = replace(READY, staged=frozenset({4, 5, 6}), cluster=AFTER_BAD)
+ESCAPED = replace(ON_BAD, current=4, proven=frozenset())
 
 
 def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = True) -> Journal:
@@ -172,6 +176,32 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
             replace(MOVED, cluster=replace(BAD, fallback=None)), Rest(), id="quarantined, and there is nothing else"
         ),
         pytest.param(replace(READY, cluster=BAD), Rest(), id="another release is quarantined"),
+        pytest.param(ON_BAD, Switch(4), id="from an older quarantined release at once, also during a pause"),
+        pytest.param(
+            replace(ON_BAD, running=False, workers=frozenset()), Switch(4), id="an older quarantined one is not started"
+        ),
+        pytest.param(
+            replace(
+                ON_BAD,
+                running=False,
+                workers=frozenset(),
+                staged=frozenset({5, 6}),
+                cluster=replace(AFTER_BAD, fallback=None),
+            ),
+            Claim(6, joining=True),
+            id="nor where there is none to go back to",
+        ),
+        pytest.param(
+            replace(ON_BAD, cluster=replace(AFTER_BAD, rollout=replace(AFTER_BAD.rollout, state=State.QUARANTINED))),
+            Switch(4),
+            id="the one after it is quarantined, too, and all is paused",
+        ),
+        pytest.param(
+            replace(ON_BAD, cluster=cluster(6, State.PROVEN, fallback=4, past=AFTER_BAD.rollout.past)),
+            Switch(6),
+            id="the one after it is proven",
+        ),
+        pytest.param(ESCAPED, Switch(4), id="interrupted on its way back"),
         pytest.param(
             replace(READY, journal=given_up(Journal(live=5), 6, "bad")),
             Check(5),
@@ -346,3 +376,22 @@ def test_a_release_that_the_web_server_refuses_is_taken_back_at_once() -> None:
 
 def test_a_refusal_outside_a_trial_takes_nothing_back() -> None:
     assert decisions.decide(replace(SERVING, refused="it was not loaded in time")) == Rest()
+
+
+def in_trial(release: int, before: int | None) -> Observation:
+    return replace(ESCAPED, journal=replace(ESCAPED.journal, trial=Trial(release, before, LATE)))
+
+
+@pytest.mark.parametrize(
+    ("seen", "out"),
+    [
+        pytest.param(in_trial(6, 4), 4, id="to the one before"),
+        pytest.param(in_trial(6, None), None, id="there is none"),
+        pytest.param(in_trial(4, 5), None, id="the way back itself was on trial"),
+        pytest.param(in_trial(6, 5), 4, id="the one before is quarantined"),
+        pytest.param(replace(in_trial(6, 5), staged=frozenset({5, 6})), 5, id="there is nothing else on the disk"),
+        pytest.param(replace(in_trial(4, 5), cluster=None), 5, id="the store does not answer"),
+    ],
+)
+def test_a_trial_that_ends_badly_does_not_lead_to_what_is_quarantined(seen: Observation, out: int | None) -> None:
+    assert decisions.way_out(seen) == out

@@ -171,6 +171,20 @@ def test_a_release_that_fails_everywhere_is_quarantined_and_not_tried_again_unti
     assert node.live == 2
 
 
+def test_behind_a_newer_release_that_is_paused_a_quarantined_one_is_left_all_the_same() -> None:
+    node = serving()
+    records = Rollouts(node.store, lambda: "n")
+    node.put("config.yml", b"name: b\n")
+    node.follower.cycle()
+    assert node.live == 2
+    records.change(2, lambda record, *_: replace(record, state=State.QUARANTINED))
+    node.put("config.yml", b"name: c\n")
+    member("b", node.store).follower._look(urgent=True)
+    records.change(3, lambda record, *_: rollouts.pause(record, Note("admin", node.store.now, "a look first")))
+    node.follower.cycle()
+    assert (node.live, set(node.web.workers_.values())) == (1, {1})
+
+
 def test_a_release_that_failed_here_alone_is_tried_again_when_somebody_asks() -> None:
     node = serving()
     others = [member(name, node.store) for name in ("b", "c")]

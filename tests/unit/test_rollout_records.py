@@ -198,7 +198,7 @@ def test_a_damaged_record_does_not_hide_what_is_behind_it(world: World) -> None:
     newest = proven_then_bad(world, 3)
     world.store.write(keys.rollout_key(newest), b"{", Always())
     assert world.ours.fallback(newest) == 1
-    assert world.ours.open(newest + 1, None).past == rollouts.Past(1, None, 1)
+    assert world.ours.open(newest + 1, None).past == rollouts.Past(1, None, 1, bad=(2, 3))
 
 
 def test_what_was_open_is_closed_however_many_releases_nobody_has_opened(world: World) -> None:

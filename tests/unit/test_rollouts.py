@@ -169,9 +169,24 @@ def test_a_record_knows_where_to_go_when_its_release_is_bad(record: Rollout, way
     assert record.past.way_back == way_back
 
 
+@pytest.mark.parametrize(
+    ("record", "bad"),
+    [
+        pytest.param(
+            after(State.PROVEN, State.QUARANTINED, State.OPEN, State.QUARANTINED), (2, 4), id="older ones, too"
+        ),
+        pytest.param(after(State.QUARANTINED, State.PROVEN, State.OPEN), (), id="nobody looks behind the proven one"),
+        pytest.param(replace(after(State.PROVEN), state=State.QUARANTINED), (7,), id="the newest itself"),
+        pytest.param(replace(after(State.PROVEN), past=None), (), id="an older agent has opened it"),
+    ],
+)
+def test_a_record_knows_which_releases_nobody_may_start(record: Rollout, bad: tuple[int, ...]) -> None:
+    assert tuple(number for number in range(1, 8) if rollouts.is_bad(record, number)) == bad
+
+
 def test_records_that_do_not_know_what_came_before_them_tell_only_of_themselves() -> None:
     old = [replace(OPEN, release=number, state=state, past=None) for number, state in enumerate(State, start=1)]
-    assert rollouts.past(old[::-1]) == rollouts.Past(proven=2, served=None, fit=2)
+    assert rollouts.past(old[::-1]) == rollouts.Past(proven=2, served=None, fit=2, bad=(3,))
 
 
 def test_a_closed_record_gives_no_turn() -> None:
