@@ -115,6 +115,14 @@ class Race(Protocol):
         """Begin all jobs at once and wait for all: what each returned or raised, in the order of `jobs`."""
 
 
+class Haste(Protocol):
+    """Asks those who may be long in answering, when something else waits for the answer."""
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """What `question` returns or raises; Unreachable when it takes longer than a few seconds. It may go on then, so
+        it must change nothing on this node."""
+
+
 class Passports(Protocol):
     """What was found out about stores, kept by their identity."""
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from da_agent.domain import garbage, keys
 from da_agent.domain.blobs import Blob, blob_of
@@ -14,6 +15,8 @@ from da_agent.domain.journals import Journal
 from da_agent.domain.rpc_ports import Credentials
 from da_agent.errors import Absent, AgentError, Busy, Lost, Stopped, StoreDamaged, Tampered
 from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Store, Stored
+
+T = TypeVar("T")
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
@@ -264,6 +267,13 @@ class SilentProgress:
 
     def say(self, sentence: str) -> None:
         self.said.append(sentence)
+
+
+class NoHaste:
+    """Waits for every answer."""
+
+    def ask(self, question: Callable[[], T]) -> T:
+        return question()
 
 
 class FakePokes:

@@ -23,7 +23,16 @@ from da_agent.workflows.rollouts import Rollouts
 from da_agent.workflows.trials import Trials
 from da_agent.workflows.wakings import Waking
 from tests.fake_nodes import CutJournals, FakeInstallation, FakePrograms, FakeResolver, FakeSnapshots, FakeWeb, Power
-from tests.fakes import FakeClock, FakeLock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
+from tests.fakes import (
+    FakeClock,
+    FakeLock,
+    FakePokes,
+    MemoryBlobs,
+    MemoryStore,
+    MemoryTransfers,
+    NoHaste,
+    SilentProgress,
+)
 
 S = TypeVar("S", bound=ports.Store)
 
@@ -68,6 +77,7 @@ def node(
         progress=progress,
         settings=lambda _: settings,
         place=place,
+        verdict=course._rollouts.read,
     )
     return Node(
         installation=installation,
@@ -150,6 +160,7 @@ class Member(Generic[S]):
             lock=FakeLock(),
             contact=self.contact,
             clock=self.clock,
+            haste=NoHaste(),
             progress=self.progress,
             report=Report(
                 self.name,

@@ -227,6 +227,13 @@ def way_out(seen: Observation) -> int | None:
     return cluster.fallback if cluster.fallback in seen.staged else trial.before
 
 
+def is_on_bad(seen: Observation) -> bool:
+    """Whether anything that this node could start without asking the store is quarantined."""
+    trial, cluster = seen.journal.trial, seen.cluster
+    here = (seen.current, seen.journal.live, trial.before if trial is not None else None)
+    return cluster is not None and any(is_bad(cluster.rollout, each) for each in here if each is not None)
+
+
 def _starts_first(seen: Observation, target: int) -> bool:
     """Whether what is there should be served while this node waits for its turn; on its way to what is proven it need
     not, and what is quarantined is never started."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from da_agent.domain.nodes import Node
     from da_agent.domain.releases import Release, Target, Wheel
     from da_agent.domain.reports import Report
+    from da_agent.domain.rollouts import Rollout
     from da_agent.domain.rpc_ports import Credentials
     from da_agent.domain.settings import Settings
     from da_agent.workflows import converges
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from da_agent.workflows.steerings import Steering
     from da_agent.workflows.trials import Trials
     from da_agent.workflows.wakings import Waking
+
+AT_ONCE = timedelta(seconds=3)
+"""How long the store is waited for where people wait for this node."""
 
 
 class Machine:
@@ -110,6 +114,12 @@ class Machine:
         from da_agent.adapters.races import Threads
 
         return Threads()
+
+    @cached_property
+    def haste(self) -> ports.Haste:
+        from da_agent.adapters.hastes import Haste
+
+        return Haste(AT_ONCE)
 
     @cached_property
     def passports(self) -> ports.Passports:
@@ -516,7 +526,12 @@ class Machine:
             progress=self.progress,
             settings=self.settings,
             place=self.certificates.follow,
+            verdict=self._verdict,
         )
+
+    def _verdict(self, number: int) -> Rollout | None:
+        rollouts = self.rollouts
+        return self.haste.ask(lambda: rollouts.read(number))
 
     @cached_property
     def rollouts(self) -> Rollouts:
@@ -557,6 +572,7 @@ class Machine:
             lock=self.lock,
             contact=self.contact,
             clock=self.clock,
+            haste=self.haste,
             progress=self.progress,
             report=self.report(),
             settings=self.live_settings,

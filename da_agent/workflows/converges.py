@@ -125,6 +125,10 @@ class Node:
             well=self._well,
         )
 
+    def is_on_bad(self) -> bool:
+        """Whether what is here, or what a trial would lead back to, is quarantined, as far as is known."""
+        return decisions.is_on_bad(self.observe())
+
     def _harmless(self, current: int | None) -> frozenset[int]:
         """The staged releases that could take the place of the current one without touching a worker process."""
         others = self._rehearsed - {current}

@@ -41,6 +41,7 @@ class Follower:
         lock: ports.Lock,
         contact: ports.Contact,
         clock: ports.Clock,
+        haste: ports.Haste,
         progress: ports.Progress,
         report: Report,
         settings: Callable[[], Settings],
@@ -58,6 +59,7 @@ class Follower:
         self._lock = lock
         self._contact = contact
         self._clock = clock
+        self._haste = haste
         self._progress = progress
         self._settings = settings
         self._chance = chance
@@ -99,7 +101,8 @@ class Follower:
     def until_serving(self) -> str | None:
         """Cycle while somebody else adopts or converges; None once this node serves, else the problem."""
         if self._inspect():
-            # What is on the disk first: adopting what lies in the inbox may take long.
+            # What is on the disk first: adopting what lies in the inbox may take long. But never what is quarantined.
+            self._attempt(self._ask_first)
             self._attempt(self._converge)
         while True:
             problem = self.cycle()
@@ -171,6 +174,17 @@ class Follower:
             self._said_waiting_at = now
             self._progress.say(f"Waiting: {self._node.waiting or self._waits}")
 
+    def _ask_first(self) -> None:
+        """Learn what the cluster thinks of what is on the disk, if the store answers at once.
+
+        It counts only when that must not be started: anything else is started first, and moves on from there.
+        """
+        self._haste.ask(self._ledger.head)
+        self._enter()
+        self._offer(self._known(), urgent=True)
+        if not self._node.is_on_bad():
+            self._course.forget()
+
     def _inspect(self) -> bool:
         """Whether the live release is whole."""
         try:
@@ -193,11 +207,7 @@ class Follower:
     def _look(self, *, urgent: bool) -> None:
         """Learn what the store has now. Raises without having forgotten what was known before."""
         self._answered = self._waiting = False
-        if not self._admitted:
-            self._admit()
-            self._admitted = True
-            # Before anything that takes long: what is adopted first may take minutes.
-            self._tell(self._problem)
+        self._enter()
         try:
             head = self._known()
         except AgentError:
@@ -217,6 +227,15 @@ class Follower:
             # The ledger is read also when the inbox cannot be adopted here: others may have done it.
             self._waiting, self._waits = self._lookout.waiting, self._lookout.waits
             self._offer(self._known() if moved else head, urgent=urgent)
+
+    def _enter(self) -> None:
+        """Use the store only when it is fit."""
+        if self._admitted:
+            return
+        self._admit()
+        self._admitted = True
+        # Before anything that takes long: what is adopted first may take minutes.
+        self._tell(self._problem)
 
     def _known(self) -> int | None:
         """The newest release of the ledger; None before there is one.

@@ -5,10 +5,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from da_agent import ports
+from da_agent.domain import standings
 from da_agent.domain.decisions import Observation, escapes, way_out
 from da_agent.domain.journals import Failure, Journal, Trial
 from da_agent.domain.proofs import Answer, Proof, Worker, prove
 from da_agent.domain.releases import Release
+from da_agent.domain.rollouts import Rollout, is_bad
 from da_agent.domain.settings import Health, Settings
 from da_agent.errors import AgentError, NodeBroken, ReleaseBroken
 from da_agent.workflows.checkups import Checkup
@@ -40,7 +42,9 @@ class Trials:
         progress: ports.Progress,
         settings: Callable[[Release], Settings],
         place: Callable[[], object],
+        verdict: Callable[[int], Rollout | None],
     ) -> None:
+        """`verdict` is the record of a release as it is now; it may raise, but takes no longer than a few seconds."""
         self._installation = installation
         self._journals = journals
         self._web = web
@@ -49,6 +53,8 @@ class Trials:
         self._progress = progress
         self._settings = settings
         self._place = place
+        self._verdict = verdict
+        self._bad: int | None = None
         self._placed: int | None = None
         self._trial: Trial | None = None
         self._due: int | None = None
@@ -115,13 +121,21 @@ class Trials:
         self._due = None
 
     def _approve(self, number: int, until: datetime) -> None:
-        """Before anybody is served by it: ReleaseBroken unless the release's page is as it should be in time."""
+        """Before anybody is served by it: ReleaseBroken unless the release's page is as it should be in time, or when
+        others have quarantined it meanwhile."""
         health = self.settings_of(number).health
         ends = self._clock.elapsed() + self._patience(health, until)
         while (complaint := self._checkup.page(health, ends - self._clock.elapsed(), warming=True)) is not None:
             if self._clock.elapsed() >= ends:
                 raise ReleaseBroken(complaint)
             self._clock.wait(CHECK_AGAIN)
+        # Without an answer it goes on: what is begun is not held up by a store that is away.
+        record: Rollout | None = None
+        with suppress(AgentError):
+            record = self._verdict(number)
+        if record is not None and is_bad(record, number):
+            self._bad = number
+            raise ReleaseBroken(standings.quarantine(record))
 
     def _patience(self, health: Health, until: datetime) -> timedelta:
         """How long one round of the health checks may take: not longer than the trial."""
@@ -195,7 +209,10 @@ class Trials:
         log = self._web.log()
         before = way_out(seen)
         self._back(trial.release, before)
-        journal = seen.journal.give_up(failure(seen, trial.release, reason, at=self._clock.now(), log=log))
+        # What others have condemned meanwhile is not this node's to blame.
+        lasting, self._bad = self._bad != trial.release, None
+        given_up = failure(seen, trial.release, reason, at=self._clock.now(), lasting=lasting, log=log)
+        journal = seen.journal.give_up(given_up)
         self._journals.save(journal.revert())
         self._trial = None
         if before is None or before == trial.release:

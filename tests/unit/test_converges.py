@@ -526,3 +526,13 @@ def test_the_way_back_that_an_older_agent_began_does_not_lead_to_the_quarantined
     machine.agent(release(2), release(1)).converge()
     assert machine.served == {1}
     assert "to 2" not in machine.power.effects
+
+
+def test_a_release_that_is_quarantined_while_it_is_loaded_serves_nobody_and_is_not_blamed_once_more() -> None:
+    machine = serving(1)
+    machine.power.on["warm"] = lambda: quarantine(machine, 2)
+    machine.agent(release(2), release(1)).converge()
+    assert (machine.served, machine.installation.live) == ({1}, 1)
+    assert "flip" not in machine.power.effects
+    record = machine.rollout(2)
+    assert (record.state, record.blames, record.turns) == (State.QUARANTINED, (), ())

@@ -102,6 +102,32 @@ def test_a_node_starts_on_its_last_proven_release_when_the_store_is_away() -> No
     assert set(node.web.workers_.values()) == {1}
 
 
+def test_a_node_that_was_off_does_not_start_what_has_been_quarantined_meanwhile() -> None:
+    node = serving()
+    node.put("config.yml", b"name: b\n")
+    node.follower.cycle()
+    assert node.live == 2
+    Rollouts(node.store, lambda: "n").change(2, lambda record, *_: replace(record, state=State.QUARANTINED))
+    node.web.up, node.web.workers_ = False, {}
+    started: list[int | None] = []
+    node.web.power.on["start"] = lambda: started.append(node.live)
+    assert node.begin().until_serving() is None
+    assert (started, node.live) == ([1], 1)
+
+
+def test_a_node_that_was_off_starts_what_it_has_before_it_takes_what_is_new() -> None:
+    node = serving()
+    node.put("config.yml", b"name: b\n")
+    other = member("b", node.store)
+    assert other.follower.until_serving() is None
+    Rollouts(node.store, lambda: "n").change(2, lambda record, *_: replace(record, state=State.PROVEN))
+    node.web.up, node.web.workers_ = False, {}
+    started: list[int | None] = []
+    node.web.power.on["start"] = lambda: started.append(node.live)
+    assert node.begin().until_serving() is None
+    assert (started, node.live) == ([1], 2)
+
+
 def test_a_store_that_is_not_fit_is_not_used() -> None:
     node = member()
 
