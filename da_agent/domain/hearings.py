@@ -26,6 +26,18 @@ waiting for as long as the slowest live node may need.
 
 
 @dataclass(frozen=True, slots=True)
+class Nodes:
+    """Those that have reported `lately`, and those that `ever` have: also the dead, whose reports nobody takes away."""
+
+    lately: frozenset[str] = frozenset()
+    ever: frozenset[str] = frozenset()
+
+    def perhaps_alive(self, *, sure: bool) -> frozenset[str]:
+        """Whom a verdict has to wait for: whoever is not sure holds nobody to be gone."""
+        return self.lately if sure else self.ever
+
+
+@dataclass(frozen=True, slots=True)
 class Hearing:
     """Moments of a clock that nobody can set and that goes on while the machine is suspended; None: never, or not since
     the last break.

@@ -28,7 +28,7 @@ class Policy:
 
     max_unavailable   how many nodes may be out of service at the same time because of it
     canary            so many nodes go first, one at a time, before any others may
-    max_failures      more nodes than this fail: the release is quarantined
+    max_failures      more nodes than this fail, or in the end more than serve it: the release is quarantined
     turn              how long a turn lasts at most; a node that is not back by then has lost it
     once              commands that are run once in the whole cluster before the first node serves the release
     """

@@ -24,7 +24,8 @@ PATIENCE = timedelta(seconds=15)
 """How long those whose turn it is keep the others waiting when they do not claim it."""
 
 LEISURE = timedelta(seconds=30)
-"""How often those who have moved look whether they must go back, and all look into a rollout that has ended well."""
+"""How often a rollout that has ended well is looked into. One that is open is read at each poll, also by those who have
+moved: a poke that is lost costs them one poll interval."""
 
 ILL = timedelta(seconds=60)
 """How long a node is sick before nobody waits for it any more: it has tried again meanwhile."""
@@ -207,9 +208,14 @@ def running(rollout: Rollout, *, now: datetime) -> tuple[Turn, ...]:
 
 
 def places(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> int:
-    """How many turns are free for `node`, its own not counted: canaries go alone, the others when those have moved."""
+    """How many turns are free for `node`, its own not counted: canaries go alone, the others when those have moved.
+
+    `live` are those that have been heard lately, also where nobody is sure that the others are gone: a share of those
+    that have died since would let more go than are left.
+    """
     taken = sum(1 for turn in running(rollout, now=now) if turn.node != node)
-    wanted = 0 if rollout.skip_canary else min(rollout.policy.canary, len(live))
+    # However few are heard at the moment: where there are fewer than canaries, all go alone.
+    wanted = 0 if rollout.skip_canary else rollout.policy.canary
     if rollout.state is State.OPEN and len(rollout.moved) < wanted:
         return max(0, 1 - taken)
     return max(0, rollout.policy.max_unavailable.of(len(live)) - taken)
@@ -233,7 +239,8 @@ def claim(
     joining: bool,
     sure: bool = True,
 ) -> Rollout | Denied:
-    """Claiming twice is the same as claiming once, but lasts longer; `live` are the nodes that have reported lately.
+    """Claiming twice is the same as claiming once, but lasts longer; `live` are the nodes that have reported lately,
+    whether or not that is sure.
 
     `joining`: the node serves nobody, so it takes nobody's place and waits for nobody. Not `sure`: the store was away
     until now, so that nobody could report, and who is not heard of may be well.
@@ -262,12 +269,13 @@ def begin(rollout: Rollout, node: str, target: int, *, now: datetime) -> Rollout
     return replace(rollout, turns=_others(rollout, node, turn), changed_at=now)
 
 
-def time_to_switch(turn: timedelta, trial: timedelta) -> timedelta:
-    """How long after it was begun a turn of that length is good for a switch: the trial should end within the turn.
+def time_to_switch(turn: timedelta, there_and_back: timedelta) -> timedelta:
+    """How long after it was begun a turn of that length is good for a switch: a trial that comes to nothing should end
+    within the turn, and so should the way back from it.
 
-    A trial that takes longer than the turn, as that of an older release may, is only held to begin soon.
+    Where that takes longer than the turn, as in an older release it may, it is only held to begin soon.
     """
-    return max(turn - trial - SLACK, SLACK)
+    return max(turn - there_and_back - SLACK, SLACK)
 
 
 def give_back(rollout: Rollout, node: str, *, now: datetime) -> Rollout:
@@ -326,43 +334,72 @@ def _without_lost(rollout: Rollout, node: str, live: Collection[str], *, now: da
 # ---- outcomes -------------------------------------------------------------------------------------------------
 
 
-def moved(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> Rollout:
-    """The node has proven that it serves the release: its turn is over, and what was held against it is forgotten."""
+def moved(
+    rollout: Rollout, node: str, live: Collection[str], *, now: datetime, heard: Collection[str] | None = None
+) -> Rollout:
+    """The node has proven that it serves the release: its turn is over, and what was held against it is forgotten.
+
+    Here and below: `live` are those that may be alive, and `heard` those of them that have reported lately, where that
+    is not the same.
+    """
     names = rollout.moved if node in rollout.moved else (*rollout.moved, node)
-    return judged(replace(_cleared(rollout, node), moved=names, changed_at=now), live, now=now)
+    return judged(replace(_cleared(rollout, node), moved=names, changed_at=now), live, now=now, heard=heard)
 
 
 def failed(
-    rollout: Rollout, node: str, reason: str, log: tuple[str, ...], live: Collection[str], *, now: datetime
+    rollout: Rollout,
+    node: str,
+    reason: str,
+    log: tuple[str, ...],
+    live: Collection[str],
+    *,
+    now: datetime,
+    heard: Collection[str] | None = None,
 ) -> Rollout:
     """The node is well on another release, and could not serve this one: the release is to blame."""
     blame = Blame(node, reason, now, log[-KEPT_LINES:])
     cleared = _cleared(rollout, node)
     names = tuple(each for each in rollout.moved if each != node)
-    return judged(replace(cleared, moved=names, blames=(*cleared.blames, blame), changed_at=now), live, now=now)
+    changed = replace(cleared, moved=names, blames=(*cleared.blames, blame), changed_at=now)
+    return judged(changed, live, now=now, heard=heard)
 
 
-def sickened(rollout: Rollout, node: str, reason: str, live: Collection[str], *, now: datetime) -> Rollout:
+def sickened(
+    rollout: Rollout,
+    node: str,
+    reason: str,
+    live: Collection[str],
+    *,
+    now: datetime,
+    heard: Collection[str] | None = None,
+) -> Rollout:
     """The node is not well on any release: it is to blame itself, and the others go on without it. Whoever has said so
     before has been sick since then."""
     since = next((note.at for note in rollout.sick if note.by == node), now)
     cleared = _cleared(rollout, node)
-    return judged(replace(cleared, sick=(*cleared.sick, Note(node, since, reason)), changed_at=now), live, now=now)
+    changed = replace(cleared, sick=(*cleared.sick, Note(node, since, reason)), changed_at=now)
+    return judged(changed, live, now=now, heard=heard)
 
 
-def judged(rollout: Rollout, live: Collection[str], *, now: datetime) -> Rollout:
+def judged(rollout: Rollout, live: Collection[str], *, now: datetime, heard: Collection[str] | None = None) -> Rollout:
     """With the verdict, when there can be one."""
     if rollout.closed or rollout.state is not State.OPEN:
         return rollout
-    state = _verdict(rollout, frozenset(live))
+    there = frozenset(live if heard is None else heard)
+    state = _verdict(rollout, frozenset(live), there)
     if state is None:
         return rollout
-    reason = _reasons(rollout) if state is State.QUARANTINED else f"{len(rollout.moved)} nodes serve it"
+    reason = (
+        _reasons(rollout) if state is State.QUARANTINED else f"{len(there.intersection(rollout.moved))} nodes serve it"
+    )
     return replace(rollout, state=state, verdict=Note("the cluster", now, reason))
 
 
-def _verdict(rollout: Rollout, live: frozenset[str]) -> State | None:
+def _verdict(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> State | None:
     """Too many have failed, or of the nodes that are alive each has moved, failed, or is sick.
+
+    Those speak for a release that serve it and are heard; what the dead have served proves nothing. Where more have
+    failed than serve it, it is bad, however many may fail: what is proven is what others go back to.
 
     When some have failed and all others are sick, nobody is left who could speak for the release. Sick nodes alone say
     nothing of it: they go on by themselves once somebody has mended them.
@@ -375,8 +412,13 @@ def _verdict(rollout: Rollout, live: frozenset[str]) -> State | None:
         return State.QUARANTINED
     if not live <= {*rollout.moved, *blamed, *_sick(rollout)}:
         return None
-    if rollout.moved:
+    serving, silent = heard.intersection(rollout.moved), live.intersection(rollout.moved) - heard
+    against = sum(1 for blame in rollout.blames if not blame.lost and blame.node in live)
+    if serving and against <= len(serving):
         return State.PROVEN
+    if silent:
+        # They may be well, and speak for it; whoever is sure looks again.
+        return None
     return State.QUARANTINED if shown or (blamed and live <= blamed) else None
 
 
@@ -397,12 +439,10 @@ def reviewed(rollout: Rollout, node: str, live: Collection[str], *, now: datetim
     return judged(_without_lost(rollout, node, live, now=now), live, now=now)
 
 
-def leisure(rollout: Rollout, node: str) -> timedelta:
-    """How long `node` may leave the record unread: what it must learn without being poked, it learns after this."""
-    if rollout.state is State.PROVEN or (rollout.state is State.OPEN and node in rollout.moved):
-        return LEISURE
-    # One that is quarantined may be pardoned at any time.
-    return timedelta()
+def leisure(rollout: Rollout) -> timedelta:
+    """How long the record may be left unread: what a node must learn without being poked, it learns after this."""
+    # One that is quarantined may be pardoned at any time; one that is open may be quarantined.
+    return LEISURE if rollout.state is State.PROVEN else timedelta()
 
 
 def review_is_due(rollout: Rollout, node: str, *, now: datetime) -> bool:
@@ -445,6 +485,8 @@ def take_once(rollout: Rollout, node: str, *, now: datetime) -> Rollout | Denied
     held = rollout.turn(node)
     if held is None or held.until <= now + SLACK:
         return Denied("its turn is over")
+    if (denied := _refusal(rollout, rollout.release, joining=held.joining)) is not None:
+        return denied
     once = rollout.once
     if once is not None and (once.done or (once.node != node and once.until > now)):
         return Denied(f"{once.node} {'has run' if once.done else 'is running'} the commands that are run once")

@@ -63,9 +63,14 @@ class Settings:
         return self.start_timeout + self.health.patience + self.health.minimum
 
     @property
+    def there_and_back(self) -> timedelta:
+        """How long a node may be out of service: a whole trial, and then the start of the release before."""
+        return self.trial + self.start_timeout
+
+    @property
     def shortest_turn(self) -> timedelta:
         """Anything less would end while the node is still busy, and let the next one begin."""
-        return self.drain + self.trial + MARGIN
+        return self.drain + self.there_and_back + MARGIN
 
     def policy(self, once: tuple[str, ...]) -> Policy:
         """`once` are the commands, as the release needs them."""

@@ -319,10 +319,10 @@ class Node:
 
     def _begin(self, number: int) -> None:
         # Counted from before the question, and while the machine is suspended, too.
-        asked, trial = self._clock.elapsed(), self._trials.settings_of(number).trial
+        asked, needed = self._clock.elapsed(), self._trials.settings_of(number).there_and_back
         turn = self._course.begin(number)
         if turn is not None:
-            self._begun, self._good_until = number, asked + rollouts.time_to_switch(turn, trial)
+            self._begun, self._good_until = number, asked + rollouts.time_to_switch(turn, needed)
 
     def _switch(self, number: int, seen: Observation) -> None:
         """Unless this machine has stood still since its turn was begun: then others may be out of service by now."""

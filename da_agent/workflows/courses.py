@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from da_agent import ports
 from da_agent.domain import rollouts
 from da_agent.domain.decisions import Cluster
-from da_agent.domain.hearings import Hearing
+from da_agent.domain.hearings import Hearing, Nodes
 from da_agent.domain.releases import Release
 from da_agent.domain.rollouts import Denied, Rollout, State
 from da_agent.errors import AgentError
@@ -100,16 +100,17 @@ class Course:
         return self._hearing.is_sure(self._clock.elapsed())
 
     def _has_leisure(self, known: _Known) -> bool:
-        leisure = timedelta() if known.denied is not None else rollouts.leisure(known.rollout, self._node)
+        leisure = timedelta() if known.denied is not None else rollouts.leisure(known.rollout)
         return self._hearing.has_read_within(leisure, self._clock.elapsed())
 
     # ---- what decide asks for
 
     def claim(self, target: int, reason: str, *, joining: bool) -> None:
         self._ask(
-            lambda record, live, now: rollouts.claim(
-                record, self._node, target, live, now=now, reason=reason, joining=joining, sure=self._is_sure()
-            )
+            lambda record, nodes, now: rollouts.claim(
+                record, self._node, target, nodes.lately, now=now, reason=reason, joining=joining, sure=self._is_sure()
+            ),
+            lists=True,
         )
 
     def begin(self, target: int) -> timedelta | None:
@@ -124,40 +125,57 @@ class Course:
         self._ask(lambda record, _, now: rollouts.finish_once(record, self._node, output, now=now))
 
     def tell_moved(self) -> None:
-        self._ask(lambda record, live, now: rollouts.moved(record, self._node, live, now=now))
+        self._tell(lambda record, live, heard, now: rollouts.moved(record, self._node, live, now=now, heard=heard))
 
     def tell_failed(self, reason: str, log: tuple[str, ...]) -> None:
-        self._ask(lambda record, live, now: rollouts.failed(record, self._node, reason, log, live, now=now))
+        self._tell(
+            lambda record, live, heard, now: rollouts.failed(
+                record, self._node, reason, log, live, now=now, heard=heard
+            )
+        )
 
     def tell_sick(self, reason: str) -> None:
-        self._ask(lambda record, live, now: rollouts.sickened(record, self._node, reason, live, now=now))
+        self._tell(
+            lambda record, live, heard, now: rollouts.sickened(record, self._node, reason, live, now=now, heard=heard)
+        )
 
     def give_back(self) -> None:
-        self._ask(lambda record, _, now: rollouts.give_back(record, self._node, now=now))
+        # Listed, for somebody may have to be woken whose turn it is now.
+        self._ask(lambda record, _, now: rollouts.give_back(record, self._node, now=now), lists=True)
 
     def review(self) -> None:
         if self._is_sure():
-            self._ask(lambda record, live, now: rollouts.reviewed(record, self._node, live, now=now))
+            self._ask(
+                lambda record, nodes, now: rollouts.reviewed(record, self._node, nodes.lately, now=now), lists=True
+            )
         if self._known is not None and self._known.rollout.state is State.OPEN:
             self._known.denied = "other nodes have not moved yet"
 
-    def _ask(self, make: Make) -> bool:
-        """Change the record; whether it was not denied."""
+    def _tell(self, outcome: Callable[[Rollout, frozenset[str], frozenset[str], datetime], Rollout]) -> None:
+        """Write what has become of this node, judged by those that may be alive and those that are heard."""
+        self._ask(
+            lambda record, nodes, now: outcome(record, nodes.perhaps_alive(sure=self._is_sure()), nodes.lately, now),
+            lists=True,
+        )
+
+    def _ask(self, make: Make, *, lists: bool = False) -> bool:
+        """Change the record; whether it was not denied. `lists`: who is alive matters."""
         assert self._known is not None
         known = self._known
         self._hearing = self._hearing.asked(self._clock.elapsed())
         concerned: frozenset[str] = frozenset()
 
-        def counted(record: Rollout, live: Collection[str], now: datetime) -> Rollout | Denied:
+        def counted(record: Rollout, nodes: Nodes, now: datetime) -> Rollout | Denied:
             nonlocal concerned
-            known.others = len(set(live) - {self._node})
-            made = make(record, live, now)
+            if lists:
+                known.others = len(nodes.perhaps_alive(sure=self._is_sure()) - {self._node})
+            made = make(record, nodes, now)
             if not isinstance(made, Denied):
-                concerned = rollouts.concerned(record, made, live, now=now)
+                concerned = rollouts.concerned(record, made, nodes.lately, now=now)
             return made
 
-        number, sure = known.rollout.release, self._is_sure()
-        record, denied = self._rollouts.change(number, counted, node=self._node, everybody=not sure)
+        number, node = known.rollout.release, self._node if lists else None
+        record, denied = self._rollouts.change(number, counted, node=node)
         self._known.rollout = record
         self._known.denied = None if denied is None else denied.reason
         if concerned - {self._node}:

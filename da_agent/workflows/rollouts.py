@@ -1,15 +1,16 @@
 """Reading and changing the records of rollouts in the store."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from da_agent import ports
 from da_agent.domain import keys, records, rollouts
+from da_agent.domain.hearings import Nodes
 from da_agent.domain.policies import Policy
 from da_agent.domain.releases import Contents, Release, once_commands
-from da_agent.domain.rollouts import Denied, Note, Rollout
+from da_agent.domain.rollouts import Denied, Note, Rollout, State
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, Doubtful, Lost, Refused, Tampered, Unreachable
 
@@ -22,8 +23,8 @@ ATTEMPTS = 50
 OPENED_CLOSED = 20
 """So many releases that nobody has opened are opened closed at most: a node further behind reads the ledger first."""
 
-Make = Callable[[Rollout, Collection[str], datetime], Rollout | Denied]
-"""What a record should become, given the nodes that are alive and the store's time."""
+Make = Callable[[Rollout, Nodes, datetime], Rollout | Denied]
+"""What a record should become, given the nodes, where they were asked for, and the store's time."""
 
 
 class Rollouts:
@@ -38,14 +39,18 @@ class Rollouts:
         found = self._find(number)
         return None if found is None else found[0]
 
-    def live(self, *, everybody: bool = False) -> tuple[str, ...]:
-        """The nodes that have reported lately, or `everybody` who ever has: one listing, whatever their number."""
+    def live(self) -> tuple[str, ...]:
+        """The nodes that have reported lately."""
+        return tuple(sorted(self.nodes().lately))
+
+    def nodes(self, within: timedelta = ALIVE) -> Nodes:
+        """One listing, whatever their number; `within` is how long a report counts."""
         now = self._store.clock()
-        return tuple(
-            entry.key.removeprefix(keys.NODES).removesuffix(".json")
+        ages = {
+            entry.key.removeprefix(keys.NODES).removesuffix(".json"): now - entry.modified_at
             for entry in self._store.scan(keys.NODES)
-            if everybody or now - entry.modified_at <= ALIVE
-        )
+        }
+        return Nodes(frozenset(node for node, age in ages.items() if age <= within), frozenset(ages))
 
     def fallback(self, head: int) -> int | None:
         """Where to go when release `head` cannot be: the newest proven one, or else the newest that is not bad."""
@@ -75,25 +80,30 @@ class Rollouts:
             return found
         before = self._close_before(number)
         policy = Policy() if release is None else self._policy(release.contents)
-        rollback = release is not None and release.rollback_of is not None
-        return self._create(rollouts.opened(number, policy, before, now=self._store.clock(), skip_canary=rollback))
+        known = release is not None and release.rollback_of is not None and self.is_proven(release.rollback_of)
+        return self._create(rollouts.opened(number, policy, before, now=self._store.clock(), skip_canary=known))
 
-    def change(
-        self, number: int, make: Make, *, node: str | None = None, everybody: bool = False
-    ) -> tuple[Rollout, Denied | None]:
+    def is_proven(self, number: int) -> bool:
+        record = self._readable(number)
+        return record is not None and record.state is State.PROVEN
+
+    def change(self, number: int, make: Make, *, node: str | None = None) -> tuple[Rollout, Denied | None]:
         """Write what `make` makes of the record, however often others are faster: the record as it is then.
 
         What is denied is not written, and returned beside the record as it was read.
-        `everybody` counts as alive while nobody could report; `node` always does, for it is the one that asks. Absent
-        when there is no record yet.
+        Only for `node`, when it asks, the nodes are listed, once; it counts as alive itself. Absent when there is no
+        record yet.
         """
+        nodes = Nodes()
+        if node is not None:
+            listed, own = self.nodes(), frozenset({node})
+            nodes = Nodes(listed.lately | own, listed.ever | own)
         for _ in range(ATTEMPTS):
             found = self._find(number)
             if found is None:
                 raise Absent(f"there is no rollout of release {number} in {self._store.name} yet")
             record, tag = found
-            live = frozenset(self.live(everybody=everybody)) | ({node} if node else set())
-            made = make(record, live, self._store.clock())
+            made = make(record, nodes, self._store.clock())
             if isinstance(made, Denied):
                 return record, made
             if made == record:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from da_agent.domain import actions, decisions, rollouts
 from da_agent.domain.actions import Action
 from da_agent.domain.decisions import Cluster, Observation
-from da_agent.domain.hearings import Hearing
+from da_agent.domain.hearings import Hearing, Nodes
 from da_agent.domain.journals import Failure, Journal
 from da_agent.domain.proofs import Answer, Proof, Wanted, Worker, prove
 from da_agent.domain.rollouts import Denied, Rollout, State
@@ -183,7 +183,7 @@ class Node:
             return
         known = self.rollout
         if known is not None and known.release == head and self.denied is None:
-            leisure = rollouts.leisure(known, self.name)
+            leisure = rollouts.leisure(known)
             if self.world.time - self.looked_at < leisure.total_seconds():
                 return
         self.looked_at = self.world.time
@@ -249,17 +249,19 @@ class Node:
     def sure(self) -> bool:
         return self.hearing.is_sure(timedelta(seconds=self.world.time))
 
-    def change(self, make: Callable[[Rollout, tuple[str, ...]], Rollout | Denied]) -> Steps[Rollout | Denied]:
-        """Read, apply, swap; and again when somebody else was first."""
+    def change(
+        self, make: Callable[[Rollout, Nodes], Rollout | Denied], *, lists: bool = False
+    ) -> Steps[Rollout | Denied]:
+        """Read, apply, swap; and again when somebody else was first. `lists`: who is alive matters."""
         assert self.rollout is not None
-        number, everybody = self.rollout.release, not self.sure
+        number, nodes = self.rollout.release, Nodes()
         self.asked_at = self.world.time
+        if lists:
+            nodes = yield from self.call(partial(self.world.listed, self))
+            self.others = len(nodes.perhaps_alive(sure=self.sure) - {self.name})
         while True:
-            record, live = yield from self.call(
-                lambda: (self.world.records[number], self.world.live(everybody=everybody))
-            )
-            self.others = len(live) - 1
-            made = make(record, live)
+            record = yield from self.call(lambda: self.world.records[number])
+            made = make(record, nodes)
             if isinstance(made, Denied) or made == record:
                 self.rollout = record
                 return made
@@ -285,16 +287,17 @@ class Node:
 
     def do_claim(self, action: actions.Claim) -> Steps[None]:
         made = yield from self.change(
-            lambda record, live: rollouts.claim(
+            lambda record, nodes: rollouts.claim(
                 record,
                 self.name,
                 action.release,
-                live,
+                nodes.lately,
                 now=self.at,
                 reason="update",
                 joining=action.joining,
                 sure=self.sure,
-            )
+            ),
+            lists=True,
         )
         if isinstance(made, Denied):
             self.denied = made.reason
@@ -331,7 +334,7 @@ class Node:
             self.denied = made.reason
             return
         self.begun = action.release
-        self.good_until = asked + rollouts.time_to_switch(made.policy.turn, START).total_seconds()
+        self.good_until = asked + rollouts.time_to_switch(made.policy.turn, 2 * START).total_seconds()
         if self.stall:
             self.world.happen(Fault(0.0, "hang", self.number, self.stall))
             self.stall = 0.0
@@ -433,25 +436,31 @@ class Node:
         yield 0.0
 
     def do_tell_moved(self, _: actions.TellMoved) -> Steps[None]:
-        yield from self.change(lambda record, live: rollouts.moved(record, self.name, live, now=self.at))
+        yield from self.tell(partial(rollouts.moved, node=self.name))
 
     def do_tell_failed(self, action: actions.TellFailed) -> Steps[None]:
-        yield from self.change(
-            lambda record, live: rollouts.failed(record, self.name, action.reason, (), live, now=self.at)
-        )
+        yield from self.tell(partial(rollouts.failed, node=self.name, reason=action.reason, log=()))
 
     def do_tell_sick(self, action: actions.TellSick) -> Steps[None]:
-        yield from self.change(
-            lambda record, live: rollouts.sickened(record, self.name, action.reason, live, now=self.at)
-        )
+        yield from self.tell(partial(rollouts.sickened, node=self.name, reason=action.reason))
         self.sick = None
 
+    def tell(self, outcome: Callable[..., Rollout]) -> Steps[None]:
+        yield from self.change(
+            lambda record, nodes: outcome(
+                record, live=nodes.perhaps_alive(sure=self.sure), now=self.at, heard=nodes.lately
+            ),
+            lists=True,
+        )
+
     def do_give_back(self, _: actions.GiveBack) -> Steps[None]:
-        yield from self.change(lambda record, _: rollouts.give_back(record, self.name, now=self.at))
+        yield from self.change(lambda record, _: rollouts.give_back(record, self.name, now=self.at), lists=True)
 
     def do_review(self, _: actions.Review) -> Steps[None]:
         if self.sure:
-            yield from self.change(lambda record, live: rollouts.reviewed(record, self.name, live, now=self.at))
+            yield from self.change(
+                lambda record, nodes: rollouts.reviewed(record, self.name, nodes.lately, now=self.at), lists=True
+            )
         if self.rollout is not None and self.rollout.state is State.OPEN:
             self.denied = "other nodes have not moved yet"
 

@@ -69,8 +69,8 @@ def test_a_machine_that_stood_still_switches_after_its_turn(monkeypatch: pytest.
 def test_those_that_failed_are_not_heard_where_all_others_are_sick(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = rollouts._verdict
 
-    def timid(rollout: Rollout, live: frozenset[str]) -> rollouts.State | None:
-        return None if rollout.sick and not rollout.moved else verdict(rollout, live)
+    def timid(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> rollouts.State | None:
+        return None if rollout.sick and not rollout.moved else verdict(rollout, live, heard)
 
     monkeypatch.setattr(rollouts, "_verdict", timid)
     assert "not whole" in found()

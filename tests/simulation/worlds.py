@@ -13,6 +13,7 @@ from functools import partial
 from da_agent.domain import decisions, rollouts
 from da_agent.domain.actions import Action
 from da_agent.domain.decisions import Observation
+from da_agent.domain.hearings import Nodes
 from da_agent.domain.policies import Policy
 from da_agent.domain.rollouts import Note, Rollout, State
 from tests.simulation.faults import EPOCH, PATIENCE, POLICY, POLL, Fault, Quality, Steps, Violation
@@ -207,8 +208,10 @@ class World:
 
     # ---- the store
 
-    def live(self, *, everybody: bool = False) -> tuple[str, ...]:
-        return tuple(sorted(name for name, at in self.beats.items() if everybody or self.time - at <= PATIENCE))
+    def listed(self, node: Node) -> Nodes:
+        """As `node` sees them, which is alive itself."""
+        lately = frozenset(name for name, at in self.beats.items() if self.time - at <= PATIENCE)
+        return Nodes(lately | {node.name}, frozenset(self.beats) | {node.name})
 
     def beat(self, node: Node) -> None:
         self.beats[node.name] = self.time

@@ -93,7 +93,7 @@ def test_the_newest_proven_release_stays_however_many_bad_ones_came_after_it(los
     for number in range(1, 41):
         rollouts_.open(number, None)
         if number == 3:
-            rollouts_.change(3, lambda record, live, now: rollouts.moved(record, "a", live, now=now), node="a")
+            rollouts_.change(3, lambda record, nodes, now: rollouts.moved(record, "a", nodes.lately, now=now), node="a")
     if lost is not None:
         store.write(keys.rollout_key(lost), b"{", ports.Always())
     gone = collected(store).releases

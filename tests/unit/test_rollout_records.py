@@ -51,7 +51,9 @@ def world() -> World:
 
 
 def claim(node: str, target: int = 1) -> Make:
-    return lambda record, live, now: rollouts.claim(record, node, target, live, now=now, reason="update", joining=False)
+    return lambda record, nodes, now: rollouts.claim(
+        record, node, target, nodes.lately, now=now, reason="update", joining=False
+    )
 
 
 def test_a_record_has_the_policy_of_its_release(world: World) -> None:
@@ -139,7 +141,9 @@ def test_the_way_back_is_to_the_newest_proven_release(world: World) -> None:
     for number in range(1, 5):
         world.ours.open(number, world.release(number))
         if number == 1:
-            world.ours.change(1, lambda record, live, now: rollouts.moved(record, "web-1", live, now=now), node="web-1")
+            world.ours.change(
+                1, lambda record, nodes, now: rollouts.moved(record, "web-1", nodes.lately, now=now), node="web-1"
+            )
     assert world.ours.fallback(4) == 1
     assert world.ours.fallback(1) is None
 

@@ -62,6 +62,12 @@ def test_one_canary_goes_alone_before_any_others_may() -> None:
     assert {turn.node for turn in third.turns} == {"web-2", "web-3"}
 
 
+def test_of_fewer_nodes_than_canaries_each_goes_alone() -> None:
+    few = replace(OPEN, policy=Policy(max_unavailable=Share(2), canary=5))
+    for before in ((), ("web-1",), ("web-1", "web-2"), ("web-1", "web-2", "web-3")):
+        assert rollouts.places(replace(few, moved=before), "web-4", LIVE[:2], now=NOW) == 1
+
+
 def test_a_rollback_needs_no_canary() -> None:
     rollback = rollouts.opened(7, Policy(max_unavailable=Share(2)), (), now=NOW, skip_canary=True)
     assert len(granted(claim(granted(claim(rollback, "web-1")), "web-2")).turns) == 2
@@ -121,12 +127,14 @@ def test_a_turn_is_begun_only_with_time_to_spare(now: datetime, why: str | None)
 
 
 @pytest.mark.parametrize(
-    ("turn", "trial", "seconds"),
-    [(300, 152, 143), (172, 152, 15), (162, 152, 5), (60, 152, 5)],
-    ids=["what is left beside the trial", "little is left", "the shortest turn", "a trial longer than any turn"],
+    ("turn", "needed", "seconds"),
+    [(300, 272, 23), (292, 272, 15), (282, 272, 5), (60, 272, 5)],
+    ids=["what is left beside both", "little is left", "the shortest turn", "more than any turn"],
 )
-def test_a_switch_comes_so_soon_that_the_trial_can_end_within_the_turn(turn: int, trial: int, seconds: int) -> None:
-    found = rollouts.time_to_switch(timedelta(seconds=turn), timedelta(seconds=trial))
+def test_a_switch_comes_so_soon_that_the_trial_and_the_way_back_can_end_within_the_turn(
+    turn: int, needed: int, seconds: int
+) -> None:
+    found = rollouts.time_to_switch(timedelta(seconds=turn), timedelta(seconds=needed))
     assert found == timedelta(seconds=seconds)
 
 
@@ -207,14 +215,43 @@ def test_a_node_that_fails_twice_is_one_failure() -> None:
     assert failed(OPEN, "web-1", "web-1").state is State.OPEN
 
 
-def test_when_everybody_has_failed_there_is_nobody_else_to_ask() -> None:
-    assert rollouts.failed(OPEN, "web-1", "no", (), ["web-1"], now=NOW).state is State.QUARANTINED
-
-
 def sickened(rollout: Rollout, *nodes: str, now: datetime = NOW) -> Rollout:
     for node in nodes:
         rollout = rollouts.sickened(rollout, node, "the disk is full", LIVE, now=now)
     return rollout
+
+
+LENIENT = replace(OPEN, policy=Policy(max_failures=5))
+
+
+@pytest.mark.parametrize(
+    ("record", "live", "heard", "state"),
+    [
+        pytest.param(failed(moved(OPEN, "web-1"), "web-2"), "2", "2", State.QUARANTINED, id="the dead prove nothing"),
+        pytest.param(
+            sickened(moved(OPEN, "web-1"), "web-2"), "2", "2", State.OPEN, id="nobody is left to say anything"
+        ),
+        pytest.param(failed(moved(OPEN, "web-1"), "web-2"), "12", "12", State.PROVEN, id="as many serve it as failed"),
+        pytest.param(
+            failed(moved(LENIENT, "web-1"), *LIVE[1:]),
+            "1234",
+            "1234",
+            State.QUARANTINED,
+            id="more failed than serve it",
+        ),
+        pytest.param(failed(moved(OPEN, "web-1"), "web-2"), "12", "2", State.OPEN, id="who serves it is not heard"),
+        pytest.param(moved(OPEN, "web-1", "web-2"), "12", "2", State.PROVEN, id="nothing speaks against it"),
+    ],
+)
+def test_those_speak_for_a_release_that_serve_it_and_are_heard(
+    record: Rollout, live: str, heard: str, state: State
+) -> None:
+    there, known = ([f"web-{number}" for number in numbers] for numbers in (live, heard))
+    assert rollouts.judged(replace(record, state=State.OPEN), there, now=NOW, heard=known).state is state
+
+
+def test_when_everybody_has_failed_there_is_nobody_else_to_ask() -> None:
+    assert rollouts.failed(OPEN, "web-1", "no", (), ["web-1"], now=NOW).state is State.QUARANTINED
 
 
 @pytest.mark.parametrize(
@@ -319,6 +356,21 @@ def test_commands_that_are_run_once_have_one_runner() -> None:
     done = granted(rollouts.finish_once(running, "web-1", ("created",), now=NOW))
     assert not done.once_is_due
     assert reason(rollouts.take_once(done, "web-2", now=NOW)).startswith("web-1 has run")
+
+
+@pytest.mark.parametrize(
+    ("stopped", "why"),
+    [
+        (lambda record: rollouts.pause(record, ADMIN), "paused by admin: maintenance"),
+        (lambda record: rollouts.closed(record, now=NOW), "a newer release than 7 has come"),
+        (lambda record: replace(record, state=State.QUARANTINED), "release 7 is quarantined"),
+    ],
+    ids=["paused", "closed", "quarantined"],
+)
+def test_nobody_runs_the_commands_of_a_rollout_that_has_been_stopped(
+    stopped: Callable[[Rollout], Rollout], why: str
+) -> None:
+    assert reason(rollouts.take_once(stopped(granted(claim(OPEN, "web-1"))), "web-1", now=NOW)) == why
 
 
 CHANGES: list[Callable[[Rollout], Rollout | Denied]] = [

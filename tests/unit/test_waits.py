@@ -125,7 +125,8 @@ def test_whoever_waits_is_told_how_many_have_moved_and_who_holds_the_turns() -> 
     cycle(a)
     records(a).change(
         2,
-        lambda record, live, now: rollouts.claim(record, "b", 2, live, now=now, reason="test", joining=False),
+        lambda record, nodes, now: rollouts.claim(record, "b", 2, nodes.lately, now=now, reason="test", joining=False),
+        node="b",
     )
     progress = SilentProgress()
     with pytest.raises(TimedOut):

@@ -1,0 +1,119 @@
+"""What a node asks of the store for its part in a rollout, and what it makes of old reports."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from da_agent.domain import keys
+from da_agent.domain.blobs import blob_of
+from da_agent.domain.inboxes import Entry
+from da_agent.domain.releases import Contents, Release, Target
+from da_agent.domain.rollouts import State
+from da_agent.ports import Always
+from da_agent.workflows.courses import Course
+from da_agent.workflows.rollouts import Rollouts
+from tests.fakes import NOON, FakeClock, MemoryStore
+
+CONFIG = b"da agent: {max unavailable: 50%, canary: 0}\n"
+
+
+class Nodes:
+    """Agents that have just been started, with the rollout of release 1; `lists` counts their listings of nodes."""
+
+    def __init__(self, *names: str) -> None:
+        self.store = MemoryStore()
+        self.clock = FakeClock()
+        self.serial = self.lists = 0
+        config = blob_of(CONFIG)
+        self.store.write(keys.blob_key(config), CONFIG, Always())
+        self.release = Release(1, "n", NOON, "admin", "push", Contents(config, (), (), Target("3.11", "x"), ()))
+        self.courses = {name: self.course(name) for name in names}
+        scan = self.store.scan
+
+        def counted(prefix: str, after: str = "") -> Iterator[Entry]:
+            self.lists += prefix == keys.NODES
+            return scan(prefix, after)
+
+        self.store.scan = counted  # type: ignore[method-assign]
+
+    def course(self, name: str) -> Course:
+        return Course(self.store, Rollouts(self.store, self.nonce), self.clock, name)
+
+    def nonce(self) -> str:
+        self.serial += 1
+        return str(self.serial)
+
+    def report(self, *names: str) -> None:
+        for name in names:
+            self.store.write(keys.node_key(name), b"{}", Always())
+
+    def look(self) -> None:
+        for course in self.courses.values():
+            course.look(1, self.release, woken=True)
+
+    def pass_time(self, seconds: float) -> None:
+        self.store.now += timedelta(seconds=seconds)
+        self.clock.time += timedelta(seconds=seconds)
+
+    def state(self) -> State:
+        record = Rollouts(self.store, self.nonce).read(1)
+        assert record is not None
+        return record.state
+
+
+def test_a_share_is_taken_of_those_that_are_heard_although_nobody_is_sure_that_the_others_are_gone() -> None:
+    nodes = Nodes("a", "b", "c", "d")
+    nodes.report(*(f"gone-{number}" for number in range(12)))
+    nodes.pass_time(3600)
+    nodes.report("a", "b", "c", "d")
+    nodes.look()
+    for course in nodes.courses.values():
+        course.claim(1, "update", joining=False)
+    record = Rollouts(nodes.store, nodes.nonce).read(1)
+    assert record is not None
+    assert [turn.node for turn in record.turns] == ["a", "b"]
+
+
+def test_a_verdict_waits_for_those_that_nobody_is_sure_of() -> None:
+    nodes = Nodes("a")
+    nodes.report("b")
+    nodes.pass_time(3600)
+    nodes.look()
+    nodes.courses["a"].tell_moved()
+    assert nodes.state() is State.OPEN
+    for _ in range(7):
+        nodes.pass_time(10)
+        nodes.look()
+    nodes.courses["a"].review()
+    assert nodes.state() is State.PROVEN
+
+
+def test_a_node_lists_the_others_for_its_claim_and_its_outcome_alone() -> None:
+    nodes = Nodes("a")
+    nodes.report("a", "b")
+    nodes.look()
+    course = nodes.courses["a"]
+    course.claim(1, "update", joining=False)
+    assert course.begin(1) is not None
+    assert course.take_once()
+    course.finish_once(())
+    assert nodes.lists == 1
+    course.tell_moved()
+    assert nodes.lists == 2
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_rollout_that_is_open_is_read_at_each_poll_also_by_whoever_has_moved(moved: bool) -> None:
+    nodes = Nodes("a")
+    nodes.report("a", "b")
+    nodes.look()
+    course = nodes.courses["a"]
+    if moved:
+        course.tell_moved()
+    other = nodes.course("b")
+    other.look(1, nodes.release, woken=True)
+    other.tell_failed("it answers 500", ())
+    course.look(1, nodes.release, woken=False)
+    assert course.cluster is not None
+    assert course.cluster.rollout.blame("b") is not None
