@@ -56,8 +56,8 @@ class Steering:
     def rollback(self, number: int | None, reason: str | None = None) -> Done:
         """A new release with the contents of release `number`, or of the newest proven one that holds something else.
 
-        Refused when that would change nothing, or when the release is quarantined; StoreDamaged, naming it, when
-        something that it needs is no longer in the store.
+        Refused when that would change nothing, or when the release, or a later one that holds the same, is quarantined;
+        StoreDamaged, naming it, when something that it needs is no longer in the store.
         """
         # Old blobs may be about to go, and nobody here has their bytes: nothing is removed until the ledger has them.
         with self._gate.alone(f"{self._who}, going back", self._nonce()) as held:
@@ -66,23 +66,48 @@ class Steering:
             self._require_use(back, top)
             self._require_whole(back)
 
-            def again(_: Top) -> Release:
+            def again(top: Top) -> Release:
                 held.require()
+                self._require_fit(back, top)
                 return self._release(back.contents, reason or f"rollback to release {back.number}", back=back.number)
 
             made = self._append(again)
-        return Done(made, f"Release {made} has the contents of release {back.number} again.")
+        careful = "" if self._records.is_proven(back.number) else f" {back.number} was never proven: canaries go first."
+        return Done(made, f"Release {made} has the contents of release {back.number} again.{careful}")
 
     def restart(self, reason: str) -> Done:
-        """A new release with the contents of the newest one, for which every worker process starts anew."""
+        """A new release with the contents of the one that the nodes serve, for which every worker process starts anew.
+
+        That is the newest one, or when that is quarantined, the one that they have gone back to.
+        """
+        served = "the one before"
 
         def again(top: Top) -> Release:
-            release = self._readable(top)
+            nonlocal served
+            back = self._way_back(top)
+            release = back or self._readable(top)
             self._require_whole(release)
-            return self._release(release.contents, reason, restart=True)
+            if back is not None:
+                self._require_fit(back, top)
+                served = f"release {back.number} again, which the nodes serve as release {top.number} is quarantined"
+            number = None if back is None else back.number
+            return self._release(release.contents, reason, back=number, restart=True)
 
         made = self._append(again)
-        return Done(made, f"Release {made} is the one before, with a restart of every node.")
+        return Done(made, f"Release {made} is {served}, with a restart of every node.")
+
+    def _way_back(self, top: Top) -> Release | None:
+        """What the nodes serve instead of a quarantined newest release; None when they serve that, or are about to."""
+        record = self._records.read(top.number)
+        if record is None or record.state is not State.QUARANTINED:
+            return None
+        number = self._records.way_back(record)
+        if number is None:
+            raise Refused(
+                f"cannot restart: {standings.quarantine(record)}, and there is none to go back to;"
+                f" da-agent pardon {top.number} --reason TEXT lets the nodes try it again"
+            )
+        return self._ledger.read(number)
 
     def _release(self, contents: Contents, reason: str, *, back: int | None = None, restart: bool = False) -> Release:
         """Its number is given when it is appended."""
@@ -142,6 +167,20 @@ class Steering:
         if head is None or head.state is not State.QUARANTINED:
             has = "the newest one" if back.number == newest else f"what release {newest}, the newest one, holds"
             raise Refused(f"nothing to do: release {back.number} is {has}; da-agent status shows how far it is")
+
+    def _require_fit(self, back: Release, top: Top) -> None:
+        """What has failed under a later number is not released once more under another one."""
+        for number in range(top.number, back.number, -1):
+            if self._contents(number) != back.contents:
+                continue
+            record = self._records.read(number)
+            if record is not None and record.state is State.QUARANTINED:
+                raise Refused(
+                    f"cannot go to release {back.number}: release {number} holds the same, and"
+                    f" {standings.quarantine(record)}; da-agent pardon {number} --reason TEXT first"
+                )
+            if record is not None and record.state is State.PROVEN:
+                return
 
     def _require_whole(self, release: Release) -> None:
         """Nobody could stage it otherwise. What this machine has of it is put back."""

@@ -8,7 +8,7 @@ import pytest
 
 from da_agent.domain import keys
 from da_agent.domain.blobs import blob_of
-from da_agent.domain.rollouts import State
+from da_agent.domain.rollouts import Past, State
 from da_agent.domain.rpc_ports import Credentials
 from da_agent.errors import Absent, Doubtful, Interrupted, Refused, StoreDamaged
 from da_agent.workflows.ledgers import Ledger
@@ -92,7 +92,6 @@ def test_without_a_number_it_goes_to_the_newest_proven_release_that_holds_someth
     cluster = Cluster()
     cluster.push("b")
     bad = cluster.push_bad("c")
-    cluster.steering.restart("try")
     assert cluster.steering.rollback(None).sentence.endswith("contents of release 2 again.")
     assert bad == 3
 
@@ -173,6 +172,59 @@ def test_a_restart_is_the_same_contents_served_by_new_processes() -> None:
     assert (second.restart, second.reason) == (True, "more memory")
     cluster.cycle()
     assert cluster.node.live == 2
+
+
+def test_a_restart_after_a_quarantine_starts_what_the_nodes_serve_anew() -> None:
+    cluster = Cluster()
+    cluster.push("b")
+    cluster.push_bad("c")
+    assert cluster.steering.restart("more memory").sentence == (
+        "Release 4 is release 2 again, which the nodes serve as release 3 is quarantined, with a restart of every node."
+    )
+    cluster.cycle()
+    assert (cluster.config(), cluster.node.live, cluster.state(4)) == (b"name: b\n", 4, State.PROVEN)
+    assert Ledger(cluster.store).read(4).restart
+
+
+def test_a_restart_is_refused_with_the_remedy_when_there_is_nothing_to_go_back_to() -> None:
+    cluster = Cluster()
+    record = cluster.records.read(1)
+    assert record is not None
+    bad = replace(record, state=State.QUARANTINED, past=Past())
+    cluster.records.change(1, lambda *_: bad)
+    with pytest.raises(Refused, match=r"cannot restart: release 1 is quarantined.* da-agent pardon 1 --reason TEXT"):
+        cluster.steering.restart("more memory")
+
+
+def test_what_was_quarantined_under_a_later_number_is_not_released_under_another_one() -> None:
+    cluster = Cluster()
+    cluster.node.web.unfit.add(2)
+    cluster.steering.restart("more memory")
+    cluster.cycle()
+    assert cluster.state(2) is State.QUARANTINED
+    refused = r"release 2 holds the same, and .*quarantined.* da-agent pardon 2"
+    with pytest.raises(Refused, match=refused):
+        cluster.steering.rollback(1)
+    with pytest.raises(Refused, match=refused):
+        cluster.steering.restart("once more")
+    cluster.push("c")
+    with pytest.raises(Refused, match="release 2 holds the same"):
+        cluster.steering.rollback(1)
+    cluster.steering.pardon(2, "the database is back")
+    assert cluster.steering.rollback(1).release == 4
+
+
+def test_a_canary_goes_first_to_what_was_never_proven() -> None:
+    cluster = Cluster()
+    cluster.steering.pause("night shift")
+    cluster.push("b")
+    cluster.push("c")
+    done = cluster.steering.rollback(2)
+    assert done.sentence == "Release 4 has the contents of release 2 again. 2 was never proven: canaries go first."
+    cluster.cycle()
+    record = cluster.records.read(4)
+    assert record is not None
+    assert not record.skip_canary
 
 
 def test_whatever_comes_after_a_restart_carries_it_on() -> None:
