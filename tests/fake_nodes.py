@@ -174,6 +174,7 @@ class FakeWeb:
 
     def get(self, path: str, *, warming: bool, patience: timedelta) -> ports.Reply | None:
         self.patiences.append(patience)
+        self.power.on.get("page", lambda: None)()
         return ports.Reply(self.status, b"") if self.up else None
 
     def start(self) -> None:

@@ -77,7 +77,9 @@ class Observation:
     proven       those of them that have answered as the live release does
     proof        the state of the proof of the trial's release, None before the first question
     refused      why the web server did not take the trial's release, when it has said so
-    healthy_since   since when all health checks of the trial's release have held;  unhealthy: which one does not
+    left         of the time of a trial that this process conducts; nobody can set the clock that it is measured with
+    asked_late   whether its processes, or its health, were asked once more after that;  checked_late: its health
+    healthy_for  how long all health checks of the trial's release have held;  unhealthy: which one does not
     draining     whether the loader's URL says that nobody should come;  drained: nobody is being served, or time is up
     begun        the release whose turn this process has just begun
     sick         why this node is at fault itself
@@ -98,7 +100,10 @@ class Observation:
     proven: frozenset[Worker] = frozenset()
     proof: Proof | None = None
     refused: str | None = None
-    healthy_since: datetime | None = None
+    left: timedelta = timedelta()
+    asked_late: bool = False
+    checked_late: bool = False
+    healthy_for: timedelta | None = None
     unhealthy: str | None = None
     draining: bool = False
     drained: bool = False
@@ -274,19 +279,26 @@ def _in_trial(seen: Observation) -> Action:
         if seen.proof.broken is not None:
             return Revert(str(seen.proof))
         if seen.proof.holds:
-            return _checked(seen, trial.release, trial.until)
-    if seen.now >= trial.until:
+            return _checked(seen, trial.release)
+    if _is_over(seen):
         return Revert(f"it was not proven to serve in time: {seen.proof or 'the web server did not answer'}")
     return Prove(trial.release) if seen.running else Start()
 
 
-def _checked(seen: Observation, release: int, until: datetime) -> Action:
-    """Every process serves it: now it must be well for some time."""
-    if seen.healthy_since is not None and seen.now - seen.healthy_since >= seen.min_healthy:
+def _is_over(seen: Observation) -> bool:
+    """Whether the release had its time, and was asked once more: a machine that stood still meanwhile is no witness."""
+    return seen.left <= timedelta() and seen.asked_late
+
+
+def _checked(seen: Observation, release: int) -> Action:
+    """Every process serves it: now it must be well for some time. What is well when its time is over is watched to the
+    end of that, which is little."""
+    if seen.healthy_for is not None and seen.healthy_for >= seen.min_healthy:
         return Settle()
-    if seen.now >= until:
-        return Revert(seen.unhealthy or "it was not well for long enough")
-    if seen.workers and seen.workers <= seen.proven:
+    able = bool(seen.workers) and seen.workers <= seen.proven
+    if _is_over(seen) and seen.healthy_for is None and (seen.checked_late or not able):
+        return Revert(seen.unhealthy or "it was not well in time")
+    if able:
         return Check(release)
     # A process has died meanwhile, and another has taken its place.
     return Prove(release) if seen.running else Start()

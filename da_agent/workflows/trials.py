@@ -63,12 +63,23 @@ class Trials:
         self.refused: str | None = None
         self.proof: Proof | None = None
         self.proven: frozenset[Worker] = frozenset()
-        self.healthy_since: datetime | None = None
+        self._ends = timedelta()
+        self._healthy_since: timedelta | None = None
+        self.asked_late = self.checked_late = False
         self.unhealthy: str | None = None
 
     def conducts(self, journal: Journal) -> bool:
         """Whether this process began the trial in the journal itself."""
         return self._trial is not None and journal.trial == self._trial
+
+    @property
+    def left(self) -> timedelta:
+        """Of the time of the trial that this process conducts."""
+        return self._ends - self._clock.elapsed()
+
+    @property
+    def healthy_for(self) -> timedelta | None:
+        return None if self._healthy_since is None else self._clock.elapsed() - self._healthy_since
 
     def settings_of(self, number: int) -> Settings:
         """Those of a staged release."""
@@ -78,12 +89,14 @@ class Trials:
 
     def switch(self, number: int, seen: Observation, in_time: Callable[[], bool]) -> bool:
         """Whether it was still in time: asked behind every write that may take long, right before the switch."""
-        until = seen.now + self.settings_of(number).trial
+        # The journal's is for people, and for whoever comes after this process; this one goes by what cannot be set.
+        trial = self.settings_of(number).trial
+        self._ends = self._clock.elapsed() + trial
         self._progress.say(f"Switching from release {seen.current or 'none'} to release {number}")
         # The journal comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
         begun = seen.journal.begin(
             number,
-            until=until,
+            until=seen.now + trial,
             current=seen.current,
             pardons=seen.pardons(number),
             escape=escapes(seen, number),
@@ -99,6 +112,7 @@ class Trials:
         return True
 
     def start(self) -> None:
+        self.asked_late = self._is_late()
         self._web.start()
 
     def _refresh(self, number: int) -> None:
@@ -112,21 +126,26 @@ class Trials:
         trial = self._trial
         try:
             if trial is not None and trial.release == number:
-                left = min(max(trial.until - self._clock.now(), timedelta()), self.settings_of(number).start_timeout)
-                self._web.serve(number, left, lambda: self._approve(number, trial.until))
+                left = min(max(self.left, timedelta()), self.settings_of(number).start_timeout)
+                self._web.serve(number, left, lambda: self._approve(number))
             else:
                 self._web.serve(number, self.settings_of(number).start_timeout)
         except ReleaseBroken as broken:
             self.refused = str(broken)
         self._due = None
 
-    def _approve(self, number: int, until: datetime) -> None:
+    def _approve(self, number: int) -> None:
         """Before anybody is served by it: ReleaseBroken unless the release's page is as it should be in time, or when
         others have quarantined it meanwhile."""
         health = self.settings_of(number).health
-        ends = self._clock.elapsed() + self._patience(health, until)
-        while (complaint := self._checkup.page(health, ends - self._clock.elapsed(), warming=True)) is not None:
-            if self._clock.elapsed() >= ends:
+        ends = self._clock.elapsed() + self._patience(health)
+        while True:
+            left = ends - self._clock.elapsed()
+            complaint = self._checkup.page(health, left, warming=True)
+            if complaint is None:
+                break
+            # It is asked once more when its time is over: this machine may have stood still.
+            if left <= timedelta():
                 raise ReleaseBroken(complaint)
             self._clock.wait(CHECK_AGAIN)
         # Without an answer it goes on: what is begun is not held up by a store that is away.
@@ -137,15 +156,19 @@ class Trials:
             self._bad = number
             raise ReleaseBroken(standings.quarantine(record))
 
-    def _patience(self, health: Health, until: datetime) -> timedelta:
+    def _patience(self, health: Health) -> timedelta:
         """How long one round of the health checks may take: not longer than the trial."""
-        return min(health.patience, until - self._clock.now())
+        return min(health.patience, self.left)
+
+    def _is_late(self) -> bool:
+        return self.left <= timedelta()
 
     def prove(self, number: int, seen: Observation) -> None:
         if self._due is not None:
             self._refresh(self._due)
             if self.refused is not None and seen.journal.trial is not None:
                 return
+        self.asked_late = self._is_late()
         for answer in self._web.ask(max(1, len(seen.workers))):
             self._answers[answer.pid] = answer
         workers = self._web.workers()
@@ -175,17 +198,17 @@ class Trials:
         raise NodeBroken(f"release {proof.release} is not served as it should be: {proof}")
 
     def check(self, number: int, seen: Observation) -> None:
-        trial = seen.journal.trial
-        assert trial is not None
+        assert seen.journal.trial is not None
         health = self.settings_of(number).health
-        complaint = self.unhealthy = self._checkup.unwell(number, health, self._patience(health, trial.until))
+        self.asked_late = self.checked_late = self._is_late()
+        complaint = self.unhealthy = self._checkup.unwell(number, health, self._patience(health))
         if complaint is not None:
-            self.healthy_since = None
+            self._healthy_since = None
             self._clock.wait(CHECK_AGAIN)
             return
-        now = self._clock.now()
-        self.healthy_since = self.healthy_since or now
-        self._clock.wait(min(CHECK_AGAIN, self.healthy_since + health.minimum - now))
+        now = self._clock.elapsed()
+        since = self._healthy_since = now if self._healthy_since is None else self._healthy_since
+        self._clock.wait(max(min(CHECK_AGAIN, since + health.minimum - now), timedelta()))
 
     def unwell(self, number: int) -> str | None:
         """What is wrong with this node while it serves the live release `number`."""
@@ -255,7 +278,8 @@ class Trials:
         self._answers.clear()
         self.refused = self.proof = None
         self.proven = frozenset()
-        self.healthy_since = self.unhealthy = None
+        self._healthy_since = self.unhealthy = None
+        self.asked_late = self.checked_late = False
 
 
 def failure(

@@ -86,6 +86,7 @@ class Node:
         self.proven: frozenset[Worker] = frozenset()
         self.refused: str | None = None
         self.healthy_since: datetime | None = None
+        self.asked_late = self.checked_late = False
         self.unhealthy: str | None = None
         self.begun: int | None = None
         self.good_until = 0.0
@@ -126,7 +127,10 @@ class Node:
             proven=self.proven,
             proof=self.proof,
             refused=self.refused,
-            healthy_since=self.healthy_since,
+            left=self.left,
+            asked_late=self.asked_late,
+            checked_late=self.checked_late,
+            healthy_for=None if self.healthy_since is None else self.now - self.healthy_since,
             unhealthy=self.unhealthy,
             draining=disk.draining,
             drained=disk.draining,
@@ -135,6 +139,11 @@ class Node:
             well=self.well,
             min_healthy=MIN_HEALTHY,
         )
+
+    @property
+    def left(self) -> timedelta:
+        trial = self.disk.journal.trial
+        return timedelta() if trial is None else trial.until - self.now
 
     # ---- what it does
 
@@ -366,6 +375,7 @@ class Node:
             self.serve(number)
 
     def do_start(self, _: actions.Start) -> Steps[None]:
+        self.asked_late = self.left <= timedelta()
         yield self.world.random.uniform(0.2, 2)
         current = self.disk.current
         assert current is not None
@@ -379,6 +389,7 @@ class Node:
         return back in self.disk.staged and back is not None and self.disk.journal.failure(back) is None
 
     def do_prove(self, action: actions.Prove) -> Steps[None]:
+        self.asked_late = self.left <= timedelta()
         yield self.world.random.uniform(0.05, 0.5)
         serving = self.disk.serving
         quality = self.world.ledger[serving - 1] if serving else None
@@ -396,6 +407,7 @@ class Node:
             self.serve(self.disk.current)
 
     def do_check(self, action: actions.Check) -> Steps[None]:
+        self.asked_late = self.checked_late = self.left <= timedelta()
         yield 0.5
         ill = self.world.ledger[action.release - 1] is Quality.ILL
         if self.disk.journal.trial is None:
@@ -519,6 +531,7 @@ class Node:
     def forget(self) -> None:
         self.proof, self.proven, self.refused = None, frozenset(), None
         self.healthy_since, self.unhealthy = None, None
+        self.asked_late = self.checked_late = False
 
     @property
     def out(self) -> bool:

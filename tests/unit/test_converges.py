@@ -536,3 +536,39 @@ def test_a_release_that_is_quarantined_while_it_is_loaded_serves_nobody_and_is_n
     assert "flip" not in machine.power.effects
     record = machine.rollout(2)
     assert (record.state, record.blames, record.turns) == (State.QUARANTINED, (), ())
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_a_clock_that_is_set_makes_no_trial_longer_or_shorter(minutes: int) -> None:
+    machine, clock = serving(1), FakeClock()
+    statuses = iter([500, 200])
+    machine.power.on["switch"] = lambda: setattr(clock, "skew", timedelta(minutes=minutes))
+    machine.power.on["relieve"] = lambda: setattr(machine.web, "status", next(statuses))
+    began = clock.elapsed()
+    machine.node((release(2), release(1)), clock=clock).converge()
+    assert machine.served == {1}
+    trial = SETTINGS.trial
+    assert trial <= clock.elapsed() - began < trial + timedelta(seconds=2)
+
+
+def test_a_machine_that_stood_still_in_the_trial_of_a_good_release_asks_once_more() -> None:
+    machine, clock = serving(1), FakeClock()
+    machine.power.on["relieve"] = lambda: setattr(clock, "time", clock.time + timedelta(minutes=5))
+    machine.node((release(2), release(1)), clock=clock).converge()
+    assert machine.served == {2}
+    assert machine.rollout(2).blames == ()
+
+
+def test_a_machine_that_stood_still_while_a_page_was_asked_for_asks_once_more() -> None:
+    machine, clock = serving(1), FakeClock()
+
+    statuses = iter([500])
+
+    def page() -> None:
+        machine.web.status = next(statuses, 200)
+        if machine.web.status == 500:
+            clock.time += timedelta(minutes=5)
+
+    machine.power.on["page"] = page
+    machine.node((release(2), release(1)), clock=clock).converge()
+    assert (machine.served, machine.rollout(2).blames) == ({2}, ())

@@ -41,6 +41,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORKERS = frozenset({Worker(10, 1.0), Worker(11, 1.0)})
 LATE = NOW + timedelta(seconds=61)
 ADMIN = Note("admin", NOW, "maintenance")
+OVER: Any = {"left": timedelta(), "asked_late": True, "checked_late": True}
+"""The time of a trial is over, and the release was asked once more."""
 
 
 def cluster(
@@ -81,6 +83,7 @@ TRIAL = replace(
     current=6,
     journal=Journal(live=5).begin(6, until=NOW + timedelta(seconds=60)),
     conducting=True,
+    left=timedelta(seconds=60),
     rehearsed=frozenset({6}),
 )
 SIX = Wanted(6, "f6")
@@ -264,13 +267,43 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
         pytest.param(replace(TRIAL, proof=PARTIAL), Prove(6), id="not every worker has answered"),
         pytest.param(replace(TRIAL, proof=OLD), Prove(6), id="a worker still serves the old release"),
         pytest.param(PROVEN, Check(6), id="every worker has answered"),
-        pytest.param(replace(PROVEN, healthy_since=NOW), Settle(), id="and all is well"),
-        pytest.param(replace(PROVEN, healthy_since=NOW, now=LATE), Settle(), id="well in the last moment"),
+        pytest.param(replace(PROVEN, healthy_for=timedelta()), Settle(), id="and all is well"),
+        pytest.param(replace(PROVEN, healthy_for=timedelta(), **OVER), Settle(), id="well in the last moment"),
         pytest.param(
-            replace(PROVEN, healthy_since=NOW, min_healthy=timedelta(seconds=9)), Check(6), id="not for long enough"
+            replace(PROVEN, healthy_for=timedelta(), min_healthy=timedelta(seconds=9)),
+            Check(6),
+            id="not for long enough",
         ),
         pytest.param(
-            replace(PROVEN, unhealthy="/ answers 500", now=LATE), Revert("/ answers 500"), id="never well in its time"
+            replace(PROVEN, healthy_for=timedelta(), min_healthy=timedelta(seconds=9), **OVER),
+            Check(6),
+            id="well when its time is over, and not yet for long enough",
+        ),
+        pytest.param(
+            replace(PROVEN, unhealthy="/ answers 500", **OVER), Revert("/ answers 500"), id="never well in its time"
+        ),
+        pytest.param(
+            replace(PROVEN, unhealthy="/ answers 500", left=timedelta(seconds=-30)),
+            Check(6),
+            id="this machine stood still: it is asked once more",
+        ),
+        pytest.param(
+            replace(PROVEN, left=timedelta(seconds=-30), asked_late=True),
+            Check(6),
+            id="this machine stood still: its processes have answered, and are they well?",
+        ),
+        pytest.param(
+            replace(PROVEN, left=timedelta(seconds=-30), asked_late=True, proven=frozenset()),
+            Revert("it was not well in time"),
+            id="its processes die and die",
+        ),
+        pytest.param(
+            replace(TRIAL, proof=PARTIAL, left=timedelta(seconds=-30)),
+            Prove(6),
+            id="this machine stood still: its processes are asked once more",
+        ),
+        pytest.param(
+            replace(PROVEN, now=NOW + timedelta(minutes=10)), Check(6), id="somebody has set the clock in a trial"
         ),
         pytest.param(replace(PROVEN, proven=frozenset()), Prove(6), id="a worker died while it was checked"),
         pytest.param(replace(TRIAL, conducting=False), Recover(), id="a trial that another process began"),
@@ -344,7 +377,7 @@ def test_a_broken_application_is_taken_back_at_once_and_a_slow_one_when_its_time
     broken = decisions.decide(replace(TRIAL, proof=BROKEN))
     assert isinstance(broken, Revert)
     assert "no module named x" in broken.reason
-    slow = decisions.decide(replace(TRIAL, proof=PARTIAL, now=LATE))
+    slow = decisions.decide(replace(TRIAL, proof=PARTIAL, **OVER))
     assert isinstance(slow, Revert)
     assert "11" in slow.reason
 
