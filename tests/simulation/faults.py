@@ -53,6 +53,14 @@ class Violation(AssertionError):
     """An invariant does not hold; says which, when and where."""
 
 
+A_MOVER_DIES = (
+    Fault(0.1, "incident", 1),
+    Fault(0.5, "push"),
+    Fault(15, "pause", seconds=250),
+    Fault(60, "gone", 0),
+)
+"""The first of two moves and dies, and long after that the second one fails."""
+
 KINDS = (
     *("push", "kill", "power", "gone", "hang", "cut", "store"),
     *("lose", "crash", "incident", "join", "pause", "pardon"),

@@ -55,6 +55,7 @@ class Node:
         self.disk = Disk()
         self.alive = True
         self.gone = False
+        self.left_at = -1e9
         self.hung_until = 0.0
         self.frozen = False
         """The machine stood still or was off, perhaps for longer than its turn: that is no rollout's fault."""
@@ -249,6 +250,7 @@ class Node:
         yield world.random.uniform(0.005, 0.05)
         if self.lost_replies:
             self.lost_replies -= 1
+            self.cut_until = max(self.cut_until, world.time)
             self.hearing = self.hearing.broken()
             raise StoreFailed
         self.hearing = self.hearing.heard(timedelta(seconds=world.time))
@@ -316,13 +318,11 @@ class Node:
         if isinstance(made, Denied):
             self.denied = made.reason
             return
-        self.world.once.append((action.release, self.name))
         yield self.world.random.uniform(0.5, 5)
         yield from self.change(lambda record, _: rollouts.finish_once(record, self.name, (), now=self.at))
 
     def do_drain(self, _: actions.Drain) -> Steps[None]:
         self.disk.draining = True
-        self.world.look_for_violations()
         yield self.world.random.uniform(0, 3)
 
     def do_undrain(self, _: actions.Undrain) -> Steps[None]:
@@ -516,7 +516,6 @@ class Node:
         self.disk.pid += 1
         self.disk.serving = number
         self.forget()
-        self.world.look_for_violations()
 
     def fails(self) -> bool:
         if not self.incidents:

@@ -1,8 +1,8 @@
 """Each rule of a rollout is broken on purpose once: the simulation finds out, or it would be worth nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -10,7 +10,7 @@ from da_agent.domain import actions, decisions, hearings, rollouts
 from da_agent.domain.actions import Action
 from da_agent.domain.decisions import Observation
 from da_agent.domain.rollouts import Rollout
-from tests.simulation.faults import Violation, faults_of, policy_of, troubles_of
+from tests.simulation.faults import A_MOVER_DIES, Violation, faults_of, policy_of, troubles_of
 from tests.simulation.worlds import play
 
 TRIES = 3000
@@ -35,12 +35,14 @@ def found(decide: Callable[[Observation], Action] = decisions.decide, *, blind: 
     return "nothing"
 
 
-def everybody_may(*_: object, **__: object) -> int:
-    return 99
-
-
 def test_more_nodes_than_allowed_are_out_of_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollouts, "places", everybody_may)
+    places = rollouts.places
+
+    def everybody(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> int:
+        through = len(rollout.moved) >= rollout.policy.canary
+        return 99 if through else places(rollout, node, live, now=now)
+
+    monkeypatch.setattr(rollouts, "places", everybody)
     assert "out of service at the same time" in found()
 
 
@@ -124,3 +126,63 @@ def test_a_node_that_drains_never_lets_people_come_again() -> None:
 def test_a_store_ignores_conditions() -> None:
     said = found(blind=True)
     assert "was acknowledged" in said or "two numbers" in said, said
+
+
+def test_the_commands_that_are_run_once_are_run_by_a_second_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = rollouts.take_once
+    monkeypatch.setattr(
+        rollouts, "take_once", lambda rollout, node, *, now: take(replace(rollout, once=None), node, now=now)
+    )
+    assert "runs the commands that are run once" in found()
+
+
+def test_the_commands_that_are_run_once_are_run_in_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = rollouts.take_once
+
+    def deaf(rollout: Rollout, node: str, *, now: datetime) -> Rollout | rollouts.Denied:
+        made = take(replace(rollout, paused=None), node, now=now)
+        return made if isinstance(made, rollouts.Denied) else replace(made, paused=rollout.paused)
+
+    monkeypatch.setattr(rollouts, "take_once", deaf)
+    assert "and may not" in found()
+
+
+def test_others_do_not_wait_for_the_canary(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = rollouts.places
+
+    def hasty(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> int:
+        return places(replace(rollout, skip_canary=True), node, live, now=now)
+
+    monkeypatch.setattr(rollouts, "places", hasty)
+    assert "before the canary has moved" in found()
+
+
+def test_a_pause_is_not_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = rollouts._refusal
+
+    def deaf(rollout: Rollout, target: int, *, joining: bool) -> rollouts.Denied | None:
+        return refusal(replace(rollout, paused=None), target, joining=joining)
+
+    monkeypatch.setattr(rollouts, "_refusal", deaf)
+    assert "in a pause" in found() or "and may not" in found()
+
+
+def test_one_failure_is_enough_whatever_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = rollouts._verdict
+
+    def harsh(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> rollouts.State | None:
+        return verdict(replace(rollout, policy=replace(rollout.policy, max_failures=0)), live, heard)
+
+    monkeypatch.setattr(rollouts, "_verdict", harsh)
+    assert "is quarantined for 1 failures" in found()
+
+
+def test_the_dead_prove_a_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = rollouts._verdict
+
+    def credulous(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> rollouts.State | None:
+        return verdict(rollout, live, heard | {*rollout.moved})
+
+    monkeypatch.setattr(rollouts, "_verdict", credulous)
+    with pytest.raises(Violation, match="nobody who is alive serves it"):
+        play(1, 2, A_MOVER_DIES)

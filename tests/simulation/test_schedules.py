@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from da_agent.domain.policies import Share
 from da_agent.domain.rollouts import Past, State
-from tests.simulation.faults import KINDS, POLICY, TROUBLES, Fault, Quality, faults_of, policy_of, troubles_of
+from tests.simulation.faults import (
+    A_MOVER_DIES,
+    KINDS,
+    POLICY,
+    TROUBLES,
+    Fault,
+    Quality,
+    faults_of,
+    policy_of,
+    troubles_of,
+)
 from tests.simulation.worlds import play
 
 SHARDS = 8
@@ -76,6 +86,12 @@ def test_a_release_that_fails_where_it_can_be_tried_is_quarantined_although_all_
     sick = [Fault(0.1, "spent", node) for node in (1, 2)]
     world = play(1, 3, [*sick, Fault(0.5, "push", quality=Quality.ILL)])
     assert world.state(2) is State.QUARANTINED
+
+
+def test_a_release_that_only_a_dead_node_has_served_is_quarantined_where_it_fails() -> None:
+    world = play(1, 2, A_MOVER_DIES)
+    assert world.records[2].moved == ("web-1",)
+    assert (world.state(2), world.nodes[1].disk.serving) == (State.QUARANTINED, 1)
 
 
 def test_a_thousand_nodes_get_a_release() -> None:

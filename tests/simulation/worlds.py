@@ -15,9 +15,12 @@ from da_agent.domain.actions import Action
 from da_agent.domain.decisions import Observation
 from da_agent.domain.hearings import Nodes
 from da_agent.domain.policies import Policy
-from da_agent.domain.rollouts import Note, Rollout, State
+from da_agent.domain.rollouts import Note, Rollout, State, Turn
 from tests.simulation.faults import EPOCH, PATIENCE, POLICY, POLL, Fault, Quality, Steps, Violation
 from tests.simulation.nodes import Node
+
+DRIFT = timedelta(seconds=2)
+"""How far what two nodes hold to be the store's clock may lie apart."""
 
 
 class World:
@@ -39,11 +42,11 @@ class World:
         self.down_until = 0.0
         self.requests = 0
         self.serial = 0
-        self.once: list[tuple[int, str]] = []
         self.escaping: set[str] = set()
         self.ever_settled: set[int] = set()
         self.queue: list[tuple[float, int, Callable[[], None]]] = []
         self.nodes: list[Node] = []
+        self.out: set[Node] = set()
         for _ in range(nodes):
             self.join()
 
@@ -70,6 +73,7 @@ class World:
             self.at(node.hung_until, lambda: self.follow(node, process, life))
             return
         delay = next(process)
+        self.look_for_violations(node)
         self.at(self.time + delay, lambda: self.follow(node, process, life))
 
     # ---- machines
@@ -131,7 +135,7 @@ class World:
         """The machine goes off, and comes back after a while."""
         if not node.alive:
             return
-        node.alive = False
+        node.alive, node.left_at = False, self.time
         node.life += 1
         node.disk.serving = None
         self.at(self.time + 5 + fault.seconds, lambda: self._return(node))
@@ -139,7 +143,7 @@ class World:
     def _gone(self, node: Node, _: Fault) -> None:
         """The machine goes off for ever; somebody is always left."""
         if sum(1 for each in self.nodes if each.alive) > 1:
-            node.alive = False
+            node.alive, node.left_at = False, self.time
             node.gone = True
             node.life += 1
 
@@ -232,6 +236,9 @@ class World:
                 if turn.begun and turn.release == before.release and turn.node not in begun and not after.pardons:
                     raise Violation(f"{turn.node} begins release {before.release}, which is quarantined")
         self.look_for_slander(before, after)
+        self.look_at_turns(before, after)
+        self.look_at_once(before, after)
+        self.look_at_verdict(before, after)
         self.records[before.release] = self.stamped(after, before.generation)
         return True
 
@@ -291,9 +298,67 @@ class World:
         assert node.disk.current is not None
         self.ever_settled.add(node.disk.current)
 
-    def look_for_violations(self) -> None:
-        out = [node.name for node in self.nodes if node.alive and not node.frozen and node.out]
-        if len(out) > self.policy.max_unavailable.of(len(self.nodes)):
+    def look_at_turns(self, before: Rollout, after: Rollout) -> None:
+        """A turn is given only where it may be: not in a pause, and to nobody else before the canary has moved."""
+        given = [turn for turn in after.turns if not turn.joining and self.is_new(turn, before.turn(turn.node))]
+        if given and before.paused is not None:
+            raise Violation(f"{given[0].node} gets a turn for release {given[0].release} in a pause")
+        running = [turn for turn in after.turns if turn.until > self.clock + DRIFT and not turn.joining]
+        early = after.state is State.OPEN and len(before.moved) < self.policy.canary
+        if given and early and len(running) > 1:
+            raise Violation(f"{given[0].node} gets a turn for release {after.release} before the canary has moved")
+
+    def is_new(self, turn: Turn, held: Turn | None) -> bool:
+        """Whether it is given, begun, or given again now; not whether it lasts longer."""
+        if held is None or held.release != turn.release or turn.begun > held.begun:
+            return True
+        return turn.until > held.until and held.until <= self.clock - DRIFT
+
+    def look_at_once(self, before: Rollout, after: Rollout) -> None:
+        """Nobody runs the commands that are run once while another may, or where nobody gets a turn."""
+        old, new = before.once, after.once
+        if new is None or new.done or (old is not None and old.node == new.node and old.until >= new.until):
+            return
+        if before.paused is not None or before.state is State.QUARANTINED or before.closed:
+            raise Violation(f"{new.node} runs the commands that are run once for release {after.release}, and may not")
+        if old is not None and (old.done or (old.node != new.node and old.until > self.clock + DRIFT)):
+            raise Violation(
+                f"{new.node} runs the commands that are run once for release {after.release} after {old.node}"
+            )
+
+    def look_at_verdict(self, before: Rollout, after: Rollout) -> None:
+        """One is quarantined for too many failures, or in the end; never for fewer while others could still move. It is
+        proven by somebody who serves it."""
+        if after.state is before.state:
+            return
+        if after.state is State.PROVEN:
+            if not any(
+                node.alive or node.left_at > self.time - PATIENCE for node in self.nodes if node.name in after.moved
+            ):
+                raise Violation(f"release {after.release} is proven, and nobody who is alive serves it")
+            return
+        if after.state is not State.QUARANTINED:
+            return
+        said = {*after.moved, *(blame.node for blame in after.blames), *(note.by for note in after.sick)}
+        left = [node.name for node in self.nodes if node.alive and self.is_heard(node) and node.name not in said]
+        if left and len(after.blames) <= self.policy.max_failures:
+            raise Violation(f"release {after.release} is quarantined for {len(after.blames)} failures, {left} to come")
+
+    def is_heard(self, node: Node) -> bool:
+        return self.time - self.beats.get(node.name, -PATIENCE) < PATIENCE / 2
+
+    def look_for_violations(self, stepped: Node) -> None:
+        """After each step of a node. The share is of those that were alive when the turns were given."""
+        if not stepped.out:
+            self.out.discard(stepped)
+            return
+        if stepped in self.out:
+            return
+        self.out.add(stepped)
+        out = sorted(node.name for node in self.out if node.alive and not node.frozen and node.out)
+        lately = self.time - PATIENCE - 2 * self.policy.turn.total_seconds()
+        there = sum(1 for node in self.nodes if node.alive or node.left_at > lately)
+        if len(out) > self.policy.max_unavailable.of(there):
             raise Violation(f"at {self.time:.1f} s {', '.join(out)} are out of service at the same time")
 
     def look_for_losses(self) -> None:
