@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from da_agent import files
-from da_agent.domain import keys, requirements
+from da_agent.domain import keys
 from da_agent.errors import Absent, Refused
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def certificates(directory: Path) -> Wish:
 
 def packages(machine: Machine, names: tuple[str, ...]) -> Wish:
     """Requirements, and files that are told by their suffixes."""
+    from da_agent.domain import requirements
     from da_agent.workflows import pushes
 
     distributions = {Path(each).name: Path(each) for each in names if _is_file(each)}

@@ -263,7 +263,8 @@ def begin(rollout: Rollout, node: str, target: int, *, now: datetime) -> Rollout
     held = rollout.turn(node)
     if held is None or held.release != target or held.until <= now + SLACK:
         return Denied("its turn is over")
-    if (denied := _refusal(rollout, target, joining=held.joining)) is not None:
+    # Whoever had begun, and was killed, goes on in a pause, too: its turn would be lost.
+    if (denied := _refusal(rollout, target, joining=held.joining or held.begun)) is not None:
         return denied
     turn = replace(held, begun=True, until=now + rollout.policy.turn)
     return replace(rollout, turns=_others(rollout, node, turn), changed_at=now)

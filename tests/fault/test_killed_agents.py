@@ -17,7 +17,7 @@ from tests.clusters_of_witnesses import LONG_AGO, cluster, folder, witness
 from tests.fault.killings import Agents, Moment, moments, turns
 from tests.supervisorctl import supervisorctl, wait_for
 
-MISSED = 20
+MISSED = 10
 """One of so many moments may not come in its turn, because of how long something took: not more."""
 
 

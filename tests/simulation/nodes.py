@@ -356,6 +356,7 @@ class Node:
         disk.journal = disk.journal.begin(
             number, until=self.now + START, current=disk.current, pardons=pardons, escape=escape
         )
+        (self.world.escaping.add if escape else self.world.escaping.discard)(self.name)
         self.served = disk.serving is not None
         self.conducting = True
         self.forget()

@@ -43,6 +43,7 @@ class World:
         self.requests = 0
         self.serial = 0
         self.escaping: set[str] = set()
+        self.heard_since: dict[str, float] = {}
         self.ever_settled: set[int] = set()
         self.queue: list[tuple[float, int, Callable[[], None]]] = []
         self.nodes: list[Node] = []
@@ -218,6 +219,8 @@ class World:
         return Nodes(lately | {node.name}, frozenset(self.beats) | {node.name})
 
     def beat(self, node: Node) -> None:
+        if not self.is_heard(node):
+            self.heard_since[node.name] = self.time
         self.beats[node.name] = self.time
 
     def create(self, number: int, record: Rollout) -> bool:
@@ -340,7 +343,9 @@ class World:
         if after.state is not State.QUARANTINED:
             return
         said = {*after.moved, *(blame.node for blame in after.blames), *(note.by for note in after.sick)}
-        left = [node.name for node in self.nodes if node.alive and self.is_heard(node) and node.name not in said]
+        # Whoever judges has listed the nodes a moment ago.
+        listed = [node for node in self.nodes if self.is_heard(node) and self.time - self.heard_since[node.name] > POLL]
+        left = [node.name for node in listed if node.alive and node.name not in said]
         if left and len(after.blames) <= self.policy.max_failures:
             raise Violation(f"release {after.release} is quarantined for {len(after.blames)} failures, {left} to come")
 

@@ -329,6 +329,11 @@ def test_while_it_is_paused_nobody_begins_and_afterwards_all_goes_on() -> None:
     assert isinstance(rollouts.begin(rollouts.resume(paused, ADMIN), "web-1", 7, now=NOW), Rollout)
 
 
+def test_whoever_had_begun_before_the_pause_and_was_killed_begins_again() -> None:
+    begun = granted(rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=NOW))
+    assert isinstance(rollouts.begin(rollouts.pause(begun, ADMIN), "web-1", 7, now=NOW), Rollout)
+
+
 def test_a_pause_outlives_the_release_during_which_it_was_said() -> None:
     assert rollouts.opened(8, Policy(), (rollouts.pause(OPEN, ADMIN),), now=NOW).paused == ADMIN
 
