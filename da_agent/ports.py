@@ -332,6 +332,9 @@ class Supervisor(Protocol):
     def failed(self) -> tuple[str, ...]:
         """The programs that should run and do not, because supervisor has given them up or is about to."""
 
+    def revive(self) -> None:
+        """Begin again what it has given up. Afterwards each of these runs, or has `failed` once more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:

@@ -98,9 +98,14 @@ class FakeInstallation:
 
 @dataclass
 class FakePrograms:
-    """Implements ports.Supervisor and ports.Commands: programs that run, commands that end as they are told to."""
+    """Implements ports.Supervisor and ports.Commands: programs that run, commands that end as they are told to.
+
+    `broken` fail whatever is done; what `fails` stays so until it is revived under better circumstances.
+    """
 
     broken: tuple[str, ...] = ()
+    fails: Callable[[], tuple[str, ...]] = lambda: ()
+    given_up: tuple[str, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
     ran: list[tuple[int, str]] = field(default_factory=list)
 
@@ -114,7 +119,11 @@ class FakePrograms:
         pass
 
     def failed(self) -> tuple[str, ...]:
-        return self.broken
+        self.given_up = self.given_up or self.fails()
+        return self.broken + self.given_up
+
+    def revive(self) -> None:
+        self.given_up = self.fails()
 
     def run(self, number: int, command: str, patience: timedelta) -> ports.Ended:
         self.ran.append((number, command))

@@ -77,6 +77,7 @@ def node(
         progress=progress,
         settings=lambda _: settings,
         place=place,
+        revive=programs.revive,
         verdict=course._rollouts.read,
     )
     return Node(

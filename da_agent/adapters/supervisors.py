@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Error, Fault, ServerProxy, Transport
@@ -40,6 +40,15 @@ class Supervisord:
         with self._asking("look at the programs") as supervisord:
             states = {each["name"]: each["state"] for each in supervisord.getAllProcessInfo()}
         return tuple(sorted(name for name, state in states.items() if state in _FAILED))
+
+    def revive(self) -> None:
+        with self._asking("look at the programs") as supervisord:
+            every = supervisord.getAllProcessInfo()
+            given_up = [f"{each['group']}:{each['name']}" for each in every if each["state"] in _FAILED]
+        for program in given_up:
+            # Whatever does not stay up is found by those who ask for what has failed.
+            with suppress(NodeBroken):
+                self.start(program)
 
     def start(self, program: str) -> None:
         with self._asking(f"start {program}") as supervisord:

@@ -526,6 +526,7 @@ class Machine:
             progress=self.progress,
             settings=self.settings,
             place=self.certificates.follow,
+            revive=self.supervisor.revive,
             verdict=self._verdict,
         )
 

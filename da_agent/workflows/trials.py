@@ -42,9 +42,12 @@ class Trials:
         progress: ports.Progress,
         settings: Callable[[Release], Settings],
         place: Callable[[], object],
+        revive: Callable[[], object],
         verdict: Callable[[int], Rollout | None],
     ) -> None:
-        """`verdict` is the record of a release as it is now; it may raise, but takes no longer than a few seconds."""
+        """`verdict` is the record of a release as it is now; it may raise, but takes no longer than a few seconds.
+        `revive` begins again the supervised programs that have been given up.
+        """
         self._installation = installation
         self._journals = journals
         self._web = web
@@ -53,6 +56,7 @@ class Trials:
         self._progress = progress
         self._settings = settings
         self._place = place
+        self._revive = revive
         self._verdict = verdict
         self._bad: int | None = None
         self._placed: int | None = None
@@ -132,6 +136,8 @@ class Trials:
                 self._web.serve(number, self.settings_of(number).start_timeout)
         except ReleaseBroken as broken:
             self.refused = str(broken)
+        # What one release made fail, the next must not be blamed for: neither a better one, nor the way back.
+        self._revive()
         self._due = None
 
     def _approve(self, number: int) -> None:

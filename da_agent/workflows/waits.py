@@ -38,14 +38,14 @@ NAMED = 5
 
 def until_adopted(store: ports.Store, clock: ports.Clock, progress: ports.Progress, patience: timedelta) -> Verdict:
     """The verdict of some node on the inbox as it is now; NotHere when none comes in time."""
-    inboxes = Inboxes(store)
+    inboxes, watch = Inboxes(store), reports.Watch(store)
     deadline = clock.now() + patience
     with progress.step("waiting for a node that adopts the inbox") as tell:
         while clock.now() < deadline:
             verdict = inboxes.verdict()
             if verdict is not None and verdict.fingerprint == inboxes.list().fingerprint:
                 return verdict
-            tell(_names([each for each in _alive(store) if each.report.doing]))
+            tell(_names([each for each in _alive(store, watch) if each.report.doing]))
             clock.wait(LOOK_AGAIN)
     raise NotHere("no node has adopted the inbox: none is alive that can resolve packages; see da-agent status")
 
@@ -86,21 +86,21 @@ def until_proven(
     with progress.step(f"waiting for the verdict on release {number}") as tell:
         while True:
             head = ledger.head(newest) or newest
-            rollout, alive = _record(rollouts, number, head), _alive(store)
+            rollout = _record(rollouts, number, head)
             if head > newest:
                 progress.say(_come(number, head, rollout))
                 newest = head
             if rollout is not None and rollout.state is not State.OPEN:
                 return _arrival(store, rollout, number, newest)
-            if not alive:
+            live = rollouts.nodes(within=GONE).lately
+            if not live:
                 raise NobodyAlive(f"release {newest} is not proven: no node is alive; each will take it when it starts")
-            live = [each.report.node for each in alive]
             now = store.clock()
             tell(standings.progress(rollout, live, now=now))
             if rollout is not None and records.is_stuck(rollout, live, now=now):
                 raise NodeBroken(standings.stuck(rollout))
             if clock.now() >= deadline:
-                raise TimedOut(_late(newest, rollout, alive, now))
+                raise TimedOut(_late(newest, rollout, _alive(store, reports.Watch(store)), now))
             clock.wait(LOOK_AGAIN)
 
 
@@ -167,9 +167,9 @@ def _late(number: int, rollout: Rollout | None, alive: list[Sighting], now: date
     return f"release {number} is not proven yet: {progress}; not yet there: {_names(late) or 'nobody'}{remedy}"
 
 
-def _alive(store: ports.Store) -> list[Sighting]:
-    now = store.clock()
-    return [each for each in reports.sightings(store) if not each.silent(now, GONE)]
+def _alive(store: ports.Store, watch: reports.Watch) -> list[Sighting]:
+    found, now = watch.look(), store.clock()
+    return [each for each in found if not each.silent(now, GONE)]
 
 
 def _names(behind: list[Sighting]) -> str:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from da_agent import ports
 from da_agent.domain import tables
+from da_agent.domain.reports import SILENT
 from da_agent.domain.rollouts import State
 from da_agent.domain.tables import Table
 from da_agent.errors import AgentError, Quarantined
@@ -21,9 +22,10 @@ def until_verdict(store: ports.Store, rollouts: Rollouts, clock: ports.Clock, sh
     A store that does not answer is no verdict: the table says so, and the next look may succeed.
     """
     known: Table | None = None
+    watch = reports.Watch(store)
     while True:
         try:
-            known = look(store, rollouts, known)
+            known = look(store, rollouts, watch, known)
         except AgentError as error:
             if known is None:
                 raise
@@ -36,7 +38,9 @@ def until_verdict(store: ports.Store, rollouts: Rollouts, clock: ports.Clock, sh
         clock.wait(EVERY)
 
 
-def look(store: ports.Store, rollouts: Rollouts, before: Table | None) -> Table:
+def look(store: ports.Store, rollouts: Rollouts, watch: reports.Watch, before: Table | None) -> Table:
     head = Ledger(store).head(before.release if before is not None and before.release else None) or 0
     rollout = rollouts.read(head) if head else None
-    return tables.table(head, tuple(reports.sightings(store)), rollout, rollouts.live(), before, now=store.clock())
+    seen, now = watch.look(), store.clock()
+    live = tuple(sorted(each.report.node for each in seen if not each.silent(now, SILENT)))
+    return tables.table(head, seen, rollout, live, before, now=now)

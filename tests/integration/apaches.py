@@ -91,6 +91,9 @@ class Runner:
     def failed(self) -> tuple[str, ...]:
         return ()
 
+    def revive(self) -> None:
+        pass
+
     def stop(self, program: str) -> None:
         process = self._processes.pop(program, None)
         if process is not None:

@@ -13,6 +13,7 @@ from da_agent.adapters.dev_clusters import DevCluster
 from da_agent.domain.rollouts import Rollout, State
 from da_agent.wiring import Machine
 from tests.clusters_of_witnesses import agent, cluster, folder
+from tests.supervisorctl import supervisorctl, wait_for
 
 pytestmark = pytest.mark.xdist_group("one cluster for rollouts")
 
@@ -108,3 +109,26 @@ def test_a_release_that_is_not_well_is_quarantined_and_the_one_before_is_served(
     good = place.push(health_path="/", health_text="release", health_command='test -n "$DA_AGENT_RELEASE"')
     assert place.verdict(good).state is State.PROVEN
     place.cluster.wait(good, WAIT)
+
+
+def test_a_release_that_makes_a_supervised_program_fail_is_quarantined_and_the_program_runs_again(place: Place) -> None:
+    for node in place.cluster.nodes:
+        # It lives as long as it likes what it reads, and supervisor does not insist.
+        script = f"while ! grep -q 'spoils: true' {node.root}/config.yml; do sleep 0.2; done; exit 1"
+        section = f'[program:reader]\ncommand=/bin/sh -c "{script}"\nstartretries=0\nstartsecs=1\n'
+        folder = node.root / "agent" / "supervisor"
+        folder.mkdir(exist_ok=True)
+        (folder / "reader.conf").write_text(section)
+        supervisorctl(node, "update")
+        wait_for(node, "reader", "RUNNING")
+    try:
+        release = place.push(max_failures=0, spoils=True)
+        verdict = place.verdict(release)
+        assert (verdict.state, verdict.sick) == (State.QUARANTINED, ())
+        assert "supervisor has given up reader" in verdict.blames[0].reason
+        for node in place.cluster.nodes:
+            wait_for(node, "reader", "RUNNING")
+    finally:
+        for node in place.cluster.nodes:
+            (node.root / "agent" / "supervisor" / "reader.conf").unlink()
+            supervisorctl(node, "update")

@@ -481,6 +481,24 @@ def test_a_node_that_is_not_well_on_the_old_release_either_says_so_and_condemns_
     assert (machine.served, machine.rollout(2).state) == ({2}, State.PROVEN)
 
 
+def test_a_release_that_makes_a_supervised_program_fail_is_to_blame_and_the_way_back_revives_the_program() -> None:
+    machine = serving(1)
+    machine.programs.fails = lambda: ("celery",) if machine.installation.live == 2 else ()
+    machine.agent(release(2), release(1)).converge()
+    record = machine.rollout(2)
+    assert (machine.served, record.state, machine.programs.failed()) == ({1}, State.QUARANTINED, ())
+    assert "supervisor has given up celery" in record.blames[0].reason
+    assert record.sick == ()
+
+
+def test_a_better_release_is_not_blamed_for_a_program_that_the_one_before_had_made_fail() -> None:
+    machine = serving(1)
+    machine.programs.fails = lambda: ("celery",) if machine.installation.live == 1 else ()
+    assert machine.programs.failed() == ("celery",)
+    machine.agent(release(2), release(1)).converge()
+    assert (machine.served, machine.rollout(2).state, machine.programs.failed()) == ({2}, State.PROVEN, ())
+
+
 def quarantine(machine: Machine, number: int) -> None:
     """By those who have tried it elsewhere."""
     Rollouts(machine.store, machine.nonce).change(

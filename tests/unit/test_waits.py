@@ -98,6 +98,20 @@ def test_time_that_is_up_names_those_behind_and_what_they_wait_for() -> None:
         wait(b, 2)
 
 
+def test_however_many_nodes_there_are_their_reports_are_read_only_when_time_is_up() -> None:
+    a, b = cluster("a", "b")
+    a.put("config.yml", b"name: b\n")
+    cycle(a)
+    read: list[str] = []
+    honest = a.store.read
+    a.store.read = lambda key: read.append(key) or honest(key)  # type: ignore[func-returns-value, method-assign]
+    with pytest.raises(TimedOut):
+        wait(b, 2)
+    looks = read.count(keys.rollout_key(2))
+    assert looks > 5
+    assert sorted(key for key in read if key.startswith(keys.NODES)) == [keys.node_key("a"), keys.node_key("b")]
+
+
 def test_a_pause_is_named_with_its_reason_and_its_remedy_when_time_is_up() -> None:
     a, _ = cluster("a", "b")
     note = Note("admin@desk", a.store.now, "night")
