@@ -134,7 +134,16 @@ class Member(Generic[S]):
         )
         course = Course(self.store, Rollouts(self.store, self._nonce), self.clock, self.name)
         waking = Waking(self.store, FakePokes(), lambda: None, self.clock)
-        adoption = Adoption(self.store, transfers, drafts, self.clock, waking, who=self.name, nonce=lambda: self.name)
+        adoption = Adoption(
+            self.store,
+            transfers,
+            drafts,
+            self.clock,
+            waking,
+            rollouts=Rollouts(self.store, self._nonce),
+            who=self.name,
+            nonce=lambda: self.name,
+        )
         self.follower = Follower(
             store=self.store,
             admit=self.admit,

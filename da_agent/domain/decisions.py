@@ -37,7 +37,7 @@ from da_agent.domain.actions import (
 )
 from da_agent.domain.journals import Journal
 from da_agent.domain.proofs import Proof, Worker
-from da_agent.domain.rollouts import Rollout, State, Turn, is_bad, review_is_due
+from da_agent.domain.rollouts import Rollout, State, Turn, is_bad, lasts, review_is_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,16 +190,23 @@ def _move(seen: Observation, target: int) -> Action:
         return Switch(target)
     if cluster.denied is not None:
         return _stay(seen)
-    turn = cluster.turn
-    if turn is None or turn.release != target or turn.joining is seen.running:
+    # With nobody else there to serve, saying that one should not come would be an outage.
+    alone = not seen.running or not cluster.others or target in seen.harmless
+    drained = alone or (seen.draining and seen.drained)
+    if not _has_turn(seen, cluster, target, drained=drained):
         return Claim(target, joining=not seen.running)
     if target == cluster.rollout.release and cluster.rollout.once_is_due:
         return RunOnce(target)
-    # With nobody else there to serve, saying that one should not come would be an outage.
-    alone = not seen.running or not cluster.others or target in seen.harmless
-    if not alone and not (seen.draining and seen.drained):
+    if not drained:
         return Drain()
     return Switch(target) if seen.begun == target else Begin(target)
+
+
+def _has_turn(seen: Observation, cluster: Cluster, target: int, *, drained: bool) -> bool:
+    turn = cluster.turn
+    if turn is None or turn.release != target or turn.joining is seen.running:
+        return False
+    return seen.begun == target or lasts(turn, cluster.rollout.policy, now=cluster.at, drained=drained)
 
 
 def _is_free(seen: Observation, cluster: Cluster, target: int) -> bool:

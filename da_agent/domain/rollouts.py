@@ -27,8 +27,16 @@ LEISURE = timedelta(seconds=30)
 """How often a rollout that has ended well is looked into. One that is open is read at each poll, also by those who have
 moved: a poke that is lost costs them one poll interval."""
 
+LISTING = timedelta(minutes=5)
+"""How long those that were alive are good enough to see by that it is not yet one's turn."""
+
 ILL = timedelta(seconds=60)
 """How long a node is sick before nobody waits for it any more: it has tried again meanwhile."""
+
+FIRST_PAUSE = timedelta(seconds=0.1)
+"""About what it takes to read a record and to write it."""
+
+LONGEST_PAUSE = timedelta(seconds=2)
 
 KEPT_LINES = 20
 
@@ -245,17 +253,32 @@ def claim(
     `joining`: the node serves nobody, so it takes nobody's place and waits for nobody. Not `sure`: the store was away
     until now, so that nobody could report, and who is not heard of may be well.
     """
+    held = rollout.turn(node)
+    if held is None or held.release != target or held.until <= now + SLACK or held.joining != joining:
+        # Others, whose clocks differ, may hold one that ends now to be over.
+        held = None
     before, rollout = rollout.state, _without_lost(rollout, node, live, now=now) if sure else rollout
-    if (denied := _refusal(rollout, target, joining=joining)) is not None:
+    if (denied := _refusal(rollout, target, joining=joining or _has_begun(held))) is not None:
         # What was found on the way is worth writing: the caller has no turn in it, and asks again.
         return denied if rollout.state is before else rollout
-    held = rollout.turn(node)
-    mine = held is not None and held.release == target and held.until > now and held.joining == joining
-    if not mine and not joining and (denied := _wait(rollout, node, target, live, now=now)) is not None:
+    if held is None and not joining and (denied := _wait(rollout, node, target, live, now=now)) is not None:
         return denied
-    since = held.since if mine and held else now
-    turn = Turn(node, target, reason, since, now + rollout.policy.turn, joining=joining)
+    since, until = held.since if held else now, now + rollout.policy.turn
+    turn = Turn(node, target, reason, since, until, begun=_has_begun(held), joining=joining)
     return replace(rollout, turns=_others(rollout, node, turn), changed_at=now)
+
+
+def forgone(rollout: Rollout, node: str, target: int, live: Collection[str], *, now: datetime) -> Denied | None:
+    """Why it would be in vain to ask for a turn: the record, as it was just read, tells, and nobody need be listed.
+
+    `live` are the nodes that were alive a while ago. None when that may matter: those whose turn it is do not claim it.
+    """
+    if rollout.turn(node) is not None:
+        return None
+    if (denied := _refusal(rollout, target, joining=False)) is not None:
+        return denied
+    stalled = now - rollout.changed_at >= PATIENCE and places(rollout, node, live, now=now) > 0
+    return None if stalled else _wait(rollout, node, target, live, now=now)
 
 
 def begin(rollout: Rollout, node: str, target: int, *, now: datetime) -> Rollout | Denied:
@@ -263,11 +286,24 @@ def begin(rollout: Rollout, node: str, target: int, *, now: datetime) -> Rollout
     held = rollout.turn(node)
     if held is None or held.release != target or held.until <= now + SLACK:
         return Denied("its turn is over")
-    # Whoever had begun, and was killed, goes on in a pause, too: its turn would be lost.
-    if (denied := _refusal(rollout, target, joining=held.joining or held.begun)) is not None:
+    if (denied := _refusal(rollout, target, joining=held.joining or _has_begun(held))) is not None:
         return denied
     turn = replace(held, begun=True, until=now + rollout.policy.turn)
     return replace(rollout, turns=_others(rollout, node, turn), changed_at=now)
+
+
+def _has_begun(held: Turn | None) -> bool:
+    """Whoever had, and was killed, goes on in a pause, too: its turn would be lost."""
+    return held is not None and held.begun
+
+
+def lasts(turn: Turn, policy: Policy, *, now: datetime, drained: bool) -> bool:
+    """Whether there is time enough in it for what comes next; or else it is claimed anew, which makes it last longer.
+
+    Nobody who has not `drained` should do so in a turn that may be over before anybody has been let come again.
+    """
+    used = min(PATIENCE, policy.turn / 4)
+    return turn.until > now + (SLACK if drained else policy.turn - used)
 
 
 def time_to_switch(turn: timedelta, there_and_back: timedelta) -> timedelta:
@@ -330,6 +366,16 @@ def _without_lost(rollout: Rollout, node: str, live: Collection[str], *, now: da
     )
     # The time of the last change stays: whoever lets its turn pass does not become the one to wait for again.
     return judged(replace(rollout, turns=rest, blames=(*rollout.blames, *lost)), live, now=now)
+
+
+def pause_after(losses: int, chance: float) -> timedelta:
+    """How long to leave the record to others after so many lost swaps; `chance` is from 0 to 1.
+
+    Exponential, with full jitter: a hundred that want to change one record at the same time then need a few requests
+    each, instead of a hundred (M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015).
+    """
+    longest: timedelta = min(FIRST_PAUSE * 2.0 ** min(losses, 10), LONGEST_PAUSE)
+    return chance * longest
 
 
 # ---- outcomes -------------------------------------------------------------------------------------------------

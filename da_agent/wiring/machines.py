@@ -12,6 +12,7 @@ import random
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -236,6 +237,7 @@ class Machine:
             self.drafts,
             self.clock,
             self.waking,
+            rollouts=self.rollouts,
             who=self.name,
             nonce=lambda: secrets.token_hex(16),
         )
@@ -538,7 +540,7 @@ class Machine:
     def rollouts(self) -> Rollouts:
         from da_agent.workflows.rollouts import Rollouts
 
-        return Rollouts(self.store, nonce=lambda: secrets.token_hex(16))
+        return Rollouts(self.store, nonce=lambda: secrets.token_hex(16), pause=_leave_to_others)
 
     @cached_property
     def steering(self) -> Steering:
@@ -632,6 +634,13 @@ def open_store(location: Location, credentials: tuple[str, str] | None) -> ports
     from da_agent.adapters.s3_store import S3Store
 
     return S3Store(location, credentials)
+
+
+def _leave_to_others(losses: int) -> None:
+    """Not on the clock, which a poke cuts short: that one is for the loop."""
+    from da_agent.domain import rollouts
+
+    time.sleep(rollouts.pause_after(losses, random.random()).total_seconds())  # noqa: S311
 
 
 def _person() -> str:

@@ -15,6 +15,7 @@ from da_agent.workflows.drafts import Draft, Drafts, Prepared
 from da_agent.workflows.gates import Gate
 from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger, Top
+from da_agent.workflows.rollouts import Rollouts
 from da_agent.workflows.wakings import Waking
 
 LONGEST_WAIT = timedelta(seconds=60)
@@ -35,6 +36,7 @@ class Adoption:
         clock: ports.Clock,
         waking: Waking,
         *,
+        rollouts: Rollouts,
         who: str,
         nonce: Callable[[], str],
     ) -> None:
@@ -45,6 +47,7 @@ class Adoption:
         self._drafts = drafts
         self._clock = clock
         self._gate = Gate(store, clock)
+        self._rollouts = rollouts
         self._waking = waking
         self._who = who
         self._nonce = nonce
@@ -102,11 +105,12 @@ class Adoption:
         # Blobs first: a release never names bytes that the store does not have.
         brought = self._gate.bring(lambda: self._transfers.upload(prepared.bodies))
         release = top.then(Release(0, self._nonce(), self._store.clock(), self._who, reason, prepared.contents))
-        # Looked up before the append: nothing but the verdict, which spares the nodes a look at the inbox, stands
-        # between the release and the pokes.
+        # Looked up before the append: nothing stands between the release and the pokes but what spares the nodes
+        # requests, the verdict on the inbox and the record.
         nodes = self._waking.alive()
         self._ledger.append(release)
         verdict = self._remember(inbox, release.number, (), seen)
+        self._rollouts.announce(release)
         self._waking.wake(nodes)
         if not self._gate.holds(brought):
             # This process stood still before the append, and somebody may have removed what it brought.

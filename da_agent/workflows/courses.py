@@ -8,6 +8,7 @@ from da_agent import ports
 from da_agent.domain import rollouts
 from da_agent.domain.decisions import Cluster
 from da_agent.domain.hearings import Hearing, Nodes
+from da_agent.domain.polls import due
 from da_agent.domain.releases import Release
 from da_agent.domain.rollouts import Denied, Rollout, State
 from da_agent.errors import AgentError
@@ -41,6 +42,8 @@ class Course:
         self._poke = poke
         self._known: _Known | None = None
         self._hearing = Hearing()
+        self._listed: frozenset[str] = frozenset()
+        self._listed_at: timedelta | None = None
 
     @property
     def cluster(self) -> Cluster | None:
@@ -59,6 +62,13 @@ class Course:
     def is_over(self) -> bool:
         """Whether the record says that there is a newer release."""
         return self._known is not None and self._known.rollout.closed
+
+    def tells_of_newer(self, number: int | None) -> bool:
+        """Whether the record of release `number` is read at each poll: it will be closed when there is a newer one."""
+        known = self._known
+        if known is None or known.rollout.release != number or known.rollout.closed:
+            return False
+        return not rollouts.leisure(known.rollout)
 
     @property
     def fallback(self) -> int | None:
@@ -106,12 +116,22 @@ class Course:
     # ---- what decide asks for
 
     def claim(self, target: int, reason: str, *, joining: bool) -> None:
+        """Without a request where it is plain that others go first."""
+        if not joining and (denied := self._forgone(target)) is not None:
+            assert self._known is not None
+            self._known.denied = denied.reason
+            return
         self._ask(
             lambda record, nodes, now: rollouts.claim(
                 record, self._node, target, nodes.lately, now=now, reason=reason, joining=joining, sure=self._is_sure()
             ),
             lists=True,
         )
+
+    def _forgone(self, target: int) -> Denied | None:
+        if self._known is None or due(self._listed_at, rollouts.LISTING, now=self._clock.elapsed()):
+            return None
+        return rollouts.forgone(self._known.rollout, self._node, target, self._listed, now=self._store.clock())
 
     def begin(self, target: int) -> timedelta | None:
         """How long the turn lasts from now on; None when it is not good."""
@@ -168,6 +188,7 @@ class Course:
         def counted(record: Rollout, nodes: Nodes, now: datetime) -> Rollout | Denied:
             nonlocal concerned
             if lists:
+                self._listed, self._listed_at = nodes.lately, self._clock.elapsed()
                 known.others = len(nodes.perhaps_alive(sure=self._is_sure()) - {self._node})
             made = make(record, nodes, now)
             if not isinstance(made, Denied):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from da_agent import ports
-from da_agent.domain import garbage, polls
+from da_agent.domain import garbage, polls, rollouts
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase, Report
 from da_agent.domain.rollouts import State
@@ -74,7 +74,7 @@ class Follower:
         self._answered = False
         self._head: int | None = None
         self._asked_at: timedelta | None = None
-        self._lists = False
+        self._lists = self._misses = False
         self._listed: int | None = None
         self._newest: Release | None = None
         self._offered: tuple[int, int | None] | None = None
@@ -209,7 +209,7 @@ class Follower:
         self._answered = self._waiting = False
         self._enter()
         try:
-            head = self._known()
+            head, looked = self._poll(urgent=urgent)
         except AgentError:
             # Nothing is known now of what the others do, nor which releases are still there when the store comes back.
             self._course.forget()
@@ -226,7 +226,22 @@ class Follower:
         finally:
             # The ledger is read also when the inbox cannot be adopted here: others may have done it.
             self._waiting, self._waits = self._lookout.waiting, self._lookout.waits
-            self._offer(self._known() if moved else head, urgent=urgent)
+            if moved:
+                head, looked = self._known(), False
+            self._offer(head, urgent=urgent, looked=looked)
+
+    def _poll(self, *, urgent: bool) -> tuple[int | None, bool]:
+        """The newest release, and whether its record was read, in one request.
+
+        Where the record is read at each poll, the ledger need not be: whoever appends closes it. Should that one have
+        been killed in between, whoever has the lookout finds the release, or everybody does after a while.
+        """
+        certain = not self._lists and not polls.due(self._asked_at, rollouts.LEISURE, now=self._clock.elapsed())
+        if urgent or not certain or self._lookout.is_held or not self._course.tells_of_newer(self._head):
+            return self._known(), False
+        assert self._head is not None
+        self._course.look(self._head, self._newest, woken=False)
+        return (self._known(), False) if self._course.is_over else (self._head, True)
 
     def _enter(self) -> None:
         """Use the store only when it is fit."""
@@ -244,7 +259,9 @@ class Follower:
 
         Whoever has served release 7 knows that there was one: an empty ledger is then as good as no answer.
         """
+        over = self._course.is_over
         head, live = self._ledger.head(self._known_before()), self._node.journal().live
+        self._misses = over and head == self._head
         self._asked_at, self._lists = self._clock.elapsed(), False
         if live is None or (head is not None and head >= live):
             return head
@@ -260,13 +277,13 @@ class Follower:
         although nothing has come. For those there is one listing.
         """
         certain = not polls.due(self._asked_at, garbage.CERTAIN, now=self._clock.elapsed())
-        over = self._course.is_over and self._head != self._listed
+        over = self._course.is_over and self._misses and self._head != self._listed
         if certain and not over and not self._lists:
             return self._head
         self._listed = self._head
         return None
 
-    def _offer(self, head: int | None, *, urgent: bool) -> None:
+    def _offer(self, head: int | None, *, urgent: bool, looked: bool = False) -> None:
         """Let the node know the newest release, what the store says of it, and where to go instead."""
         if head is None:
             return
@@ -274,7 +291,8 @@ class Follower:
         if head != self._head or self._newest is None:
             self._newest = self._read_newest(head)
             self._head, self._offered = head, None
-        self._course.look(head, self._newest, woken=urgent)
+        if not looked:
+            self._course.look(head, self._newest, woken=urgent)
         wanted = (head, self._course.fallback)
         if wanted != self._offered:
             others = self._read(wanted[1]) if wanted[1] is not None else None

@@ -41,9 +41,14 @@ class Lookout:
         self._part = Part()
         self._judged: Judged | None = None
         self.waiting = False
+        """Somebody else is adopting the inbox just now."""
         self.waits: str | None = None
         """Who adopts, while this node waits for it."""
-        """Somebody else is adopting the inbox just now."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this node has the lookout, as far as it knows."""
+        return self._part.has
 
     def stand(self, poll_interval: timedelta) -> None:
         """Have the lookout if it is free; asks the store only now and then."""

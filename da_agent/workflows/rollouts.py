@@ -12,7 +12,7 @@ from da_agent.domain.policies import Policy
 from da_agent.domain.releases import Contents, Release, once_commands
 from da_agent.domain.rollouts import Denied, Note, Rollout, State
 from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, Doubtful, Lost, Refused, Tampered, Unreachable
+from da_agent.errors import Absent, AgentError, Doubtful, Lost, Refused, Tampered, Unreachable
 
 ALIVE = timedelta(seconds=100)
 """A node that has not reported for three heartbeats does not count as alive."""
@@ -28,11 +28,16 @@ Make = Callable[[Rollout, Nodes, datetime], Rollout | Denied]
 
 
 class Rollouts:
-    """One record a release. `nonce` gives a new random text each time."""
+    """One record a release."""
 
-    def __init__(self, store: ports.Store, nonce: Callable[[], str]) -> None:
+    def __init__(
+        self, store: ports.Store, nonce: Callable[[], str], pause: Callable[[int], object] = lambda _: None
+    ) -> None:
+        """`nonce` gives a new random text each time; `pause` is called with the number of swaps that were lost one
+        after the other, before the next try."""
         self._store = store
         self._nonce = nonce
+        self._pause = pause
 
     def read(self, number: int) -> Rollout | None:
         """None while nobody has opened it. Tampered when it is damaged."""
@@ -83,6 +88,14 @@ class Rollouts:
         known = release is not None and release.rollback_of is not None and self.is_proven(release.rollback_of)
         return self._create(rollouts.opened(number, policy, before, now=self._store.clock(), skip_canary=known))
 
+    def announce(self, release: Release) -> None:
+        """Open the record of a release that was just appended: those who poll the one before find it closed.
+
+        As well as it can be done: whoever finds the release in the ledger does it otherwise.
+        """
+        with suppress(AgentError):
+            self.open(release.number, release)
+
     def is_proven(self, number: int) -> bool:
         record = self._readable(number)
         return record is not None and record.state is State.PROVEN
@@ -98,7 +111,7 @@ class Rollouts:
         if node is not None:
             listed, own = self.nodes(), frozenset({node})
             nodes = Nodes(listed.lately | own, listed.ever | own)
-        for _ in range(ATTEMPTS):
+        for losses in range(1, ATTEMPTS + 1):
             found = self._find(number)
             if found is None:
                 raise Absent(f"there is no rollout of release {number} in {self._store.name} yet")
@@ -111,6 +124,7 @@ class Rollouts:
             stamped = replace(made, generation=record.generation + 1, nonce=self._nonce())
             if self._swap(stamped, tag):
                 return stamped, None
+            self._pause(losses)
         raise Unreachable(f"cannot change the rollout of release {number} in {self._store.name}: others are faster")
 
     def _swap(self, record: Rollout, tag: str) -> bool:

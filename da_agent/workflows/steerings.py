@@ -116,16 +116,18 @@ class Steering:
 
     def _append(self, make: Callable[[Top], Release]) -> int:
         """The number that the release has got; the nodes are awake then."""
-        # Looked up before the append: nothing then stands between the release and the pokes.
+        # Looked up before the append: nothing then stands between the release and the pokes but its record.
         nodes = self._waking.alive()
 
-        def append(top: Top) -> int:
+        def append(top: Top) -> Release:
             release = top.then(make(top))
             self._ledger.append(release)
-            return release.number
+            return release
 
-        number = self._on_the_newest(append)
+        release = self._on_the_newest(append)
+        number = release.number
         try:
+            self._records.announce(release)
             self._waking.wake(nodes)
         except KeyboardInterrupt:
             # Whoever ends the command now must not think that nothing has happened.

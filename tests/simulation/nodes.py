@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from da_agent.domain import actions, decisions, rollouts
@@ -94,7 +95,8 @@ class Node:
         self.sick: str | None = None
         self.well: int | None = None
         self.hearing = Hearing()
-        self.beat_at = self.looked_at = self.asked_at = -1e9
+        self.beat_at = self.looked_at = self.asked_at = self.listed_at = self.counted_at = -1e9
+        self.listed: frozenset[str] = frozenset()
 
     # ---- what it sees
 
@@ -188,18 +190,35 @@ class Node:
         if self.world.time - self.beat_at >= HEARTBEAT:
             yield from self.call(lambda: self.world.beat(self))
             self.beat_at = self.world.time
+        known = self.rollout
+        if known is not None and self.is_told_of_newer:
+            # Whoever appends closes the record that is read.
+            record = yield from self.read(known.release)
+            assert record is not None
+            if not record.closed:
+                self.take(record, known.release)
+                return
         head = yield from self.call(lambda: len(self.world.ledger))
+        self.counted_at = self.world.time
         if head == 0:
             return
-        known = self.rollout
         if known is not None and known.release == head and self.denied is None:
             leisure = rollouts.leisure(known)
             if self.world.time - self.looked_at < leisure.total_seconds():
                 return
-        self.looked_at = self.world.time
         record = yield from self.call(lambda: self.world.records.get(head))
         if record is None:
             record = yield from self.open(head)
+        self.take(record, head)
+
+    @property
+    def is_told_of_newer(self) -> bool:
+        known, recent = self.rollout, self.world.time - self.counted_at < rollouts.LEISURE.total_seconds()
+        return known is not None and not known.closed and not rollouts.leisure(known) and recent
+
+    def take(self, record: Rollout, head: int) -> None:
+        """What it goes by from now on."""
+        known, self.looked_at = self.rollout, self.world.time
         assert record.past is not None
         self.fallback = record.past.way_back
         if known != record or self.world.time - self.asked_at >= rollouts.PATIENCE.total_seconds():
@@ -270,7 +289,8 @@ class Node:
         if lists:
             nodes = yield from self.call(partial(self.world.listed, self))
             self.others = len(nodes.perhaps_alive(sure=self.sure) - {self.name})
-        while True:
+            self.listed, self.listed_at = nodes.lately, self.world.time
+        for losses in count(1):
             record = yield from self.call(lambda: self.world.records[number])
             made = make(record, nodes)
             if isinstance(made, Denied) or made == record:
@@ -279,7 +299,8 @@ class Node:
             if (yield from self.call(partial(self.world.swap, record, made))):
                 self.rollout = self.world.records[number]
                 return made
-            yield self.world.random.uniform(0.01, 0.3)
+            yield rollouts.pause_after(losses, self.world.random.random()).total_seconds()
+        raise AssertionError
 
     # ---- each action
 
@@ -297,6 +318,12 @@ class Node:
             self.rehearsed.add(action.release)
 
     def do_claim(self, action: actions.Claim) -> Steps[None]:
+        assert self.rollout is not None
+        if not action.joining and self.world.time - self.listed_at < rollouts.LISTING.total_seconds():
+            forgone = rollouts.forgone(self.rollout, self.name, action.release, self.listed, now=self.at)
+            if forgone is not None:
+                self.denied = forgone.reason
+                return
         made = yield from self.change(
             lambda record, nodes: rollouts.claim(
                 record,

@@ -6,6 +6,7 @@ One seed and one list of faults give one history, whatever the machine that play
 import heapq
 import random
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -16,7 +17,7 @@ from da_agent.domain.decisions import Observation
 from da_agent.domain.hearings import Nodes
 from da_agent.domain.policies import Policy
 from da_agent.domain.rollouts import Note, Rollout, State, Turn
-from tests.simulation.faults import EPOCH, PATIENCE, POLICY, POLL, Fault, Quality, Steps, Violation
+from tests.simulation.faults import EPOCH, PATIENCE, POLICY, POLL, Fault, Quality, Steps, StoreFailed, Violation
 from tests.simulation.nodes import Node
 
 DRIFT = timedelta(seconds=2)
@@ -118,6 +119,10 @@ class World:
                 won = not self.blind and self.nonces[number - 1] == nonce
             if won:
                 self.acknowledged[number] = nonce
+                # Some are killed here, and some find that the store is away.
+                if self.random.random() < 0.8:
+                    with suppress(StoreFailed):
+                        yield from Node(self, "desk", -1).open(number)
                 return
 
     def append(self, number: int, nonce: str, quality: Quality) -> bool:
@@ -204,7 +209,9 @@ class World:
         self.say(lambda record: rollouts.resume(record, Note("admin", self.clock, "done")))
 
     def _pardon(self, _node: Node, _fault: Fault) -> None:
-        self.say(lambda record: rollouts.pardon(record, Note("admin", self.clock, "the database is back")))
+        """What is not quarantined cannot be pardoned."""
+        note = Note("admin", self.clock, "the database is back")
+        self.say(lambda record: rollouts.pardon(record, note) if record.state is State.QUARANTINED else record)
 
     def say(self, change: Callable[[Rollout], Rollout]) -> None:
         record = self.records.get(len(self.ledger))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from da_agent.workflows.inboxes import Inboxes, first_configuration
 from da_agent.workflows.leases import Leases
 from da_agent.workflows.ledgers import Ledger
 from da_agent.workflows.pushes import Change, Pushes
+from da_agent.workflows.rollouts import Rollouts
 from da_agent.workflows.wakings import Waking
 from tests.fake_nodes import FakeResolver, FakeSnapshots
 from tests.fakes import FakeClock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
@@ -46,8 +48,16 @@ class Cluster:
         self.blobs = MemoryBlobs()
         transfers = MemoryTransfers(self.store, self.blobs)
         waking = Waking(self.store, self.pokes, lambda: Credentials("user", "word"), self.clock)
+        self.rollouts = Rollouts(self.store, iter(map(str, count())).__next__)
         self.adoption = Adoption(
-            self.store, transfers, drafts, self.clock, waking, who="me", nonce=iter("abcdefghij").__next__
+            self.store,
+            transfers,
+            drafts,
+            self.clock,
+            waking,
+            rollouts=self.rollouts,
+            who="me",
+            nonce=iter("abcdefghij").__next__,
         )
         self.pushes = Pushes(self.store, drafts, self.adoption, Leases(self.store, holder="me", nonce="x"))
 
@@ -88,7 +98,7 @@ def test_a_new_release_is_poked_about_when_it_is_in_the_ledger_and_the_verdict_i
     cluster.pokes.poke = lambda addresses, credentials: order.append("poke") or frozenset()  # type: ignore[method-assign,func-returns-value]
     cluster.put({"config.yml": b"a: 1\n"})
     assert cluster.adoption.adopt("test").release == 1
-    assert order[-3:] == [keys.release_key(1), keys.VERDICT, "poke"]
+    assert order[-4:] == [keys.release_key(1), keys.VERDICT, keys.rollout_key(1), "poke"]
 
 
 def test_nobody_is_poked_for_an_inbox_that_is_refused_or_that_changes_nothing() -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import keys
+from da_agent.domain import keys, rollouts
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.releases import Contents, Release, Target
@@ -101,6 +101,43 @@ def test_a_node_lists_the_others_for_its_claim_and_its_outcome_alone() -> None:
     assert nodes.lists == 1
     course.tell_moved()
     assert nodes.lists == 2
+
+
+def test_whoever_waits_neither_lists_nor_asks_while_the_record_says_that_others_go_first() -> None:
+    nodes = Nodes("a", "b")
+    nodes.report("a", "b")
+    nodes.look()
+    nodes.courses["a"].claim(1, "update", joining=False)
+    waiting = nodes.courses["b"]
+    waiting.claim(1, "update", joining=False)
+    asked = nodes.lists
+    for _ in range(20):
+        nodes.pass_time(10)
+        waiting.look(1, nodes.release, woken=False)
+        assert waiting.cluster is not None
+        if waiting.cluster.denied is None:
+            waiting.claim(1, "update", joining=False)
+        assert waiting.cluster.denied == "it is the turn of a"
+    assert nodes.lists == asked
+    nodes.courses["a"].give_back()
+    waiting.look(1, nodes.release, woken=False)
+    waiting.claim(1, "update", joining=False)
+    assert waiting.cluster is not None
+    assert (waiting.cluster.denied, nodes.lists) == ("a goes first", asked + 1), "whoever gives its turn back lists"
+
+
+def test_those_that_were_alive_are_listed_again_after_a_while() -> None:
+    nodes = Nodes("a", "b")
+    nodes.report("a", "b")
+    nodes.look()
+    nodes.courses["a"].claim(1, "update", joining=False)
+    waiting = nodes.courses["b"]
+    waiting.claim(1, "update", joining=False)
+    asked = nodes.lists
+    nodes.pass_time(rollouts.LISTING.total_seconds())
+    waiting.look(1, nodes.release, woken=False)
+    waiting.claim(1, "update", joining=False)
+    assert nodes.lists == asked + 1
 
 
 @pytest.mark.parametrize("moved", [True, False])

@@ -35,11 +35,12 @@ from da_agent.domain.decisions import Cluster, Observation
 from da_agent.domain.journals import Failure, Journal, Trial
 from da_agent.domain.policies import Policy
 from da_agent.domain.proofs import Answer, Wanted, Worker, prove
-from da_agent.domain.rollouts import Blame, Note, Past, State, Turn
+from da_agent.domain.rollouts import SLACK, Blame, Note, Past, State, Turn
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORKERS = frozenset({Worker(10, 1.0), Worker(11, 1.0)})
 LATE = NOW + timedelta(seconds=61)
+LONG = Policy().turn
 ADMIN = Note("admin", NOW, "maintenance")
 OVER: Any = {"left": timedelta(), "asked_late": True, "checked_late": True}
 """The time of a trial is over, and the release was asked once more."""
@@ -59,8 +60,8 @@ def cluster(
     return Cluster("a", NOW, rollout, head - 1 if fallback == -1 else fallback, others, denied)
 
 
-def turn(release: int = 6, *, node: str = "a", joining: bool = False) -> tuple[Turn, ...]:
-    return (Turn(node, release, "update", NOW, LATE, joining=joining),)
+def turn(release: int = 6, *, node: str = "a", joining: bool = False, left: timedelta = LONG) -> tuple[Turn, ...]:
+    return (Turn(node, release, "update", NOW, NOW + left, joining=joining),)
 
 
 SERVING = Observation(
@@ -96,6 +97,16 @@ BLAME = (Blame("a", "bad", NOW),)
 READY = replace(STAGED, rehearsed=frozenset({6}))
 MINE = replace(READY, cluster=cluster(6, turns=turn()))
 DRAINED = replace(MINE, draining=True, drained=True)
+SECOND = timedelta(seconds=1)
+NEW = LONG - timedelta(seconds=14)
+"""What is left of a turn that was claimed a moment ago."""
+
+
+def mine(left: timedelta, seen: Observation = READY) -> Observation:
+    """It is this node's turn, for so long."""
+    return replace(seen, cluster=cluster(6, turns=turn(left=left)))
+
+
 JOINING = Observation(NOW, (6, 5), None, Journal(), cluster=cluster(6))
 MOVED = replace(READY, current=6, journal=Journal(live=6))
 BAD = cluster(6, State.QUARANTINED)
@@ -155,6 +166,11 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
         pytest.param(MINE, Drain(), id="it is its turn"),
         pytest.param(replace(MINE, cluster=cluster(6, turns=turn(), others=0)), Begin(6), id="nobody else serves"),
         pytest.param(replace(MINE, harmless=frozenset({6})), Begin(6), id="no worker is disturbed"),
+        pytest.param(mine(NEW), Drain(), id="a turn that is new enough to be drained in"),
+        pytest.param(mine(NEW - SECOND), Claim(6), id="one that may be over before everybody has left"),
+        pytest.param(mine(SLACK + SECOND, DRAINED), Begin(6), id="just in time"),
+        pytest.param(mine(SLACK, DRAINED), Claim(6), id="just too late"),
+        pytest.param(mine(SLACK, replace(DRAINED, begun=6)), Switch(6), id="begun so"),
         pytest.param(DRAINED, Begin(6), id="drained"),
         pytest.param(replace(DRAINED, begun=6), Switch(6), id="begun"),
         pytest.param(
@@ -237,7 +253,7 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
             id="who has never served anything is no witness",
         ),
         pytest.param(
-            replace(READY, cluster=replace(cluster(6, turns=turn(), denied="paused"), at=LATE)),
+            replace(READY, cluster=replace(cluster(6, turns=turn(), denied="paused"), at=NOW + LONG)),
             GiveBack(),
             id="back from a turn that is over",
         ),

@@ -1,11 +1,12 @@
 """The loop of a node, and several nodes on one store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from da_agent import ports
 from da_agent.domain import keys, rollouts
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.decisions import TRY_AGAIN
@@ -335,6 +336,71 @@ def test_a_record_that_is_closed_although_nothing_comes_next_makes_a_node_list_o
         node.follower.cycle(urgent=False)
     assert listed == [keys.RELEASES]
     assert node.live == (4 if gone else 1)
+
+
+def waiting() -> tuple[Member[MemoryStore], Callable[[float], list[str]]]:
+    """A node that waits in a paused rollout while another one has the lookout; and its poll after so many seconds,
+    which tells what it reads of the ledger and of records."""
+    first = serving()
+    store = first.store
+    node = member("b", store)
+    first.run(1)
+    assert node.follower.until_serving() is None
+    Rollouts(store, lambda: "p").change(1, lambda record, *_: rollouts.pause(record, Note("x", store.now, "night")))
+    first.put("config.yml", b"name: b\n")
+    first.follower.cycle()
+    node.follower.cycle()
+    read: list[str] = []
+    honest = store.read
+
+    def note(key: str) -> ports.Stored:
+        read.extend([key] if key.startswith((keys.RELEASES, keys.ROLLOUTS)) else [])
+        return honest(key)
+
+    def poll(seconds: float) -> list[str]:
+        store.now += timedelta(seconds=seconds)
+        node.clock.time += timedelta(seconds=seconds)
+        read.clear()
+        assert node.follower.cycle(urgent=False) is None
+        return list(read)
+
+    store.read = note  # type: ignore[method-assign]
+    return node, poll
+
+
+def test_in_a_rollout_a_poll_is_one_get_of_its_record_and_of_the_ledger_after_a_while() -> None:
+    _, poll = waiting()
+    ledger, record = keys.release_key(3), keys.rollout_key(2)
+    assert [poll(5) for _ in range(5)] == [[record]] * 5
+    assert poll(5) == [ledger, record]
+    assert poll(5) == [record]
+
+
+def test_whoever_appends_is_heard_of_with_the_next_poll_of_the_record() -> None:
+    node, poll = waiting()
+    assert poll(5) == [keys.rollout_key(2)]
+    release = replace(Ledger(node.store).read(1), number=3, nonce="three")
+    Ledger(node.store).append(release)
+    Rollouts(node.store, lambda: "three").announce(release)
+    ledger = [keys.release_key(each) for each in (3, 4, 3)]
+    assert poll(5)[:5] == [keys.rollout_key(2), *ledger, keys.rollout_key(3)]
+    assert node.follower._head == 3
+
+
+def test_an_append_that_nobody_has_announced_is_found_in_the_ledger() -> None:
+    node, poll = waiting()
+    Ledger(node.store).append(replace(Ledger(node.store).read(1), number=3, nonce="three"))
+    assert poll(5) == [keys.rollout_key(2)]
+    assert keys.release_key(3) in poll(30)
+
+
+def test_a_record_that_cannot_be_read_is_as_good_as_no_answer_of_the_ledger() -> None:
+    node, poll = waiting()
+    node.store.failing = Unreachable("no answer")
+    assert "no answer" in (node.follower.cycle(urgent=False) or "")
+    node.store.failing = None
+    assert poll(5)[-1] == keys.rollout_key(2)
+    assert node.follower._course.cluster is not None
 
 
 def test_the_next_release_is_taken_after_one_that_failed() -> None:

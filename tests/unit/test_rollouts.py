@@ -53,6 +53,58 @@ def test_claiming_twice_is_the_same_as_claiming_once_but_lasts_longer() -> None:
     assert again.turns[0].until == once.turns[0].until + timedelta(seconds=10)
 
 
+def test_a_turn_that_others_may_hold_to_be_over_does_not_last_longer() -> None:
+    once = granted(claim(OPEN, "web-1"))
+    ends = once.turns[0].until
+    late = granted(claim(once, "web-2", now=ends))
+    assert [turn.node for turn in late.turns] == ["web-2"]
+    assert reason(claim(replace(late, turns=once.turns + late.turns), "web-1", now=ends - timedelta(seconds=2))) == (
+        "it is the turn of web-2"
+    )
+
+
+def test_whoever_had_begun_keeps_its_turn_in_a_pause_and_nobody_else() -> None:
+    begun = granted(rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=NOW))
+    paused = rollouts.pause(begun, ADMIN)
+    again = granted(claim(paused, "web-1", now=NOW + timedelta(seconds=30)))
+    assert [(turn.node, turn.begun) for turn in again.turns] == [("web-1", True)]
+    assert "paused" in reason(claim(paused, "web-2", now=LATER))
+    assert "paused" in reason(claim(rollouts.pause(granted(claim(OPEN, "web-1")), ADMIN), "web-1"))
+
+
+HELD = rollouts.claim(OPEN, "web-1", 7, LIVE, now=NOW, reason="update", joining=False)
+
+
+@pytest.mark.parametrize(
+    ("rollout", "node", "seconds", "why"),
+    [
+        pytest.param(HELD, "web-2", 0, "it is the turn of web-1", id="no place is free"),
+        pytest.param(HELD, "web-2", 299, "it is the turn of web-1", id="for long"),
+        pytest.param(HELD, "web-2", 300, None, id="its turn is over"),
+        pytest.param(HELD, "web-1", 0, None, id="its own turn"),
+        pytest.param(OPEN, "web-3", 0, "web-1 goes first", id="others are in front"),
+        pytest.param(OPEN, "web-3", 15, None, id="those in front do not come"),
+        pytest.param(OPEN, "web-1", 0, None, id="it is the first"),
+        pytest.param(rollouts.pause(OPEN, ADMIN), "web-1", 60, "paused by admin: maintenance", id="a pause"),
+        pytest.param(rollouts.closed(OPEN, now=NOW), "web-1", 0, "a newer release than 7 has come", id="closed"),
+    ],
+)
+def test_nobody_asks_for_a_turn_that_the_record_does_not_have(
+    rollout: Rollout, node: str, seconds: int, why: str | None
+) -> None:
+    now = NOW + timedelta(seconds=seconds)
+    found = rollouts.forgone(rollout, node, 7, LIVE, now=now)
+    assert (None if found is None else found.reason) == why
+    if found is not None:
+        assert claim(rollout, node, now=now) == found
+
+
+def test_the_more_often_somebody_else_was_faster_the_longer_the_record_is_left_to_others() -> None:
+    longest = [rollouts.pause_after(losses, 1.0).total_seconds() for losses in (1, 2, 3, 4, 5, 50)]
+    assert longest == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert rollouts.pause_after(5, 0.25) == timedelta(seconds=0.5)
+
+
 def test_one_canary_goes_alone_before_any_others_may() -> None:
     many = replace(OPEN, policy=Policy(max_unavailable=Share(3)))
     first = granted(claim(many, "web-1"))
