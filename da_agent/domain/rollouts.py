@@ -28,7 +28,7 @@ LEISURE = timedelta(seconds=30)
 moved: a poke that is lost costs them one poll interval."""
 
 LISTING = timedelta(minutes=5)
-"""How long those that were alive are good enough to see by that it is not yet one's turn."""
+"""How long a share is taken of those that were alive, to see by that it is not yet one's turn."""
 
 ILL = timedelta(seconds=60)
 """How long a node is sick before nobody waits for it any more: it has tried again meanwhile."""
@@ -279,6 +279,14 @@ def forgone(rollout: Rollout, node: str, target: int, live: Collection[str], *, 
         return denied
     stalled = now - rollout.changed_at >= PATIENCE and places(rollout, node, live, now=now) > 0
     return None if stalled else _wait(rollout, node, target, live, now=now)
+
+
+def listing_lasts(policy: Policy) -> timedelta:
+    """How long `forgone` may go by the same listing.
+
+    For ever, where a number of nodes may move: who has died since is passed over when the others do not come.
+    """
+    return LISTING if policy.max_unavailable.percent else timedelta.max
 
 
 def begin(rollout: Rollout, node: str, target: int, *, now: datetime) -> Rollout | Denied:

@@ -129,9 +129,12 @@ class Course:
         )
 
     def _forgone(self, target: int) -> Denied | None:
-        if self._known is None or due(self._listed_at, rollouts.LISTING, now=self._clock.elapsed()):
+        if self._known is None:
             return None
-        return rollouts.forgone(self._known.rollout, self._node, target, self._listed, now=self._store.clock())
+        rollout = self._known.rollout
+        if due(self._listed_at, rollouts.listing_lasts(rollout.policy), now=self._clock.elapsed()):
+            return None
+        return rollouts.forgone(rollout, self._node, target, self._listed, now=self._store.clock())
 
     def begin(self, target: int) -> timedelta | None:
         """How long the turn lasts from now on; None when it is not good."""

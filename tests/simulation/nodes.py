@@ -96,7 +96,7 @@ class Node:
         self.well: int | None = None
         self.hearing = Hearing()
         self.beat_at = self.looked_at = self.asked_at = self.listed_at = self.counted_at = -1e9
-        self.listed: frozenset[str] = frozenset()
+        self.listed: frozenset[str] | None = None
 
     # ---- what it sees
 
@@ -319,7 +319,8 @@ class Node:
 
     def do_claim(self, action: actions.Claim) -> Steps[None]:
         assert self.rollout is not None
-        if not action.joining and self.world.time - self.listed_at < rollouts.LISTING.total_seconds():
+        lasts = rollouts.listing_lasts(self.rollout.policy).total_seconds()
+        if not action.joining and self.listed is not None and self.world.time - self.listed_at < lasts:
             forgone = rollouts.forgone(self.rollout, self.name, action.release, self.listed, now=self.at)
             if forgone is not None:
                 self.denied = forgone.reason

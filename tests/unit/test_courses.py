@@ -21,13 +21,13 @@ CONFIG = b"da agent: {max unavailable: 50%, canary: 0}\n"
 class Nodes:
     """Agents that have just been started, with the rollout of release 1; `lists` counts their listings of nodes."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, config: bytes = CONFIG) -> None:
         self.store = MemoryStore()
         self.clock = FakeClock()
         self.serial = self.lists = 0
-        config = blob_of(CONFIG)
-        self.store.write(keys.blob_key(config), CONFIG, Always())
-        self.release = Release(1, "n", NOON, "admin", "push", Contents(config, (), (), Target("3.11", "x"), ()))
+        blob = blob_of(config)
+        self.store.write(keys.blob_key(blob), config, Always())
+        self.release = Release(1, "n", NOON, "admin", "push", Contents(blob, (), (), Target("3.11", "x"), ()))
         self.courses = {name: self.course(name) for name in names}
         scan = self.store.scan
 
@@ -126,18 +126,21 @@ def test_whoever_waits_neither_lists_nor_asks_while_the_record_says_that_others_
     assert (waiting.cluster.denied, nodes.lists) == ("a goes first", asked + 1), "whoever gives its turn back lists"
 
 
-def test_those_that_were_alive_are_listed_again_after_a_while() -> None:
-    nodes = Nodes("a", "b")
+@pytest.mark.parametrize("share", ["50%", "1"])
+def test_those_that_a_share_is_taken_of_are_listed_again_after_a_while(share: str) -> None:
+    nodes = Nodes("a", "b", config=CONFIG.replace(b"50%", share.encode()))
     nodes.report("a", "b")
     nodes.look()
     nodes.courses["a"].claim(1, "update", joining=False)
     waiting = nodes.courses["b"]
     waiting.claim(1, "update", joining=False)
+    nodes.pass_time(rollouts.LISTING.total_seconds() / 2)
+    nodes.courses["a"].claim(1, "update", joining=False)
     asked = nodes.lists
-    nodes.pass_time(rollouts.LISTING.total_seconds())
+    nodes.pass_time(rollouts.LISTING.total_seconds() / 2)
     waiting.look(1, nodes.release, woken=False)
     waiting.claim(1, "update", joining=False)
-    assert nodes.lists == asked + 1
+    assert nodes.lists == asked + (share == "50%")
 
 
 @pytest.mark.parametrize("moved", [True, False])
