@@ -333,7 +333,8 @@ class Supervisor(Protocol):
         """The programs that should run and do not, because supervisor has given them up or is about to."""
 
     def revive(self) -> None:
-        """Begin again what it has given up. Afterwards each of these runs, or has `failed` once more."""
+        """Begin again what it has given up, all at once. After a few seconds at most each runs, is starting, or has
+        `failed` once more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ from da_agent.errors import NodeBroken
 _TIMEOUT = 30.0
 """Seconds without an answer after which supervisord hangs. Starting a program takes its `startsecs`, far less, and
 stopping one its `stopwaitsecs`."""
+_REVIVAL = 3.0
+"""Seconds in which a program that was given up shows whether it stays up now; one that takes longer to start counts as
+well until then."""
 _PAUSE = 0.05
 _LOG = 2000
 _FAILED = frozenset({ProcessStates.BACKOFF, ProcessStates.FATAL})
@@ -43,12 +46,17 @@ class Supervisord:
 
     def revive(self) -> None:
         with self._asking("look at the programs") as supervisord:
-            every = supervisord.getAllProcessInfo()
-            given_up = [f"{each['group']}:{each['name']}" for each in every if each["state"] in _FAILED]
-        for program in given_up:
-            # Whatever does not stay up is found by those who ask for what has failed.
-            with suppress(NodeBroken):
-                self.start(program)
+            given_up = [name for name, state in _states(supervisord).items() if state in _FAILED]
+            for name in given_up:
+                # Whoever is about to be tried again waits the longer the more often that failed: not after this.
+                for begin in (supervisord.stopProcess, supervisord.startProcess):
+                    with suppress(Fault):
+                        begin(name, False)
+            ends = time.monotonic() + _REVIVAL
+            while given_up and time.monotonic() < ends:
+                time.sleep(_PAUSE)
+                states = _states(supervisord)
+                given_up = [name for name in given_up if states.get(name) == ProcessStates.STARTING]
 
     def start(self, program: str) -> None:
         with self._asking(f"start {program}") as supervisord:
@@ -123,6 +131,10 @@ def restart_parent() -> None:
     os.kill(os.getppid(), signal.SIGHUP)
 
 
+def _states(supervisord: Any) -> dict[str, int]:
+    return {f"{each['group']}:{each['name']}": each["state"] for each in supervisord.getAllProcessInfo()}
+
+
 def _info(supervisord: Any, program: str) -> dict[str, Any]:
     return dict(supervisord.getProcessInfo(program))
 
@@ -141,9 +153,14 @@ class _UnixTransport(Transport):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
+        self._made: _UnixConnection | None = None
 
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002
-        return _UnixConnection(self._path)
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        if self._made is None:
+            self._made = _UnixConnection(self._path)
+        # Where `close` looks for it.
+        self._connection = host, self._made
+        return self._made
 
 
 class _UnixConnection(http.client.HTTPConnection):

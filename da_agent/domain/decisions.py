@@ -45,7 +45,7 @@ class Cluster:
     """What the store says.
 
     rollout     the record of the newest release;  fallback: where to go when that one is quarantined or not proven
-    at          the store's clock;  node: this node's name;  others: how many other nodes are alive
+    at          the store's clock;  node: this node's name;  others: how many other nodes are alive; None: not listed
     denied      why this node got no turn when it last asked; None when it has not asked since the record has changed
     """
 
@@ -53,7 +53,7 @@ class Cluster:
     at: datetime
     rollout: Rollout
     fallback: int | None = None
-    others: int = 0
+    others: int | None = 0
     denied: str | None = None
 
     @property
@@ -81,7 +81,7 @@ class Observation:
     asked_late   whether its processes, or its health, were asked once more after that;  checked_late: its health
     healthy_for  how long all health checks of the trial's release have held;  unhealthy: which one does not
     draining     whether the loader's URL says that nobody should come;  drained: nobody is being served, or time is up
-    begun        the release whose turn this process has just begun
+    begun        the release whose turn this process has just begun;  claimed: whether it has just claimed one
     sick         why this node is at fault itself
     well         the live release, when its health checks have held since this process looked last
     """
@@ -108,6 +108,7 @@ class Observation:
     draining: bool = False
     drained: bool = False
     begun: int | None = None
+    claimed: bool = False
     sick: str | None = None
     well: int | None = None
     min_healthy: timedelta = timedelta()
@@ -206,7 +207,13 @@ def _has_turn(seen: Observation, cluster: Cluster, target: int, *, drained: bool
     turn = cluster.turn
     if turn is None or turn.release != target or turn.joining is seen.running:
         return False
-    return seen.begun == target or lasts(turn, cluster.rollout.policy, now=cluster.at, drained=drained)
+    if seen.begun == target:
+        return True
+    if cluster.others is None and seen.running:
+        # Whoever claims lists the others.
+        return False
+    # One that was claimed just now does not become newer, however long that took.
+    return lasts(turn, cluster.rollout.policy, now=cluster.at, drained=drained or seen.claimed)
 
 
 def _is_free(seen: Observation, cluster: Cluster, target: int) -> bool:

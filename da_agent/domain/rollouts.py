@@ -25,7 +25,7 @@ PATIENCE = timedelta(seconds=15)
 
 LEISURE = timedelta(seconds=30)
 """How often a rollout that has ended well is looked into. One that is open is read at each poll, also by those who have
-moved: a poke that is lost costs them one poll interval."""
+moved: a poke that is lost costs them one poll interval. The ledger is then asked as seldom as the record is else."""
 
 LISTING = timedelta(minutes=5)
 """How long a share is taken of those that were alive, to see by that it is not yet one's turn."""
@@ -34,7 +34,7 @@ ILL = timedelta(seconds=60)
 """How long a node is sick before nobody waits for it any more: it has tried again meanwhile."""
 
 FIRST_PAUSE = timedelta(seconds=0.1)
-"""About what it takes to read a record and to write it."""
+"""About what it takes to read a record and to write it; the first pause is up to twice as long."""
 
 LONGEST_PAUSE = timedelta(seconds=2)
 
@@ -247,21 +247,23 @@ def claim(
     joining: bool,
     sure: bool = True,
 ) -> Rollout | Denied:
-    """Claiming twice is the same as claiming once, but lasts longer; `live` are the nodes that have reported lately,
-    whether or not that is sure.
+    """Claiming twice is the same as claiming once, but lasts longer, unless the first turn is about to end; `live` are
+    the nodes that have reported lately, whether or not that is sure.
 
     `joining`: the node serves nobody, so it takes nobody's place and waits for nobody. Not `sure`: the store was away
     until now, so that nobody could report, and who is not heard of may be well.
     """
     held = rollout.turn(node)
-    if held is None or held.release != target or held.until <= now + SLACK or held.joining != joining:
-        # Others, whose clocks differ, may hold one that ends now to be over.
+    if held is None or held.release != target or held.until <= now or held.joining != joining:
         held = None
+    # Others, whose clocks differ, may hold one that ends now to be over: they may go first then.
+    free = joining or (held is not None and held.until > now + SLACK)
     before, rollout = rollout.state, _without_lost(rollout, node, live, now=now) if sure else rollout
     if (denied := _refusal(rollout, target, joining=joining or _has_begun(held))) is not None:
         # What was found on the way is worth writing: the caller has no turn in it, and asks again.
         return denied if rollout.state is before else rollout
-    if held is None and not joining and (denied := _wait(rollout, node, target, live, now=now)) is not None:
+    rest = replace(rollout, turns=_others(rollout, node))
+    if not free and (denied := _wait(rest, node, target, live, now=now)) is not None:
         return denied
     since, until = held.since if held else now, now + rollout.policy.turn
     turn = Turn(node, target, reason, since, until, begun=_has_begun(held), joining=joining)

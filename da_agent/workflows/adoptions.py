@@ -110,8 +110,10 @@ class Adoption:
         nodes = self._waking.alive()
         self._ledger.append(release)
         verdict = self._remember(inbox, release.number, (), seen)
-        self._rollouts.announce(release)
-        self._waking.wake(nodes)
+        try:
+            self._rollouts.announce(release)
+        finally:
+            self._waking.wake(nodes)
         if not self._gate.holds(brought):
             # This process stood still before the append, and somebody may have removed what it brought.
             self._transfers.upload(prepared.bodies)

@@ -54,6 +54,7 @@ class Node:
         self._rehearsed: set[int] = set()
         self._drained = False
         self._begun: int | None = None
+        self._claimed = False
         self._good_until = timedelta()
         self._sick: str | None = None
         self._well: int | None = None
@@ -124,6 +125,7 @@ class Node:
             draining=self._web.draining(),
             drained=self._drained,
             begun=self._begun,
+            claimed=self._claimed,
             sick=self._sick,
             well=self._well,
         )
@@ -147,6 +149,7 @@ class Node:
         """
         # What was begun before this may be over, and who was well may not be: both are asked for anew.
         self._begun = self._well = None
+        self._claimed = False
         try:
             self._converge(told)
         except AgentError as error:
@@ -161,7 +164,7 @@ class Node:
             if isinstance(action, actions.Rest):
                 self._rest(action, seen, told)
                 return
-            phase = _PHASES.get(type(action), self.phase)
+            phase = PHASES.get(type(action), self.phase)
             if phase is not self.phase:
                 self.phase = phase
                 told()
@@ -217,7 +220,7 @@ class Node:
         match action:
             case actions.Claim(number, joining):
                 self._begun = None
-                self._course.claim(number, f"release {number}", joining=joining)
+                self._claimed = self._course.claim(number, f"release {number}", joining=joining)
             case actions.RunOnce(number):
                 self._blame(number, seen, self._run_once)
             case actions.Drain():
@@ -321,11 +324,10 @@ class Node:
         self._drained = False
 
     def _begin(self, number: int) -> None:
-        # Counted from before the question, and while the machine is suspended, too.
-        asked, needed = self._clock.elapsed(), self._trials.settings_of(number).there_and_back
-        turn = self._course.begin(number)
-        if turn is not None:
-            self._begun, self._good_until = number, asked + rollouts.time_to_switch(turn, needed)
+        needed = self._trials.settings_of(number).there_and_back
+        made = self._course.begin(number)
+        if made is not None:
+            self._begun, self._good_until = number, made.at + rollouts.time_to_switch(made.turn, needed)
 
     def _switch(self, number: int, seen: Observation) -> None:
         """Unless this machine has stood still since its turn was begun: then others may be out of service by now."""
@@ -347,7 +349,7 @@ class Node:
 KEPT_RELEASES = 2
 """Releases kept on disk beside the live one: to go back at once, without the store."""
 
-_PHASES: dict[type, Phase] = {
+PHASES: dict[type, Phase] = {
     actions.Stage: Phase.STAGING,
     actions.Rehearse: Phase.REHEARSING,
     actions.Switch: Phase.SWITCHING,

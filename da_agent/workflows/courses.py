@@ -19,8 +19,16 @@ from da_agent.workflows.rollouts import Make, Rollouts
 class _Known:
     rollout: Rollout
     fallback: int | None
-    others: int
+    others: int | None
     denied: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A turn that lasts for `turn` from `at` on, by a clock that nobody can set: before the request that began it."""
+
+    at: timedelta
+    turn: timedelta
 
 
 class Course:
@@ -82,11 +90,14 @@ class Course:
         # Whatever goes wrong from here on: what was known does not hold any more.
         self._known = None
         now = self._clock.elapsed()
+        if woken or known is None or known.rollout.release != number:
+            # Somebody who has listed them may have found that it is this node's turn.
+            self._listed_at = None
         self._hearing = self._hearing.read(now)
         rollout = self._rollouts.open(number, head)
         self.heard()
         if known is None or (known.rollout.release, known.rollout.state) != (number, rollout.state):
-            known = _Known(rollout, self._rollouts.way_back(rollout), 0)
+            known = _Known(rollout, self._rollouts.way_back(rollout), None)
         # Nothing has changed: the answer would be the same, until the patience with those in front is over.
         patient = self._hearing.has_asked_within(rollouts.PATIENCE, now)
         same = known.rollout == rollout and not woken and patient
@@ -115,13 +126,13 @@ class Course:
 
     # ---- what decide asks for
 
-    def claim(self, target: int, reason: str, *, joining: bool) -> None:
-        """Without a request where it is plain that others go first."""
+    def claim(self, target: int, reason: str, *, joining: bool) -> bool:
+        """Whether it was not denied: without a request where it is plain that others go first."""
         if not joining and (denied := self._forgone(target)) is not None:
             assert self._known is not None
             self._known.denied = denied.reason
-            return
-        self._ask(
+            return False
+        return self._ask(
             lambda record, nodes, now: rollouts.claim(
                 record, self._node, target, nodes.lately, now=now, reason=reason, joining=joining, sure=self._is_sure()
             ),
@@ -136,10 +147,16 @@ class Course:
             return None
         return rollouts.forgone(rollout, self._node, target, self._listed, now=self._store.clock())
 
-    def begin(self, target: int) -> timedelta | None:
-        """How long the turn lasts from now on; None when it is not good."""
-        good = self._ask(lambda record, _, now: rollouts.begin(record, self._node, target, now=now))
-        return self._known.rollout.policy.turn if good and self._known is not None else None
+    def begin(self, target: int) -> Begun | None:
+        """None when the turn is not good."""
+        at = timedelta()
+
+        def begin(record: Rollout, _: Nodes, now: datetime) -> Rollout | Denied:
+            nonlocal at
+            at = self._clock.elapsed()
+            return rollouts.begin(record, self._node, target, now=now)
+
+        return Begun(at, self._known.rollout.policy.turn) if self._ask(begin) and self._known is not None else None
 
     def take_once(self) -> bool:
         return self._ask(lambda record, _, now: rollouts.take_once(record, self._node, now=now))

@@ -240,7 +240,11 @@ class Follower:
         if urgent or not certain or self._lookout.is_held or not self._course.tells_of_newer(self._head):
             return self._known(), False
         assert self._head is not None
-        self._course.look(self._head, self._newest, woken=False)
+        try:
+            self._course.look(self._head, self._newest, woken=False)
+        except Tampered:
+            # The store has answered; whoever reads it again complains.
+            return self._known(), False
         return (self._known(), False) if self._course.is_over else (self._head, True)
 
     def _enter(self) -> None:
@@ -347,8 +351,10 @@ class Follower:
             failed=journal.failed[-3:],
         )
         now = self._clock.elapsed()
-        said = (report, self._waiting) == (self._report, self._told_waiting)
+        said = _is_no_news(report, self._report) and self._waiting == self._told_waiting
         if said and not polls.due(self._sent_at, HEARTBEAT, now=now):
+            # For the heartbeat.
+            self._report = report
             return
         self._report, self._told, self._told_waiting = report, True, self._waiting
         self._send(report)
@@ -366,3 +372,9 @@ class Follower:
         except AgentError:
             self._sent_at = None
             self._course.unheard()
+
+
+def _is_no_news(report: Report, before: Report) -> bool:
+    """Whether whoever waits only waits for somebody else now."""
+    waits = report.waiting is not None and before.waiting is not None
+    return report == (replace(before, waiting=report.waiting) if waits else before)

@@ -20,6 +20,9 @@ ALIVE = timedelta(seconds=100)
 ATTEMPTS = 50
 """How often a change that others keep forestalling is made anew."""
 
+ANNOUNCING = 5
+"""The same where nodes are waiting to be woken."""
+
 OPENED_CLOSED = 20
 """So many releases that nobody has opened are opened closed at most: a node further behind reads the ledger first."""
 
@@ -72,7 +75,7 @@ class Rollouts:
         record = self._readable(number) or next(self._newest_first(number), None)
         return None if record is None else record.paused
 
-    def open(self, number: int, release: Release | None) -> Rollout:
+    def open(self, number: int, release: Release | None, *, attempts: int = ATTEMPTS) -> Rollout:
         """The record of the newest release, opened now unless somebody has done it before.
 
         `release` is None when its manifest cannot be read: then nobody can go there, and the policy does not matter.
@@ -83,7 +86,7 @@ class Rollouts:
         found = self.read(number)
         if found is not None:
             return found
-        before = self._close_before(number)
+        before = self._close_before(number, attempts)
         policy = Policy() if release is None else self._policy(release.contents)
         known = release is not None and release.rollback_of is not None and self.is_proven(release.rollback_of)
         return self._create(rollouts.opened(number, policy, before, now=self._store.clock(), skip_canary=known))
@@ -94,13 +97,15 @@ class Rollouts:
         As well as it can be done: whoever finds the release in the ledger does it otherwise.
         """
         with suppress(AgentError):
-            self.open(release.number, release)
+            self.open(release.number, release, attempts=ANNOUNCING)
 
     def is_proven(self, number: int) -> bool:
         record = self._readable(number)
         return record is not None and record.state is State.PROVEN
 
-    def change(self, number: int, make: Make, *, node: str | None = None) -> tuple[Rollout, Denied | None]:
+    def change(
+        self, number: int, make: Make, *, node: str | None = None, attempts: int = ATTEMPTS
+    ) -> tuple[Rollout, Denied | None]:
         """Write what `make` makes of the record, however often others are faster: the record as it is then.
 
         What is denied is not written, and returned beside the record as it was read.
@@ -111,7 +116,7 @@ class Rollouts:
         if node is not None:
             listed, own = self.nodes(), frozenset({node})
             nodes = Nodes(listed.lately | own, listed.ever | own)
-        for losses in range(1, ATTEMPTS + 1):
+        for losses in range(1, attempts + 1):
             found = self._find(number)
             if found is None:
                 raise Absent(f"there is no rollout of release {number} in {self._store.name} yet")
@@ -150,20 +155,20 @@ class Rollouts:
             return there
         return made
 
-    def _close_before(self, number: int) -> tuple[Rollout, ...]:
+    def _close_before(self, number: int, attempts: int) -> tuple[Rollout, ...]:
         """The records that were the newest until now, closed: usually one.
 
         A release that nobody has opened is opened closed: nobody who is late may open it beside the new one. Nobody can
         get a turn in a record that nobody can read: it is as good as closed.
         """
         newest = next(self._newest_first(number), None)
-        before = () if newest is None else (self._close(newest.release),)
+        before = () if newest is None else (self._close(newest.release, attempts),)
         first = max(1 if newest is None else newest.release + 1, number - OPENED_CLOSED)
         for each in range(first, number):
             now = self._store.clock()
             with suppress(Tampered):
                 self._create(rollouts.closed(rollouts.opened(each, Policy(), before, now=now), now=now))
-                before = (self._close(each),)
+                before = (self._close(each, attempts),)
         return before
 
     def _older(self, number: int) -> tuple[Rollout, ...]:
@@ -195,9 +200,11 @@ class Rollouts:
         except Tampered:
             return None
 
-    def _close(self, number: int) -> Rollout:
+    def _close(self, number: int, attempts: int) -> Rollout:
         return self.change(
-            number, lambda record, _, now: record if record.closed else rollouts.closed(record, now=now)
+            number,
+            lambda record, _, now: record if record.closed else rollouts.closed(record, now=now),
+            attempts=attempts,
         )[0]
 
     def _find(self, number: int) -> tuple[Rollout, str] | None:

@@ -127,8 +127,10 @@ class Steering:
         release = self._on_the_newest(append)
         number = release.number
         try:
-            self._records.announce(release)
-            self._waking.wake(nodes)
+            try:
+                self._records.announce(release)
+            finally:
+                self._waking.wake(nodes)
         except KeyboardInterrupt:
             # Whoever ends the command now must not think that nothing has happened.
             raise Interrupted(

@@ -136,9 +136,11 @@ class Trials:
                 self._web.serve(number, self.settings_of(number).start_timeout)
         except ReleaseBroken as broken:
             self.refused = str(broken)
-        # What one release made fail, the next must not be blamed for: neither a better one, nor the way back.
-        self._revive()
         self._due = None
+        # What one release made fail, the next must not be blamed for: neither a better one, nor the way back. Where
+        # supervisord does not answer, whoever asks for what has failed finds that out.
+        with suppress(NodeBroken):
+            self._revive()
 
     def _approve(self, number: int) -> None:
         """Before anybody is served by it: ReleaseBroken unless the release's page is as it should be in time, or when

@@ -31,12 +31,13 @@ class Place:
         place = {"DA_AGENT_STORE": made.store, "DA_AGENT_ROOT": str(made.directory / "onlooker")}
         self.rollouts = Machine({**os.environ, **place}).rollouts
 
-    def push(self, **settings: object) -> int:
-        """Push a configuration; the number of its release."""
+    def push(self, *lines: str, **settings: object) -> int:
+        """Push a configuration, with more `lines`; the number of its release."""
         named = {name.replace("_", " "): value for name, value in settings.items()}
         section = "".join(f"  {name}: {json.dumps(value)}\n" for name, value in (SETTINGS | named).items())
         path = self.desk / "config.yml"
-        path.write_text(f"secretkey: abcdefghijklmnop\nserial: {time.time_ns()}\nda agent:\n{section}")
+        top = "\n".join(("secretkey: abcdefghijklmnop", f"serial: {time.time_ns()}", *lines))
+        path.write_text(f"{top}\nda agent:\n{section}")
         done = agent(self.cluster, "push", "config", str(path), "--no-wait")
         assert done.returncode == 0, done.stderr
         return int(done.stdout.strip().removesuffix(".").rsplit(" ", 1)[-1])
@@ -122,7 +123,7 @@ def test_a_release_that_makes_a_supervised_program_fail_is_quarantined_and_the_p
         supervisorctl(node, "update")
         wait_for(node, "reader", "RUNNING")
     try:
-        release = place.push(max_failures=0, spoils=True)
+        release = place.push("spoils: true", max_failures=0)
         verdict = place.verdict(release)
         assert (verdict.state, verdict.sick) == (State.QUARANTINED, ())
         assert "supervisor has given up reader" in verdict.blames[0].reason

@@ -14,7 +14,9 @@ from da_agent.domain.decisions import Cluster, Observation
 from da_agent.domain.hearings import Hearing, Nodes
 from da_agent.domain.journals import Failure, Journal
 from da_agent.domain.proofs import Answer, Proof, Wanted, Worker, prove
+from da_agent.domain.reports import Phase
 from da_agent.domain.rollouts import Denied, Rollout, State
+from da_agent.workflows.converges import PHASES
 from tests.simulation.faults import (
     HEARTBEAT,
     MIN_HEALTHY,
@@ -79,7 +81,9 @@ class Node:
         self.life += 1
         self.rollout: Rollout | None = None
         self.fallback: int | None = None
-        self.others = 0
+        self.others: int | None = None
+        self.phase = Phase.STARTING
+        self.claimed = False
         self.denied: str | None = None
         self.offered: set[int] = set()
         self.rehearsed: set[int] = set()
@@ -95,7 +99,7 @@ class Node:
         self.sick: str | None = None
         self.well: int | None = None
         self.hearing = Hearing()
-        self.beat_at = self.looked_at = self.asked_at = self.listed_at = self.counted_at = -1e9
+        self.beat_at = self.looked_at = self.read_at = self.asked_at = self.listed_at = self.counted_at = -1e9
         self.listed: frozenset[str] | None = None
 
     # ---- what it sees
@@ -138,6 +142,7 @@ class Node:
             draining=disk.draining,
             drained=disk.draining,
             begun=self.begun,
+            claimed=self.claimed,
             sick=self.sick,
             well=self.well,
             min_healthy=MIN_HEALTHY,
@@ -155,7 +160,7 @@ class Node:
             try:
                 yield from self.look()
             except StoreFailed:
-                self.rollout = None
+                self.rollout = self.others = None
             with contextlib.suppress(StoreFailed):
                 try:
                     yield from self.converge()
@@ -165,14 +170,25 @@ class Node:
 
     def converge(self) -> Steps[None]:
         self.well = None
+        self.claimed = False
         for _ in range(500):
             action = self.world.decide(self.observe())
+            yield from self.report(PHASES.get(type(action), self.phase))
             if isinstance(action, actions.Rest):
+                yield from self.report(Phase.SERVING)
                 self.frozen = False
                 self.sick = None
                 return
             yield from self.act(action)
         raise Violation(f"{self.name} never comes to rest: {action}")
+
+    def report(self, phase: Phase) -> Steps[None]:
+        """A report, when there is something new."""
+        if phase is not self.phase:
+            self.phase = phase
+            with contextlib.suppress(StoreFailed):
+                yield from self.call(lambda: self.world.beat(self))
+                self.beat_at = self.world.time
 
     def complain(self, reason: str) -> Steps[None]:
         """The others need not wait for it."""
@@ -218,7 +234,8 @@ class Node:
 
     def take(self, record: Rollout, head: int) -> None:
         """What it goes by from now on."""
-        known, self.looked_at = self.rollout, self.world.time
+        known = self.rollout
+        self.looked_at = self.read_at = self.world.time
         assert record.past is not None
         self.fallback = record.past.way_back
         if known != record or self.world.time - self.asked_at >= rollouts.PATIENCE.total_seconds():
@@ -292,6 +309,7 @@ class Node:
             self.listed, self.listed_at = nodes.lately, self.world.time
         for losses in count(1):
             record = yield from self.call(lambda: self.world.records[number])
+            self.read_at = self.world.time
             made = make(record, nodes)
             if isinstance(made, Denied) or made == record:
                 self.rollout = record
@@ -323,7 +341,7 @@ class Node:
         if not action.joining and self.listed is not None and self.world.time - self.listed_at < lasts:
             forgone = rollouts.forgone(self.rollout, self.name, action.release, self.listed, now=self.at)
             if forgone is not None:
-                self.denied = forgone.reason
+                self.denied, self.claimed = forgone.reason, False
                 return
         made = yield from self.change(
             lambda record, nodes: rollouts.claim(
@@ -338,6 +356,7 @@ class Node:
             ),
             lists=True,
         )
+        self.claimed = not isinstance(made, Denied)
         if isinstance(made, Denied):
             self.denied = made.reason
 
@@ -359,10 +378,14 @@ class Node:
 
     def do_begin(self, action: actions.Begin) -> Steps[None]:
         asked = self.world.time
+
+        def begin(record: Rollout, _: Nodes) -> Rollout | Denied:
+            nonlocal asked
+            asked = self.world.time
+            return rollouts.begin(record, self.name, action.release, now=self.at)
+
         try:
-            made = yield from self.change(
-                lambda record, _: rollouts.begin(record, self.name, action.release, now=self.at)
-            )
+            made = yield from self.change(begin)
         except StoreFailed:
             # Whoever cannot ask lets people come again: its turn ends without it.
             self.disk.draining = False

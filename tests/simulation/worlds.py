@@ -282,7 +282,7 @@ class World:
         left = node.disk.journal.live if node.disk.current == number else node.disk.current
         # What it has just read is what counts: a pardon of the newest may come in the moment between.
         known = (
-            node.rollout if self.time - node.looked_at < 5 or (node.rollout and node.rollout.release != left) else None
+            node.rollout if self.time - node.read_at < 5 or (node.rollout and node.rollout.release != left) else None
         )
         quarantined = known is not None and number != known.release and rollouts.is_bad(known, left)
         if quarantined:

@@ -126,6 +126,18 @@ def test_whoever_waits_neither_lists_nor_asks_while_the_record_says_that_others_
     assert (waiting.cluster.denied, nodes.lists) == ("a goes first", asked + 1), "whoever gives its turn back lists"
 
 
+def test_whoever_is_woken_lists_again_for_somebody_has_found_that_it_is_its_turn() -> None:
+    nodes = Nodes("b", "c")
+    nodes.report("a", "b", "c")
+    nodes.look()
+    waiting = nodes.courses["b"]
+    waiting.claim(1, "update", joining=False)
+    nodes.store.delete(keys.node_key("a"))
+    for woken in (False, True):
+        waiting.look(1, nodes.release, woken=woken)
+        assert waiting.claim(1, "update", joining=False) is woken
+
+
 @pytest.mark.parametrize("share", ["50%", "1"])
 def test_those_that_a_share_is_taken_of_are_listed_again_after_a_while(share: str) -> None:
     nodes = Nodes("a", "b", config=CONFIG.replace(b"50%", share.encode()))

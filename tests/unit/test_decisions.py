@@ -51,7 +51,7 @@ def cluster(
     state: State = State.OPEN,
     *,
     fallback: int | None = -1,
-    others: int = 3,
+    others: int | None = 3,
     denied: str | None = None,
     **changes: Any,
 ) -> Cluster:
@@ -171,6 +171,18 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
         pytest.param(mine(SLACK + SECOND, DRAINED), Begin(6), id="just in time"),
         pytest.param(mine(SLACK, DRAINED), Claim(6), id="just too late"),
         pytest.param(mine(SLACK, replace(DRAINED, begun=6)), Switch(6), id="begun so"),
+        pytest.param(mine(SLACK + SECOND, replace(READY, claimed=True)), Drain(), id="claiming took long"),
+        pytest.param(mine(SLACK, replace(READY, claimed=True)), Claim(6), id="so long that it is over"),
+        pytest.param(
+            replace(READY, cluster=cluster(6, turns=turn(), others=None)),
+            Claim(6),
+            id="a turn of an earlier process",
+        ),
+        pytest.param(
+            replace(READY, running=False, cluster=cluster(6, turns=turn(joining=True), others=None)),
+            Start(),
+            id="who serves nobody need not know the others",
+        ),
         pytest.param(DRAINED, Begin(6), id="drained"),
         pytest.param(replace(DRAINED, begun=6), Switch(6), id="begun"),
         pytest.param(

@@ -394,6 +394,39 @@ def test_an_append_that_nobody_has_announced_is_found_in_the_ledger() -> None:
     assert keys.release_key(3) in poll(30)
 
 
+def test_whoever_has_the_lookout_asks_the_ledger_with_each_poll() -> None:
+    node, poll = waiting()
+    node.follower._lookout._part = replace(node.follower._lookout._part, has=True)
+    assert [poll(5) for _ in range(3)] == [[keys.release_key(3), keys.rollout_key(2)]] * 3
+
+
+def test_whom_a_node_waits_for_is_told_with_its_heartbeat_alone() -> None:
+    node, poll = waiting()
+    poll(HEARTBEAT.total_seconds())
+    sent: list[str] = []
+    node.store.before_write = sent.append
+    records = Rollouts(node.store, iter(map(str, range(100))).__next__)
+    for name in "cdefg":
+        note = Note(name, node.store.now, "another night")
+        records.change(2, lambda record, *_, note=note: rollouts.pause(record, note))
+        poll(1)
+    assert keys.node_key("b") not in sent
+    poll(HEARTBEAT.total_seconds())
+    node.follower.beat()
+    assert sent.count(keys.node_key("b")) == 1
+    waits = {seen.report.node: seen.report.waiting for seen in reports.sightings(node.store)}
+    assert waits["b"] == "paused by g: another night"
+
+
+def test_a_record_that_is_damaged_is_an_answer_of_the_store_all_the_same() -> None:
+    node, _ = waiting()
+    node.put(keys.rollout_key(2), b"{}")
+    said = node.follower.cycle(urgent=False)
+    assert said is not None
+    assert keys.rollout_key(2) in said
+    assert "last answer" not in said
+
+
 def test_a_record_that_cannot_be_read_is_as_good_as_no_answer_of_the_ledger() -> None:
     node, poll = waiting()
     node.store.failing = Unreachable("no answer")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -107,6 +108,22 @@ def test_a_change_is_made_anew_when_somebody_was_faster(world: World) -> None:
     record, denied = world.ours.change(1, claim("web-1"), node="web-1")
     assert denied == Denied("paused by admin: maintenance")
     assert record == world.record(1)
+
+
+def test_whoever_is_forestalled_again_and_again_leaves_the_record_to_others_for_longer_each_time(world: World) -> None:
+    waits: list[int] = []
+    slow = Rollouts(world.store, world.nonce, waits.append)
+    slow.open(1, world.release(1))
+
+    def faster(key: str) -> None:
+        world.store.before_write = lambda _: None
+        world.theirs.change(1, lambda record, *_: replace(record, changed_at=record.changed_at + timedelta(seconds=1)))
+        world.store.before_write = faster if len(waits) < 3 else lambda _: None
+
+    world.store.before_write = faster
+    slow.change(1, lambda record, *_: rollouts.pause(record, Note("admin", NOON, "night")))
+    assert waits == [1, 2, 3, 4]
+    assert world.record(1).paused is not None
 
 
 @pytest.mark.parametrize("happened", [True, False])

@@ -10,7 +10,7 @@ from da_agent.domain import keys
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.rollouts import Past, State
 from da_agent.domain.rpc_ports import Credentials
-from da_agent.errors import Absent, Doubtful, Interrupted, Refused, StoreDamaged
+from da_agent.errors import Absent, Doubtful, Interrupted, Refused, StoreDamaged, Unreachable
 from da_agent.workflows.ledgers import Ledger
 from da_agent.workflows.rollouts import Rollouts
 from da_agent.workflows.steerings import Steering
@@ -334,6 +334,24 @@ def test_what_is_not_quarantined_needs_no_pardon() -> None:
         cluster.steering.pardon(1, "why not")
     with pytest.raises(Absent, match="no release 9"):
         cluster.steering.pardon(9, "why not")
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["the store answers", "the record cannot be opened"])
+def test_before_the_nodes_are_woken_a_record_is_opened_which_closes_the_one_before(away: bool) -> None:
+    cluster = Cluster()
+    cluster.can_be_woken()
+    order: list[str] = []
+
+    def note(key: str) -> None:
+        order.append(key)
+        if away and key.startswith(keys.ROLLOUTS):
+            raise Unreachable("no answer")
+
+    cluster.store.before_write = note
+    cluster.pokes.poke = lambda addresses, credentials: order.append("poke") or frozenset()  # type: ignore[method-assign,func-returns-value]
+    cluster.steering.restart("wake")
+    opened = [] if away else [keys.rollout_key(2)]
+    assert order == [keys.release_key(2), keys.rollout_key(1), *opened, "poke"]
 
 
 def test_the_nodes_are_woken_for_what_concerns_them() -> None:
