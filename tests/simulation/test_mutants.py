@@ -94,6 +94,23 @@ def test_nobody_looks_whether_a_rollout_has_come_to_an_end(monkeypatch: pytest.M
     assert "not whole" in found()
 
 
+def test_the_ledger_is_never_read_while_a_rollout_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts, "LEISURE", timedelta(days=365))
+    assert "not whole" in found(), "whoever appended was killed before it closed the record"
+
+
+def test_nobody_asks_for_the_turn_of_those_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgone = rollouts.forgone
+
+    def patient(
+        rollout: Rollout, node: str, target: int, live: Collection[str], *, now: datetime
+    ) -> rollouts.Denied | None:
+        return forgone(replace(rollout, changed_at=now), node, target, live, now=now)
+
+    monkeypatch.setattr(rollouts, "forgone", patient)
+    assert "not whole" in found()
+
+
 def test_a_node_that_failed_once_never_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decisions, "TRY_PROVEN", timedelta(days=365))
     assert "not whole" in found()
@@ -185,4 +202,4 @@ def test_the_dead_prove_a_release(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(rollouts, "_verdict", credulous)
     with pytest.raises(Violation, match="nobody who is alive serves it"):
-        play(1, 2, A_MOVER_DIES)
+        play(2, 2, A_MOVER_DIES)

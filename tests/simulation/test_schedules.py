@@ -89,7 +89,7 @@ def test_a_release_that_fails_where_it_can_be_tried_is_quarantined_although_all_
 
 
 def test_a_release_that_only_a_dead_node_has_served_is_quarantined_where_it_fails() -> None:
-    world = play(1, 2, A_MOVER_DIES)
+    world = play(2, 2, A_MOVER_DIES)
     assert world.records[2].moved == ("web-1",)
     assert (world.state(2), world.nodes[1].disk.serving) == (State.QUARANTINED, 1)
 
