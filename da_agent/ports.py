@@ -333,8 +333,10 @@ class Supervisor(Protocol):
         """The programs that should run and do not, because supervisor has given them up or is about to."""
 
     def revive(self) -> None:
-        """Begin again what it has given up, all at once. After a few seconds at most each runs, is starting, or has
-        `failed` once more."""
+        """Begin again what it has given up, all at once. Each of these has `failed` until it stays up."""
+
+    def starting(self) -> tuple[str, ...]:
+        """Those that were begun again and have neither stayed up nor been given up yet."""
 
 
 @dataclass(frozen=True, slots=True)

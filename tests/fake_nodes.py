@@ -122,6 +122,9 @@ class FakePrograms:
         self.given_up = self.given_up or self.fails()
         return self.broken + self.given_up
 
+    def starting(self) -> tuple[str, ...]:
+        return ()
+
     def revive(self) -> None:
         self.given_up = self.fails()
 

@@ -19,12 +19,10 @@ from da_agent.errors import NodeBroken
 _TIMEOUT = 30.0
 """Seconds without an answer after which supervisord hangs. Starting a program takes its `startsecs`, far less, and
 stopping one its `stopwaitsecs`."""
-_REVIVAL = 3.0
-"""Seconds in which a program that was given up shows whether it stays up now; one that takes longer to start counts as
-well until then."""
 _PAUSE = 0.05
 _LOG = 2000
 _FAILED = frozenset({ProcessStates.BACKOFF, ProcessStates.FATAL})
+_NOT_UP = frozenset({*_FAILED, ProcessStates.STARTING, ProcessStates.STOPPING, ProcessStates.STOPPED})
 _UNDECIDED = frozenset({ProcessStates.STARTING, ProcessStates.STOPPING, ProcessStates.BACKOFF})
 
 
@@ -33,6 +31,7 @@ class Supervisord:
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
+        self._revived: set[str] = set()
 
     def pid(self, program: str) -> int | None:
         with self._asking(f"look at {program}") as supervisord:
@@ -40,23 +39,34 @@ class Supervisord:
             return found or None
 
     def failed(self) -> tuple[str, ...]:
-        with self._asking("look at the programs") as supervisord:
-            states = {each["name"]: each["state"] for each in supervisord.getAllProcessInfo()}
-        return tuple(sorted(name for name, state in states.items() if state in _FAILED))
+        states = self._look()
+        undecided = {name for name in self._revived if states.get(name) in _NOT_UP}
+        return tuple(sorted(undecided | {name for name, state in states.items() if state in _FAILED}))
+
+    def starting(self) -> tuple[str, ...]:
+        states = self._look()
+        return tuple(sorted(name for name in self._revived if states.get(name) in _UNDECIDED))
 
     def revive(self) -> None:
+        given_up = {name: state for name, state in self._look().items() if state in _FAILED}
+        with self._asking("begin the programs again") as supervisord:
+            for name, state in given_up.items():
+                self._revived.add(name)
+                # Whoever is about to be tried again waits the longer the more often that failed: not after this. And
+                # it may be tried at this moment, so its end is waited for.
+                with suppress(Fault):
+                    if state == ProcessStates.BACKOFF:
+                        supervisord.stopProcess(name, True)
+                with suppress(Fault):
+                    supervisord.startProcess(name, False)
+
+    def _look(self) -> dict[str, int]:
+        """The state of every program; whatever was begun again and is up has nothing to prove any more."""
         with self._asking("look at the programs") as supervisord:
-            given_up = [name for name, state in _states(supervisord).items() if state in _FAILED]
-            for name in given_up:
-                # Whoever is about to be tried again waits the longer the more often that failed: not after this.
-                for begin in (supervisord.stopProcess, supervisord.startProcess):
-                    with suppress(Fault):
-                        begin(name, False)
-            ends = time.monotonic() + _REVIVAL
-            while given_up and time.monotonic() < ends:
-                time.sleep(_PAUSE)
-                states = _states(supervisord)
-                given_up = [name for name in given_up if states.get(name) == ProcessStates.STARTING]
+            every = supervisord.getAllProcessInfo()
+        states = {_name(each["group"], each["name"]): int(each["state"]) for each in every}
+        self._revived -= {name for name in self._revived if states.get(name) not in _NOT_UP}
+        return states
 
     def start(self, program: str) -> None:
         with self._asking(f"start {program}") as supervisord:
@@ -131,8 +141,9 @@ def restart_parent() -> None:
     os.kill(os.getppid(), signal.SIGHUP)
 
 
-def _states(supervisord: Any) -> dict[str, int]:
-    return {f"{each['group']}:{each['name']}": each["state"] for each in supervisord.getAllProcessInfo()}
+def _name(group: str, program: str) -> str:
+    """As supervisorctl names it."""
+    return program if group == program else f"{group}:{program}"
 
 
 def _info(supervisord: Any, program: str) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from da_agent.domain.settings import Health
 BROKEN = 500
 """From here on a status says that the application has failed (RFC 9110, 15.6); others may be what a page is like."""
 
+LOOK_AGAIN = timedelta(milliseconds=250)
+
 LEAST = timedelta(seconds=1)
 """What any check may take, although those before it have used up the time."""
 
@@ -29,6 +31,12 @@ class Checkup:
         ends = self._clock.elapsed() + patience
         page = self.page(health, patience, warming=False)
         return page or self._programs() or self._command(number, health, ends - self._clock.elapsed())
+
+    def settle(self, patience: timedelta) -> None:
+        """Wait until it is known of each program that was begun again whether it stays up; `patience` at most."""
+        ends = self._clock.elapsed() + patience
+        while self._supervisor.starting() and self._clock.elapsed() < ends:
+            self._clock.wait(LOOK_AGAIN)
 
     def page(self, health: Health, patience: timedelta, *, warming: bool) -> str | None:
         """What is wrong with the page; `warming`: as those answer it that do not serve anybody yet."""

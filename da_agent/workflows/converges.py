@@ -192,6 +192,7 @@ class Node:
         self._trials.follow_certificates()
 
     def _act(self, action: Action, seen: Observation) -> None:
+        self._claimed = False
         match action:
             case actions.Stage(number):
                 self._blame(number, seen, self._stage)
@@ -312,6 +313,9 @@ class Node:
         """Nobody comes any more; those that are here may finish, for as long as the settings say."""
         patience = self._trials.settings_of(seen.current).drain if seen.current is not None else timedelta()
         turn = seen.cluster.turn if seen.cluster is not None else None
+        if turn is not None and seen.cluster is not None:
+            # Its own turn is what keeps the others from going, too.
+            patience = min(patience, turn.until - seen.cluster.at - SLACK)
         cuts = turn is not None and self._web.cuts(turn.release)
         self._web.drain(on=True)
         began = self._clock.now()

@@ -90,7 +90,8 @@ class Course:
         # Whatever goes wrong from here on: what was known does not hold any more.
         self._known = None
         now = self._clock.elapsed()
-        if woken or known is None or known.rollout.release != number:
+        other = known is None or known.rollout.release != number
+        if other or (woken and due(self._listed_at, rollouts.PATIENCE, now=now)):
             # Somebody who has listed them may have found that it is this node's turn.
             self._listed_at = None
         self._hearing = self._hearing.read(now)

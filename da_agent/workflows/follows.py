@@ -353,8 +353,9 @@ class Follower:
         now = self._clock.elapsed()
         said = _is_no_news(report, self._report) and self._waiting == self._told_waiting
         if said and not polls.due(self._sent_at, HEARTBEAT, now=now):
-            # For the heartbeat.
-            self._report = report
+            if report != self._report:
+                # For the heartbeat.
+                self._report = report
             return
         self._report, self._told, self._told_waiting = report, True, self._waiting
         self._send(report)

@@ -221,6 +221,7 @@ class Trials:
     def unwell(self, number: int) -> str | None:
         """What is wrong with this node while it serves the live release `number`."""
         health = self.settings_of(number).health
+        self._checkup.settle(health.patience)
         return self._checkup.unwell(number, health, health.patience)
 
     def settle(self, seen: Observation) -> None:

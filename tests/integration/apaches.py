@@ -91,6 +91,9 @@ class Runner:
     def failed(self) -> tuple[str, ...]:
         return ()
 
+    def starting(self) -> tuple[str, ...]:
+        return ()
+
     def revive(self) -> None:
         pass
 

@@ -27,19 +27,19 @@ file={place}/socket
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 [program:fatal]
-command=/bin/sh -c "{script}"
+command={place}/sh -c "{script}"
 startretries=0
 startsecs=1
 [program:insistent]
-command=/bin/sh -c "{script}"
+command={place}/sh -c "{script}"
 startretries=1000
 startsecs=1
 [program:slow]
-command=/bin/sh -c "{script}"
+command={place}/sh -c "{script}"
 startretries=0
 startsecs=30
 [program:idle]
-command=/bin/sh -c "exit 0"
+command={place}/sh -c "exit 0"
 autostart=false
 startsecs=0
 """
@@ -51,6 +51,8 @@ class Programs:
     def __init__(self, place: Path) -> None:
         self.mood = place / "mood"
         self.mood.touch()
+        self.shell = place / "sh"
+        self.shell.symlink_to("/bin/sh")
         path = place / "supervisord.conf"
         path.write_text(CONFIGURATION.format(place=place, script=WAITING.format(mood=self.mood)))
         self.process = subprocess.Popen(
@@ -90,18 +92,31 @@ def programs() -> Iterator[Programs]:
             made.process.wait(60)
 
 
-def test_what_was_given_up_is_begun_again_all_at_once_and_stays_up_when_its_time_is_better(programs: Programs) -> None:
-    # supervisord waits one second more before each try: by now for longer than `revive` may take.
+def test_what_was_given_up_is_begun_again_all_at_once_and_counts_when_it_stays_up(programs: Programs) -> None:
+    # supervisord waits one second more before each try: by now for longer than anybody should wait for it.
     programs.until_tried("insistent", 4)
     programs.mood.unlink()
     begun = time.monotonic()
     programs.supervisord.revive()
+    assert programs.supervisord.failed() == programs.supervisord.starting() == ("fatal", "insistent", "slow")
+    programs.until_failed("slow")
     assert time.monotonic() - begun < 10
-    assert programs.supervisord.failed() == ()
+    assert programs.supervisord.starting() == ("slow",)
     assert programs.supervisord.pid("slow") is not None
     assert programs.supervisord.pid("idle") is None
 
 
 def test_what_fails_all_the_same_has_failed_once_more(programs: Programs) -> None:
+    programs.supervisord.revive()
+    ends = time.monotonic() + 60
+    while programs.supervisord.starting() != ("insistent",):
+        assert time.monotonic() < ends, programs.supervisord.starting()
+        time.sleep(0.05)
+    assert programs.supervisord.failed() == ("fatal", "insistent", "slow")
+
+
+def test_what_cannot_be_begun_any_more_has_failed(programs: Programs) -> None:
+    programs.until_tried("insistent", 2)
+    programs.shell.unlink()
     programs.supervisord.revive()
     assert programs.supervisord.failed() == ("fatal", "insistent", "slow")

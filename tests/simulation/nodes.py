@@ -198,6 +198,7 @@ class Node:
             yield from self.do_tell_sick(actions.TellSick(reason))
 
     def act(self, action: Action) -> Steps[None]:
+        self.claimed = False
         yield self.world.random.uniform(0.01, 0.2)
         yield from self._acts[type(action)](action)
 
@@ -365,12 +366,16 @@ class Node:
         if isinstance(made, Denied):
             self.denied = made.reason
             return
-        yield self.world.random.uniform(0.5, 5)
+        # As long as they may take, now and then.
+        longest = self.world.policy.turn - rollouts.SLACK
+        yield self.world.random.uniform(0.5, self.world.random.choice((5.0, 5.0, 5.0, longest.total_seconds())))
         yield from self.change(lambda record, _: rollouts.finish_once(record, self.name, (), now=self.at))
 
     def do_drain(self, _: actions.Drain) -> Steps[None]:
+        turn = None if self.rollout is None else self.rollout.turn(self.name)
+        left = timedelta() if turn is None else turn.until - self.at - rollouts.SLACK
         self.disk.draining = True
-        yield self.world.random.uniform(0, 3)
+        yield min(self.world.random.uniform(0, 8), max(0.0, left.total_seconds()))
 
     def do_undrain(self, _: actions.Undrain) -> Steps[None]:
         self.disk.draining = False

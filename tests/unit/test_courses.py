@@ -1,6 +1,7 @@
 """What a node asks of the store for its part in a rollout, and what it makes of old reports."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -28,6 +29,7 @@ class Nodes:
         blob = blob_of(config)
         self.store.write(keys.blob_key(blob), config, Always())
         self.release = Release(1, "n", NOON, "admin", "push", Contents(blob, (), (), Target("3.11", "x"), ()))
+        self.rollouts = Rollouts(self.store, self.nonce)
         self.courses = {name: self.course(name) for name in names}
         scan = self.store.scan
 
@@ -133,6 +135,9 @@ def test_whoever_is_woken_lists_again_for_somebody_has_found_that_it_is_its_turn
     waiting = nodes.courses["b"]
     waiting.claim(1, "update", joining=False)
     nodes.store.delete(keys.node_key("a"))
+    nodes.pass_time(rollouts.PATIENCE.total_seconds())
+    # Something has just happened: c has moved, say, and listed those that come next.
+    nodes.rollouts.change(1, lambda record, _, now: replace(record, changed_at=now))
     for woken in (False, True):
         waiting.look(1, nodes.release, woken=woken)
         assert waiting.claim(1, "update", joining=False) is woken
