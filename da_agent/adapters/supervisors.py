@@ -22,7 +22,6 @@ stopping one its `stopwaitsecs`."""
 _PAUSE = 0.05
 _LOG = 2000
 _FAILED = frozenset({ProcessStates.BACKOFF, ProcessStates.FATAL})
-_NOT_UP = frozenset({*_FAILED, ProcessStates.STARTING, ProcessStates.STOPPING, ProcessStates.STOPPED})
 _UNDECIDED = frozenset({ProcessStates.STARTING, ProcessStates.STOPPING, ProcessStates.BACKOFF})
 
 
@@ -32,6 +31,9 @@ class Supervisord:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
         self._revived: set[str] = set()
+        """Begun again, and not up yet."""
+        self._lost: set[str] = set()
+        """Stopped in order to be begun again, which supervisord then refused."""
 
     def pid(self, program: str) -> int | None:
         with self._asking(f"look at {program}") as supervisord:
@@ -40,12 +42,12 @@ class Supervisord:
 
     def failed(self) -> tuple[str, ...]:
         states = self._look()
-        undecided = {name for name in self._revived if states.get(name) in _NOT_UP}
-        return tuple(sorted(undecided | {name for name, state in states.items() if state in _FAILED}))
+        failed = {name for name, state in states.items() if state in _FAILED}
+        return tuple(sorted(failed | self._revived | self._lost))
 
     def starting(self) -> tuple[str, ...]:
         states = self._look()
-        return tuple(sorted(name for name in self._revived if states.get(name) in _UNDECIDED))
+        return tuple(sorted(name for name in self._revived if states[name] in _UNDECIDED))
 
     def revive(self) -> None:
         given_up = {name: state for name, state in self._look().items() if state in _FAILED}
@@ -57,15 +59,19 @@ class Supervisord:
                 with suppress(Fault):
                     if state == ProcessStates.BACKOFF:
                         supervisord.stopProcess(name, True)
-                with suppress(Fault):
+                try:
                     supervisord.startProcess(name, False)
+                except Fault:
+                    self._lost.add(name)
 
     def _look(self) -> dict[str, int]:
-        """The state of every program; whatever was begun again and is up has nothing to prove any more."""
+        """The state of every program; whatever was begun again, and is up or was stopped by somebody, has nothing to
+        prove any more."""
         with self._asking("look at the programs") as supervisord:
             every = supervisord.getAllProcessInfo()
         states = {_name(each["group"], each["name"]): int(each["state"]) for each in every}
-        self._revived -= {name for name in self._revived if states.get(name) not in _NOT_UP}
+        self._revived = {name for name in self._revived if states.get(name) in _FAILED | _UNDECIDED}
+        self._lost = {name for name in self._lost if states.get(name) == ProcessStates.STOPPED}
         return states
 
     def start(self, program: str) -> None:

@@ -120,3 +120,10 @@ def test_what_cannot_be_begun_any_more_has_failed(programs: Programs) -> None:
     programs.shell.unlink()
     programs.supervisord.revive()
     assert programs.supervisord.failed() == ("fatal", "insistent", "slow")
+
+
+def test_what_somebody_has_stopped_need_not_stay_up(programs: Programs) -> None:
+    programs.supervisord.revive()
+    programs.until_tried("insistent", 3)
+    programs.supervisord.stop("insistent")
+    programs.until_failed("fatal", "slow")
