@@ -149,6 +149,8 @@ class FakeWeb:
     next_pid: int = 100
     stuck: bool = False
     drains: bool = False
+    busy: int = 0
+    """How many requests are being answered, all the time."""
     presents: bool = True
     """Whether what it serves has a certificate."""
     reloads: int = 0
@@ -239,7 +241,7 @@ class FakeWeb:
         return self.drains
 
     def active(self) -> int:
-        return 0
+        return self.busy
 
     def log(self) -> tuple[str, ...]:
         return ("the last line",)

@@ -8,13 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import rollouts
+from da_agent.domain import keys, rollouts
 from da_agent.domain.blobs import Blob
 from da_agent.domain.journals import Journal, Trial
 from da_agent.domain.releases import Release
 from da_agent.domain.rollouts import Note, Rollout, State
 from da_agent.domain.settings import Health, Settings
 from da_agent.errors import NodeBroken, Unreachable
+from da_agent.ports import Always
 from da_agent.workflows.converges import Node
 from da_agent.workflows.courses import Course
 from da_agent.workflows.rollouts import Rollouts
@@ -479,6 +480,21 @@ def test_a_node_that_is_not_well_on_the_old_release_either_says_so_and_condemns_
     clock.time += timedelta(seconds=61)
     machine.node((release(2), release(1)), clock=clock).converge()
     assert (machine.served, machine.rollout(2).state) == ({2}, State.PROVEN)
+
+
+@pytest.mark.parametrize("drain", [10, 3600])
+def test_no_drain_outlasts_its_turn(drain: int) -> None:
+    machine, clock = serving(1), FakeClock()
+    machine.store.write(keys.node_key("b"), b"{}", Always())
+    machine.web.busy = 1
+    began: list[timedelta] = []
+    machine.power.on["drain"] = lambda: began.append(clock.elapsed())
+    machine.power.on["switch"] = lambda: began.append(clock.elapsed())
+    settings = replace(SETTINGS, drain=timedelta(seconds=drain))
+    machine.node((release(2), release(1)), clock=clock, settings=settings).converge()
+    longest = (machine.rollout(2).policy.turn - rollouts.SLACK).total_seconds()
+    away = (began[1] - began[0]).total_seconds()
+    assert away == pytest.approx(min(drain, longest), abs=0.2)
 
 
 def test_a_release_that_makes_a_supervised_program_fail_is_to_blame_and_the_way_back_revives_the_program() -> None:
