@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from itertools import takewhile
 from pathlib import Path
 
@@ -85,6 +86,24 @@ def test_many_parts_make_one_object_and_leave_nothing_behind(
     assert tag.endswith('-3"')
     assert (store.read("key").data, store.read("key").tag) == (body, tag)
     assert "Uploads" not in ministack.client().list_multipart_uploads(Bucket=location.bucket)
+
+
+def test_uploads_that_nobody_ends_are_aborted_when_they_are_old_and_ours(
+    ministack: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "_IN_PARTS", 7)
+    location, client = ministack.bucket("shop"), ministack.client()
+    for key in ("shop/.agent/blobs/dead", "shop/packages/big.whl", "other/.agent/blobs/dead"):
+        client.create_multipart_upload(Bucket=location.bucket, Key=key)
+    (tmp_path / "body").write_bytes(b"8 bytes.")
+
+    def left() -> list[str]:
+        S3Store(location, ministack.credentials).write("key", tmp_path / "body", Always())
+        return sorted(each["Key"] for each in client.list_multipart_uploads(Bucket=location.bucket)["Uploads"])
+
+    assert len(left()) == 3, "they are young"
+    monkeypatch.setattr(stores, "_DEAD", timedelta(seconds=-60))
+    assert left() == ["other/.agent/blobs/dead", "shop/packages/big.whl"]
 
 
 @pytest.mark.parametrize("act", ACTS)

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -15,6 +15,7 @@ from da_agent.adapters.s3_store.answers import Beyond, Conflict, translated
 from da_agent.adapters.s3_store.bodies import STREAM, Body
 from da_agent.adapters.s3_store.clients import connect
 from da_agent.adapters.s3_store.clocks import StoreClock
+from da_agent.domain import keys
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.locations import S3Location
 from da_agent.errors import Absent, AgentError, Doubtful, Lost, Refused, StoreUnfit, Unreachable
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _MIB = 1024 * 1024
 _PART = 16 * _MIB
 _IN_PARTS = 64 * _MIB
+_DEAD = timedelta(days=1)
+"""No living writer takes so long for one object."""
 _PAGE = 1000
 _WORTH_GOING_ON = 64 * 1024
 """Bytes: a store that is cut off after fewer is not asked again at once."""
@@ -43,6 +46,7 @@ class S3Store:
         self._location = location
         self._folder = f"{location.prefix}/" if location.prefix else ""
         self._clients = connect(location, credentials)
+        self._cleared = False
         self._crowded: set[tuple[str, ...]] = set()
         self._clock = StoreClock()
         for client in (self._clients.patient, self._clients.once):
@@ -170,7 +174,9 @@ class S3Store:
             with files.on_this_node(f"read {body}"):
                 big = body.stat().st_size > _IN_PARTS
             if big:
-                return self._write_in_parts(key, body)
+                tag = self._write_in_parts(key, body)
+                self._clear()
+                return tag
         with _content(body) as content, translated(f"write {key}", self.name):
             return self._put(self._clients.patient, name, content)
 
@@ -235,6 +241,18 @@ class S3Store:
             with suppress(AgentError), translated(f"abort the upload of {key}", self.name):
                 client.abort_multipart_upload(**target, UploadId=upload)
             raise
+
+    def _clear(self) -> None:
+        """Once in a process, abort the uploads of ours whose writers were killed. What people upload is theirs."""
+        if self._cleared:
+            return
+        self._cleared = True
+        client, bucket = self._clients.patient, self._location.bucket
+        with suppress(AgentError), translated("clear dead uploads", self.name):
+            found = client.list_multipart_uploads(Bucket=bucket, Prefix=self._folder + keys.OURS)
+            for each in found.get("Uploads", []):
+                if self.clock() - each["Initiated"] > _DEAD:
+                    client.abort_multipart_upload(Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"])
 
     def _send_part(self, key: str, upload: str, number: int, part: bytes) -> "CompletedPartTypeDef":
         with translated(f"write {key}", self.name):
