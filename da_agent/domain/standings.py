@@ -26,8 +26,12 @@ def moved(rollout: Rollout, live: Collection[str]) -> str:
 
 
 def holders(rollout: Rollout, *, now: datetime) -> str:
+    """Those that start are no matter of turns: they serve nobody yet."""
     held = current(rollout, now=now)
-    return f"it is the turn of {', '.join(turn.node for turn in held)}" if held else "it is nobody's turn"
+    turning = ", ".join(turn.node for turn in held if not turn.joining)
+    starting = ", ".join(turn.node for turn in held if turn.joining)
+    said = f"it is the turn of {turning}" if turning else "it is nobody's turn"
+    return f"{said}, still starting: {starting}" if starting else said
 
 
 def current(rollout: Rollout, *, now: datetime) -> tuple[Turn, ...]:

@@ -81,3 +81,17 @@ def test_nobody_may_take_a_turn_in_a_pause_or_where_a_newer_release_has_come() -
     assert standings.places(OPEN, LIVE, now=NOW) == 1
     assert standings.places(rollouts.pause(OPEN, ADMIN), LIVE, now=NOW) == 0
     assert standings.places(replace(OPEN, closed=True), LIVE, now=NOW) == 0
+
+
+def test_who_is_still_starting_has_no_turn_that_others_wait_for() -> None:
+    def claimed(before: Rollout, node: str, *, joining: bool) -> Rollout:
+        made = rollouts.claim(before, node, 7, LIVE, now=NOW, reason="update", joining=joining)
+        assert isinstance(made, Rollout)
+        return made
+
+    starting = claimed(claimed(OPEN, "web-4", joining=True), "web-3", joining=True)
+    assert standings.progress(starting, LIVE, now=NOW) == (
+        "0 of 4 nodes have moved, it is nobody's turn, still starting: web-3, web-4"
+    )
+    both = claimed(starting, "web-1", joining=False)
+    assert standings.holders(both, now=NOW) == "it is the turn of web-1, still starting: web-3, web-4"
