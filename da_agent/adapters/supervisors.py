@@ -170,14 +170,12 @@ class _UnixTransport(Transport):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
-        self._made: _UnixConnection | None = None
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        if self._made is None:
-            self._made = _UnixConnection(self._path)
-        # Where `close` looks for it.
-        self._connection = host, self._made
-        return self._made
+        """Kept where `close` looks for it."""
+        made = self._connection[1] or _UnixConnection(self._path)
+        self._connection = host, made
+        return made
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -1,6 +1,6 @@
 """How a node is, in its own words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Literal
@@ -47,6 +47,12 @@ class Report:
     doing: str | None = None
     rpc: str | None = None
     format: Literal[1] = 1
+
+
+def is_no_news(report: Report, before: Report) -> bool:
+    """Whether it can wait for the heartbeat: whoever waits only waits for somebody else now."""
+    waits = report.waiting is not None and before.waiting is not None
+    return report == (replace(before, waiting=report.waiting) if waits else before)
 
 
 SILENT = timedelta(seconds=100)

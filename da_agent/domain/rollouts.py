@@ -25,7 +25,7 @@ PATIENCE = timedelta(seconds=15)
 
 LEISURE = timedelta(seconds=30)
 """How often a rollout that has ended well is looked into. One that is open is read at each poll, also by those who have
-moved: a poke that is lost costs them one poll interval. The ledger is then asked as seldom as the record is else."""
+moved: a poke that is lost costs them one poll interval. Meanwhile it is the ledger that is asked so seldom."""
 
 LISTING = timedelta(minutes=5)
 """How long a share is taken of those that were alive, to see by that it is not yet one's turn."""
@@ -378,6 +378,11 @@ def _without_lost(rollout: Rollout, node: str, live: Collection[str], *, now: da
     return judged(replace(rollout, turns=rest, blames=(*rollout.blames, *lost)), live, now=now)
 
 
+def time_to_drain(turn: Turn, *, now: datetime) -> timedelta:
+    """How long its holder may stay away before it begins: the turn is what keeps the others from going, too."""
+    return max(turn.until - now - SLACK, timedelta())
+
+
 def pause_after(losses: int, chance: float) -> timedelta:
     """How long to leave the record to others after so many lost swaps; `chance` is from 0 to 1.
 
@@ -500,6 +505,11 @@ def leisure(rollout: Rollout) -> timedelta:
     """How long the record may be left unread: what a node must learn without being poked, it learns after this."""
     # One that is quarantined may be pardoned at any time; one that is open may be quarantined.
     return LEISURE if rollout.state is State.PROVEN else timedelta()
+
+
+def tells_of_newer(rollout: Rollout) -> bool:
+    """Whether it is read at each poll, so that the ledger need not be: it is closed when a newer release has come."""
+    return not rollout.closed and not leisure(rollout)
 
 
 def review_is_due(rollout: Rollout, node: str, *, now: datetime) -> bool:

@@ -16,7 +16,7 @@ from da_agent.workflows.gates import Gate
 from da_agent.workflows.inboxes import Inboxes
 from da_agent.workflows.ledgers import Ledger, Top
 from da_agent.workflows.rollouts import Rollouts
-from da_agent.workflows.wakings import Waking
+from da_agent.workflows.wakings import Waking, announce
 
 LONGEST_WAIT = timedelta(seconds=60)
 """How long an inbox that does not become quiet keeps a node from everything else."""
@@ -110,10 +110,7 @@ class Adoption:
         nodes = self._waking.alive()
         self._ledger.append(release)
         verdict = self._remember(inbox, release.number, (), seen)
-        try:
-            self._rollouts.announce(release)
-        finally:
-            self._waking.wake(nodes)
+        announce(release, self._rollouts, self._waking, nodes)
         if not self._gate.holds(brought):
             # This process stood still before the append, and somebody may have removed what it brought.
             self._transfers.upload(prepared.bodies)

@@ -314,8 +314,7 @@ class Node:
         patience = self._trials.settings_of(seen.current).drain if seen.current is not None else timedelta()
         turn = seen.cluster.turn if seen.cluster is not None else None
         if turn is not None and seen.cluster is not None:
-            # Its own turn is what keeps the others from going, too.
-            patience = min(patience, turn.until - seen.cluster.at - SLACK)
+            patience = min(patience, rollouts.time_to_drain(turn, now=seen.cluster.at))
         cuts = turn is not None and self._web.cuts(turn.release)
         self._web.drain(on=True)
         began = self._clock.now()

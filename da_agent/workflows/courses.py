@@ -74,9 +74,7 @@ class Course:
     def tells_of_newer(self, number: int | None) -> bool:
         """Whether the record of release `number` is read at each poll: it will be closed when there is a newer one."""
         known = self._known
-        if known is None or known.rollout.release != number or known.rollout.closed:
-            return False
-        return not rollouts.leisure(known.rollout)
+        return known is not None and known.rollout.release == number and rollouts.tells_of_newer(known.rollout)
 
     @property
     def fallback(self) -> int | None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from da_agent import ports
 from da_agent.domain import garbage, polls, rollouts
 from da_agent.domain.releases import Release
-from da_agent.domain.reports import Phase, Report
+from da_agent.domain.reports import Phase, Report, is_no_news
 from da_agent.domain.rollouts import State
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, AgentError, Busy, Tampered, Unreachable
@@ -351,7 +351,7 @@ class Follower:
             failed=journal.failed[-3:],
         )
         now = self._clock.elapsed()
-        said = _is_no_news(report, self._report) and self._waiting == self._told_waiting
+        said = is_no_news(report, self._report) and self._waiting == self._told_waiting
         if said and not polls.due(self._sent_at, HEARTBEAT, now=now):
             if report != self._report:
                 # For the heartbeat.
@@ -373,9 +373,3 @@ class Follower:
         except AgentError:
             self._sent_at = None
             self._course.unheard()
-
-
-def _is_no_news(report: Report, before: Report) -> bool:
-    """Whether whoever waits only waits for somebody else now."""
-    waits = report.waiting is not None and before.waiting is not None
-    return report == (replace(before, waiting=report.waiting) if waits else before)

@@ -12,7 +12,7 @@ from da_agent.errors import Absent, Interrupted, Lost, Refused, StoreDamaged, Ta
 from da_agent.workflows.gates import Gate
 from da_agent.workflows.ledgers import Ledger, Top
 from da_agent.workflows.rollouts import Make, Rollouts
-from da_agent.workflows.wakings import Waking
+from da_agent.workflows.wakings import Waking, announce
 
 ATTEMPTS = 20
 """How often a release is appended, or a record changed, on top of what others have released meanwhile."""
@@ -127,10 +127,7 @@ class Steering:
         release = self._on_the_newest(append)
         number = release.number
         try:
-            try:
-                self._records.announce(release)
-            finally:
-                self._waking.wake(nodes)
+            announce(release, self._records, self._waking, nodes)
         except KeyboardInterrupt:
             # Whoever ends the command now must not think that nothing has happened.
             raise Interrupted(

@@ -1,6 +1,6 @@
 """Waiting for the verdict on what was pushed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -45,7 +45,7 @@ def until_adopted(store: ports.Store, clock: ports.Clock, progress: ports.Progre
             verdict = inboxes.verdict()
             if verdict is not None and verdict.fingerprint == inboxes.list().fingerprint:
                 return verdict
-            tell(_names([each for each in _alive(store, watch) if each.report.doing]))
+            tell(_names([each for each in _alive(watch.look(), store.clock()) if each.report.doing]))
             clock.wait(LOOK_AGAIN)
     raise NotHere("no node has adopted the inbox: none is alive that can resolve packages; see da-agent status")
 
@@ -100,7 +100,7 @@ def until_proven(
             if rollout is not None and records.is_stuck(rollout, live, now=now):
                 raise NodeBroken(standings.stuck(rollout))
             if clock.now() >= deadline:
-                raise TimedOut(_late(newest, rollout, _alive(store, reports.Watch(store)), now))
+                raise TimedOut(_late(newest, rollout, _alive(reports.sightings(store), now), now))
             clock.wait(LOOK_AGAIN)
 
 
@@ -167,8 +167,7 @@ def _late(number: int, rollout: Rollout | None, alive: list[Sighting], now: date
     return f"release {number} is not proven yet: {progress}; not yet there: {_names(late) or 'nobody'}{remedy}"
 
 
-def _alive(store: ports.Store, watch: reports.Watch) -> list[Sighting]:
-    found, now = watch.look(), store.clock()
+def _alive(found: Iterable[Sighting], now: datetime) -> list[Sighting]:
     return [each for each in found if not each.silent(now, GONE)]
 
 

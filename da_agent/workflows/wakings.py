@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from da_agent import ports
+from da_agent.domain.releases import Release
 from da_agent.domain.reports import SILENT
 from da_agent.domain.rpc_ports import Credentials
 from da_agent.errors import AgentError
 from da_agent.workflows import reports
+from da_agent.workflows.rollouts import Rollouts
 
 LONGEST_LOOK = timedelta(seconds=2)
 """How long the nodes' reports are read at most: in a very large cluster the rest of the nodes poll."""
@@ -20,6 +22,14 @@ class Sleepers:
 
     addresses: Mapping[str, str]
     credentials: Credentials | None
+
+
+def announce(release: Release, rollouts: Rollouts, waking: "Waking", nodes: Sleepers) -> None:
+    """Tell of a release that was just appended: its record first, or all that are woken would want to open it."""
+    try:
+        rollouts.announce(release)
+    finally:
+        waking.wake(nodes)
 
 
 class Waking:

@@ -99,8 +99,9 @@ class Node:
         self.sick: str | None = None
         self.well: int | None = None
         self.hearing = Hearing()
-        self.beat_at = self.looked_at = self.read_at = self.asked_at = self.listed_at = self.counted_at = -1e9
-        self.listed: frozenset[str] | None = None
+        self.beat_at = self.looked_at = self.read_at = self.asked_at = self.counted_at = -1e9
+        self.listed_at = float("-inf")
+        self.listed: frozenset[str] = frozenset()
 
     # ---- what it sees
 
@@ -231,7 +232,7 @@ class Node:
     @property
     def is_told_of_newer(self) -> bool:
         known, recent = self.rollout, self.world.time - self.counted_at < rollouts.LEISURE.total_seconds()
-        return known is not None and not known.closed and not rollouts.leisure(known) and recent
+        return known is not None and rollouts.tells_of_newer(known) and recent
 
     def take(self, record: Rollout, head: int) -> None:
         """What it goes by from now on."""
@@ -339,10 +340,10 @@ class Node:
     def do_claim(self, action: actions.Claim) -> Steps[None]:
         assert self.rollout is not None
         lasts = rollouts.listing_lasts(self.rollout.policy).total_seconds()
-        if not action.joining and self.listed is not None and self.world.time - self.listed_at < lasts:
+        if not action.joining and self.world.time - self.listed_at < lasts:
             forgone = rollouts.forgone(self.rollout, self.name, action.release, self.listed, now=self.at)
             if forgone is not None:
-                self.denied, self.claimed = forgone.reason, False
+                self.denied = forgone.reason
                 return
         made = yield from self.change(
             lambda record, nodes: rollouts.claim(
@@ -373,9 +374,9 @@ class Node:
 
     def do_drain(self, _: actions.Drain) -> Steps[None]:
         turn = None if self.rollout is None else self.rollout.turn(self.name)
-        left = timedelta() if turn is None else turn.until - self.at - rollouts.SLACK
+        left = timedelta() if turn is None else rollouts.time_to_drain(turn, now=self.at)
         self.disk.draining = True
-        yield min(self.world.random.uniform(0, 8), max(0.0, left.total_seconds()))
+        yield min(self.world.random.uniform(0, 8), left.total_seconds())
 
     def do_undrain(self, _: actions.Undrain) -> Steps[None]:
         self.disk.draining = False

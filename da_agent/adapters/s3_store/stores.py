@@ -250,8 +250,9 @@ class S3Store:
         client, bucket = self._clients.patient, self._location.bucket
         with suppress(AgentError), translated("clear dead uploads", self.name):
             found = client.list_multipart_uploads(Bucket=bucket, Prefix=self._folder + keys.OURS)
+            now = self.clock()
             for each in found.get("Uploads", []):
-                if self.clock() - each["Initiated"] > _DEAD:
+                if now - each["Initiated"] > _DEAD:
                     client.abort_multipart_upload(Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"])
 
     def _send_part(self, key: str, upload: str, number: int, part: bytes) -> "CompletedPartTypeDef":
