@@ -160,6 +160,10 @@ def live():
         return GROUPS[0]
 
 
+def draining():
+    return os.path.exists(os.path.join(NODE, "agent", "draining"))
+
+
 class Loader:
     """The WSGI application that Apache sees: the health URL, then the application, or what stands in for it."""
 
@@ -174,7 +178,7 @@ class Loader:
         self.active = 0
         folder = pin(group)
         if folder:
-            self.load(folder)
+            self.load(folder, in_turn=group in GROUPS and group != live() and not draining())
 
     def load(self, folder, in_turn=False):
         """Load the release, once; whoever comes later waits for the first."""
@@ -244,15 +248,15 @@ class Loader:
         return facts["release"] if pinned is not None and pinned == self.release.fingerprint else self.release.number
 
     def health(self, environ, start):
-        draining = os.path.exists(os.path.join(NODE, "agent", "draining"))
+        drains = draining()
         if not self.begun and (folder := pin(self.group)):
             # Not in this thread: whoever asks wants an answer now, and asks again.
             # While the node drains, others serve: nobody is here who would need the processors more.
-            arguments = (folder, not draining)
+            arguments = (folder, not drains)
             threading.Thread(target=self.load, args=arguments, name="da-agent-load", daemon=True).start()
         # Read before the rest: what is loaded does not change any more.
         loaded = self.loaded.is_set()
-        status = "503 Service Unavailable" if draining or not loaded else "200 OK"
+        status = "503 Service Unavailable" if drains or not loaded else "200 OK"
         error = self.error if loaded else None
         if error is not None:
             status = "500 Internal Server Error"
@@ -267,7 +271,7 @@ class Loader:
             "pid": self.pid,
             "started": self.started,
             "active": self.active,
-            "draining": draining,
+            "draining": drains,
             "error": error,
         }
         return answer(start, status, "application/json", json.dumps(body) + "\n", ("Connection", "close"))

@@ -16,9 +16,11 @@ import psutil
 import pytest
 
 from da_agent.adapters.apache import processes
+from da_agent.adapters.apache.pins import Pins
 from da_agent.adapters.apache.servers import Apache
 from da_agent.adapters.packaging import UvEnvironments
 from da_agent.adapters.release_folders import ReleaseFolders
+from da_agent.domain.groups import Group
 from da_agent.domain.paths import Paths
 from da_agent.domain.settings import Settings
 from da_agent.errors import NodeBroken, ReleaseBroken
@@ -133,12 +135,18 @@ def test_reloads_under_load_lose_no_request_and_mix_no_process(node: Web) -> Non
     assert min(reply.seconds for reply in patient.replies) > 4
 
 
-def test_the_processes_of_a_group_load_one_after_the_other() -> None:
-    """The requests need the processors more."""
+@pytest.mark.parametrize("late", [False, True])
+def test_the_processes_of_a_group_load_one_after_the_other(late: bool) -> None:
+    """The requests need the processors more; also when the processes start only after their group has its pin."""
     said = "import sys, time\nprint('import begins', file=sys.stderr, flush=True)\n"
     with two_releases() as node:
         text = f"{said}time.sleep(1)\nprint('import ends', file=sys.stderr, flush=True)\n{slow('three')['hello.py']}"
         node.stage(3, {"hello.py": text})
+        wait_until(lambda: is_light(node))
+        if late:
+            Pins(node.paths).put(Group.GREEN, node.paths.release(3))
+            for pid in idle(node):
+                os.kill(pid, signal.SIGKILL)
         node.serve(3)
         seen = [line.rsplit(" ", 1)[1] for line in node.runner.log.splitlines() if "import " in line]
         assert seen == ["begins", "ends"] * 2
