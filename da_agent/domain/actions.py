@@ -50,10 +50,8 @@ class Undrain:
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
-    """Make sure, in the record, that the turn is still good."""
-
-    release: int
+class Look:
+    """Read the record again: much may have happened while this node drained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,7 @@ Action = (
     | RunOnce
     | Drain
     | Undrain
-    | Begin
+    | Look
     | Switch
     | Start
     | Prove

@@ -3,9 +3,9 @@
 The loop observes, asks `decide`, does the one action and begins again; nothing else remembers where it was. So the
 process may be cut between any two effects: the next observation finds whatever was done, and goes on from there.
 
-Order of things for a node that is behind: stage, rehearse, claim a turn, drain, begin the turn, switch (which begins
-the trial), prove, check, then settle or revert, and tell the others. The trial is in the journal before the switch;
-whoever finds a trial that it did not begin itself takes it back.
+Order of things for a node that is behind: stage, rehearse, claim a turn, drain, look at the record again, switch
+(which begins the trial), prove, check, then settle or revert, and tell the others. The trial is in the journal before
+the switch; whoever finds a trial that it did not begin itself takes it back.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from da_agent.domain.actions import (
     Accept,
     Action,
-    Begin,
     Check,
     Claim,
     Drain,
     GiveBack,
+    Look,
     Prove,
     Recover,
     Rehearse,
@@ -37,7 +37,7 @@ from da_agent.domain.actions import (
 )
 from da_agent.domain.journals import Journal
 from da_agent.domain.proofs import Proof, Worker
-from da_agent.domain.rollouts import Rollout, State, Turn, is_bad, lasts, review_is_due
+from da_agent.domain.rollouts import SLACK, Rollout, State, Turn, is_bad, review_is_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ class Observation:
     asked_late   whether its processes, or its health, were asked once more after that;  checked_late: its health
     healthy_for  how long all health checks of the trial's release have held;  unhealthy: which one does not
     draining     whether the loader's URL says that nobody should come;  drained: nobody is being served, or time is up
-    begun        the release whose turn this process has just begun;  claimed: whether it has just claimed one
+    looked       whether this process has read the record since it has drained
+    begun        the release in whose turn this process may switch, for as long as that is sure to end well within it
     sick         why this node is at fault itself
     well         the live release, when its health checks have held since this process looked last
     """
@@ -107,8 +108,8 @@ class Observation:
     unhealthy: str | None = None
     draining: bool = False
     drained: bool = False
+    looked: bool = False
     begun: int | None = None
-    claimed: bool = False
     sick: str | None = None
     well: int | None = None
     min_healthy: timedelta = timedelta()
@@ -194,26 +195,25 @@ def _move(seen: Observation, target: int) -> Action:
     # With nobody else there to serve, saying that one should not come would be an outage.
     alone = not seen.running or not cluster.others or target in seen.harmless
     drained = alone or (seen.draining and seen.drained)
-    if not _has_turn(seen, cluster, target, drained=drained):
+    once = target == cluster.rollout.release and cluster.rollout.once_is_due
+    if not _has_turn(seen, cluster, target, once=once):
         return Claim(target, joining=not seen.running)
-    if target == cluster.rollout.release and cluster.rollout.once_is_due:
+    if once:
         return RunOnce(target)
     if not drained:
         return Drain()
-    return Switch(target) if seen.begun == target else Begin(target)
+    return Look() if seen.draining and not seen.looked else Switch(target)
 
 
-def _has_turn(seen: Observation, cluster: Cluster, target: int, *, drained: bool) -> bool:
+def _has_turn(seen: Observation, cluster: Cluster, target: int, *, once: bool) -> bool:
+    """Whether it has one that is good for what comes next; or else it claims it, anew perhaps, so that it lasts longer.
+
+    Whoever drains in one that may be over before it lets people come again would be out of service beside the next.
+    """
     turn = cluster.turn
-    if turn is None or turn.release != target or turn.joining is seen.running:
+    if turn is None or turn.release != target or turn.joining is seen.running or cluster.rollout.closed:
         return False
-    if seen.begun == target:
-        return True
-    if cluster.others is None and seen.running:
-        # Whoever claims lists the others.
-        return False
-    # One that was claimed just now does not become newer, however long that took.
-    return lasts(turn, cluster.rollout.policy, now=cluster.at, drained=drained or seen.claimed)
+    return turn.until > cluster.at + SLACK and (once or seen.begun == target)
 
 
 def _is_free(seen: Observation, cluster: Cluster, target: int) -> bool:

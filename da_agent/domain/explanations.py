@@ -120,12 +120,12 @@ def _next(node: str, seen: Sighting | None, rollout: Rollout, now: datetime) -> 
 
 
 def _in_its_turn(turn: Turn, rollout: Rollout) -> Iterator[str]:
-    """A pause stops those alone that have not begun, and none that serves nobody yet."""
+    """A pause stops those alone that have to run the commands first that are run once, and none that serves nobody."""
     if rollout.paused is None:
         yield "It has its turn: it moves by itself."
-    elif turn.begun:
-        yield "It has begun its turn, and goes on by itself in spite of the pause."
     elif turn.joining:
         yield "It serves nobody yet, and moves by itself in spite of the pause."
+    elif turn.begun:
+        yield "It has begun its turn, and goes on by itself in spite of the pause."
     else:
         yield "It has its turn, and has not begun: it goes on after da-agent resume."

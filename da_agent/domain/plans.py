@@ -79,7 +79,7 @@ def course(
     """`last` is the newest proven rollout: how long its rounds took is how long these will take."""
     total = len(live)
     canary = min(policy.canary, total)
-    at_a_time = min(policy.max_unavailable.of(total), total) if total else 0
+    at_a_time = min(policy.at_once(total), total) if total else 0
     # Nobody is taken out of service where no worker process is touched.
     out = 0 if needs <= {Disturbance.CERTIFICATES} else at_a_time
     count = rounds(policy, total)
@@ -93,7 +93,7 @@ def rounds(policy: Policy, total: int, *, skip_canary: bool = False) -> int:
     """How often somebody moves while the others wait."""
     canary = 0 if skip_canary else min(policy.canary, total)
     rest = total - canary
-    return canary + (ceil(rest / policy.max_unavailable.of(total)) if rest else 0)
+    return canary + (ceil(rest / policy.at_once(total)) if rest else 0)
 
 
 def _pace(last: Rollout | None) -> timedelta | None:

@@ -21,6 +21,10 @@ class Share:
 
 ONE = Share(1)
 
+MOST = 64
+"""Nodes that move at once, whatever is allowed: all write the one record, which takes some ten changes a second. More
+would forestall each other, and some so often that their turn ends before they can say that they are back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -38,3 +42,7 @@ class Policy:
     max_failures: int = 1
     turn: timedelta = timedelta(seconds=300)
     once: tuple[str, ...] = ()
+
+    def at_once(self, total: int) -> int:
+        """How many of so many nodes may have their turn at the same time, once the canaries have moved."""
+        return min(self.max_unavailable.of(total), MOST)

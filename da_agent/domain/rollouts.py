@@ -5,7 +5,8 @@ compare-and-swap, or reads again and asks again. So each of these holds for what
 
 - Turns live in the record of the newest release alone, whichever release they are for. When a newer release comes, the
   older record is closed first, and the turns that still run are carried over: they always count in one place.
-- A turn is claimed, then begun. Beginning is a change of the record, too: once a quarantine is written, no node begins.
+- Claiming a turn is the one change before the switch: once a quarantine is written, nobody gets one. Whoever has
+  drained since then reads the record once more before it switches.
 - How many turns are free is computed from the list, never stored. A turn ends by itself.
 """
 
@@ -36,7 +37,7 @@ ILL = timedelta(seconds=60)
 FIRST_PAUSE = timedelta(seconds=0.1)
 """About what it takes to read a record and to write it; the first pause is up to twice as long."""
 
-LONGEST_PAUSE = timedelta(seconds=2)
+LONGEST_PAUSE = timedelta(seconds=5)
 
 KEPT_LINES = 20
 
@@ -62,7 +63,8 @@ class Note:
 class Turn:
     """The right to be out of service for a moment, in order to go to `release`.
 
-    `begun`: the holder has begun the release. `joining`: it serves nobody yet, so it takes nobody's place.
+    `begun`: the holder may switch in it, and is lost if it does not come back. In one that is not, it may only run the
+    commands that are run once. `joining`: it serves nobody yet, so it takes nobody's place.
     """
 
     node: str
@@ -226,7 +228,7 @@ def places(rollout: Rollout, node: str, live: Collection[str], *, now: datetime)
     wanted = 0 if rollout.skip_canary else rollout.policy.canary
     if rollout.state is State.OPEN and len(rollout.moved) < wanted:
         return max(0, 1 - taken)
-    return max(0, rollout.policy.max_unavailable.of(len(live)) - taken)
+    return max(0, rollout.policy.at_once(len(live)) - taken)
 
 
 def queue(rollout: Rollout, live: Collection[str], *, now: datetime) -> tuple[str, ...]:
@@ -248,7 +250,8 @@ def claim(
     sure: bool = True,
 ) -> Rollout | Denied:
     """Claiming twice is the same as claiming once, but lasts longer, unless the first turn is about to end; `live` are
-    the nodes that have reported lately, whether or not that is sure.
+    the nodes that have reported lately, whether or not that is sure. The turn is begun with that, unless commands that
+    are run once are due: then it is claimed again when they have been run.
 
     `joining`: the node serves nobody, so it takes nobody's place and waits for nobody. Not `sure`: the store was away
     until now, so that nobody could report, and who is not heard of may be well.
@@ -266,7 +269,8 @@ def claim(
     if not free and (denied := _wait(rest, node, target, live, now=now)) is not None:
         return denied
     since, until = held.since if held else now, now + rollout.policy.turn
-    turn = Turn(node, target, reason, since, until, begun=_has_begun(held), joining=joining)
+    begun = _has_begun(held) or not (target == rollout.release and rollout.once_is_due)
+    turn = Turn(node, target, reason, since, until, begun=begun, joining=joining)
     return replace(rollout, turns=_others(rollout, node, turn), changed_at=now)
 
 
@@ -291,36 +295,16 @@ def listing_lasts(policy: Policy) -> timedelta:
     return LISTING if policy.max_unavailable.percent else timedelta.max
 
 
-def begin(rollout: Rollout, node: str, target: int, *, now: datetime) -> Rollout | Denied:
-    """The last word before the node switches: its turn is still good, and from now on it lasts its full time."""
-    held = rollout.turn(node)
-    if held is None or held.release != target or held.until <= now + SLACK:
-        return Denied("its turn is over")
-    if (denied := _refusal(rollout, target, joining=held.joining or _has_begun(held))) is not None:
-        return denied
-    turn = replace(held, begun=True, until=now + rollout.policy.turn)
-    return replace(rollout, turns=_others(rollout, node, turn), changed_at=now)
-
-
 def _has_begun(held: Turn | None) -> bool:
     """Whoever had, and was killed, goes on in a pause, too: its turn would be lost."""
     return held is not None and held.begun
 
 
-def lasts(turn: Turn, policy: Policy, *, now: datetime, drained: bool) -> bool:
-    """Whether there is time enough in it for what comes next; or else it is claimed anew, which makes it last longer.
-
-    Nobody who has not `drained` should do so in a turn that may be over before anybody has been let come again.
-    """
-    used = min(PATIENCE, policy.turn / 4)
-    return turn.until > now + (SLACK if drained else policy.turn - used)
-
-
 def time_to_switch(turn: timedelta, there_and_back: timedelta) -> timedelta:
-    """How long after it was begun a turn of that length is good for a switch: a trial that comes to nothing should end
-    within the turn, and so should the way back from it.
+    """How long after it was claimed a turn of that length is good for a switch: a trial that comes to nothing should
+    end within the turn, and so should the way back from it.
 
-    Where that takes longer than the turn, as in an older release it may, it is only held to begin soon.
+    Where that takes longer than the turn, as in an older release it may, it is only held to come soon.
     """
     return max(turn - there_and_back - SLACK, SLACK)
 
@@ -379,7 +363,7 @@ def _without_lost(rollout: Rollout, node: str, live: Collection[str], *, now: da
 
 
 def time_to_drain(turn: Turn, *, now: datetime) -> timedelta:
-    """How long its holder may stay away before it begins: the turn is what keeps the others from going, too."""
+    """How long its holder may stay away before it switches: the turn is what keeps the others from going, too."""
     return max(turn.until - now - SLACK, timedelta())
 
 

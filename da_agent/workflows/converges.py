@@ -52,9 +52,8 @@ class Node:
         self._releases: dict[int, Release] = {}
         self._damaged: set[int] = set()
         self._rehearsed: set[int] = set()
-        self._drained = False
+        self._drained = self._looked = False
         self._begun: int | None = None
-        self._claimed = False
         self._good_until = timedelta()
         self._sick: str | None = None
         self._well: int | None = None
@@ -124,8 +123,8 @@ class Node:
             min_healthy=self._trials.settings_of(trial.release).health.minimum if trial else timedelta(),
             draining=self._web.draining(),
             drained=self._drained,
-            begun=self._begun,
-            claimed=self._claimed,
+            looked=self._looked,
+            begun=self._begun if self._is_good() else None,
             sick=self._sick,
             well=self._well,
         )
@@ -149,7 +148,6 @@ class Node:
         """
         # What was begun before this may be over, and who was well may not be: both are asked for anew.
         self._begun = self._well = None
-        self._claimed = False
         try:
             self._converge(told)
         except AgentError as error:
@@ -192,7 +190,6 @@ class Node:
         self._trials.follow_certificates()
 
     def _act(self, action: Action, seen: Observation) -> None:
-        self._claimed = False
         match action:
             case actions.Stage(number):
                 self._blame(number, seen, self._stage)
@@ -220,16 +217,16 @@ class Node:
     def _move(self, action: Action, seen: Observation) -> None:
         match action:
             case actions.Claim(number, joining):
-                self._begun = None
-                self._claimed = self._course.claim(number, f"release {number}", joining=joining)
+                self._claim(number, joining=joining)
             case actions.RunOnce(number):
                 self._blame(number, seen, self._run_once)
             case actions.Drain():
                 self._drain(seen)
             case actions.Undrain():
                 self._undrain()
-            case actions.Begin(number):
-                self._begin(number)
+            case actions.Look():
+                self._course.look_again()
+                self._looked = True
             case actions.Switch(number):
                 self._switch(number, seen)
             case _:
@@ -309,6 +306,17 @@ class Node:
                 raise ReleaseBroken(f"{masks.command(command)} {ended.failure}", tuple(output[-rollouts.KEPT_LINES :]))
         self._course.finish_once(tuple(output))
 
+    def _claim(self, number: int, *, joining: bool) -> None:
+        self._begun = None
+        made = self._course.claim(number, f"release {number}", joining=joining)
+        if made is not None and made.begun:
+            needed = self._trials.settings_of(number).there_and_back
+            self._begun, self._good_until = number, made.at + rollouts.time_to_switch(made.turn, needed)
+
+    def _is_good(self) -> bool:
+        """Whether the turn that was claimed last lasts for the trial, and for the way back."""
+        return self._clock.elapsed() < self._good_until
+
     def _drain(self, seen: Observation) -> None:
         """Nobody comes any more; those that are here may finish, for as long as the settings say."""
         patience = self._trials.settings_of(seen.current).drain if seen.current is not None else timedelta()
@@ -320,22 +328,16 @@ class Node:
         began = self._clock.now()
         while not drains.is_over(self._web.active(), self._clock.now() - began, patience, cuts=cuts):
             self._clock.wait(ASK_AGAIN)
-        self._drained = True
+        self._drained, self._looked = True, False
 
     def _undrain(self) -> None:
         self._web.drain(on=False)
         self._drained = False
 
-    def _begin(self, number: int) -> None:
-        needed = self._trials.settings_of(number).there_and_back
-        made = self._course.begin(number)
-        if made is not None:
-            self._begun, self._good_until = number, made.at + rollouts.time_to_switch(made.turn, needed)
-
     def _switch(self, number: int, seen: Observation) -> None:
-        """Unless this machine has stood still since its turn was begun: then others may be out of service by now."""
-        free, self._begun = self._begun != number, None
-        if not self._trials.switch(number, seen, lambda: free or self._clock.elapsed() < self._good_until):
+        """Unless this machine has stood still since it got its turn: then others may be out of service by now."""
+        free, self._begun = seen.begun != number, None
+        if not self._trials.switch(number, seen, lambda: free or self._is_good()):
             self._progress.say(f"Release {number} is not switched to: the turn was begun too long ago")
             self._course.give_back()
 

@@ -24,11 +24,12 @@ class _Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A turn that lasts for `turn` from `at` on, by a clock that nobody can set: before the request that began it."""
+class Claimed:
+    """A turn that lasts for `turn` from `at` on, by a clock that nobody can set: before the request that claimed it."""
 
     at: timedelta
     turn: timedelta
+    begun: bool
 
 
 class Course:
@@ -125,18 +126,24 @@ class Course:
 
     # ---- what decide asks for
 
-    def claim(self, target: int, reason: str, *, joining: bool) -> bool:
-        """Whether it was not denied: without a request where it is plain that others go first."""
+    def claim(self, target: int, reason: str, *, joining: bool) -> Claimed | None:
+        """None when it is denied: without a request where it is plain that others go first."""
+        assert self._known is not None
         if not joining and (denied := self._forgone(target)) is not None:
-            assert self._known is not None
             self._known.denied = denied.reason
-            return False
-        return self._ask(
-            lambda record, nodes, now: rollouts.claim(
+            return None
+        at = timedelta()
+
+        def claim(record: Rollout, nodes: Nodes, now: datetime) -> Rollout | Denied:
+            nonlocal at
+            at = self._clock.elapsed()
+            return rollouts.claim(
                 record, self._node, target, nodes.lately, now=now, reason=reason, joining=joining, sure=self._is_sure()
-            ),
-            lists=True,
-        )
+            )
+
+        granted, rollout = self._ask(claim, lists=True), self._known.rollout
+        turn = rollout.turn(self._node)
+        return Claimed(at, rollout.policy.turn, turn.begun) if granted and turn is not None else None
 
     def _forgone(self, target: int) -> Denied | None:
         if self._known is None:
@@ -146,16 +153,13 @@ class Course:
             return None
         return rollouts.forgone(rollout, self._node, target, self._listed, now=self._store.clock())
 
-    def begin(self, target: int) -> Begun | None:
-        """None when the turn is not good."""
-        at = timedelta()
-
-        def begin(record: Rollout, _: Nodes, now: datetime) -> Rollout | Denied:
-            nonlocal at
-            at = self._clock.elapsed()
-            return rollouts.begin(record, self._node, target, now=now)
-
-        return Begun(at, self._known.rollout.policy.turn) if self._ask(begin) and self._known is not None else None
+    def look_again(self) -> None:
+        """Read the record of the release that was looked at last."""
+        assert self._known is not None
+        found = self._rollouts.read(self._known.rollout.release)
+        self.heard()
+        if found is not None:
+            self._known.rollout = found
 
     def take_once(self) -> bool:
         return self._ask(lambda record, _, now: rollouts.take_once(record, self._node, now=now))

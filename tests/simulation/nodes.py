@@ -83,7 +83,6 @@ class Node:
         self.fallback: int | None = None
         self.others: int | None = None
         self.phase = Phase.STARTING
-        self.claimed = False
         self.denied: str | None = None
         self.offered: set[int] = set()
         self.rehearsed: set[int] = set()
@@ -91,9 +90,11 @@ class Node:
         self.proof: Proof | None = None
         self.proven: frozenset[Worker] = frozenset()
         self.refused: str | None = None
+        self.condemned: int | None = None
         self.healthy_since: datetime | None = None
         self.asked_late = self.checked_late = False
         self.unhealthy: str | None = None
+        self.looked = False
         self.begun: int | None = None
         self.good_until = 0.0
         self.sick: str | None = None
@@ -142,8 +143,8 @@ class Node:
             unhealthy=self.unhealthy,
             draining=disk.draining,
             drained=disk.draining,
-            begun=self.begun,
-            claimed=self.claimed,
+            looked=self.looked,
+            begun=self.begun if self.world.time < self.good_until else None,
             sick=self.sick,
             well=self.well,
             min_healthy=MIN_HEALTHY,
@@ -170,8 +171,7 @@ class Node:
             yield POLL * self.world.random.uniform(0.8, 1.2)
 
     def converge(self) -> Steps[None]:
-        self.well = None
-        self.claimed = False
+        self.well = self.begun = None
         for _ in range(500):
             action = self.world.decide(self.observe())
             yield from self.report(PHASES.get(type(action), self.phase))
@@ -199,7 +199,6 @@ class Node:
             yield from self.do_tell_sick(actions.TellSick(reason))
 
     def act(self, action: Action) -> Steps[None]:
-        self.claimed = False
         yield self.world.random.uniform(0.01, 0.2)
         yield from self._acts[type(action)](action)
 
@@ -345,8 +344,12 @@ class Node:
             if forgone is not None:
                 self.denied = forgone.reason
                 return
-        made = yield from self.change(
-            lambda record, nodes: rollouts.claim(
+        asked, self.begun = self.world.time, None
+
+        def claim(record: Rollout, nodes: Nodes) -> Rollout | Denied:
+            nonlocal asked
+            asked = self.world.time
+            return rollouts.claim(
                 record,
                 self.name,
                 action.release,
@@ -355,12 +358,20 @@ class Node:
                 reason="update",
                 joining=action.joining,
                 sure=self.sure,
-            ),
-            lists=True,
-        )
-        self.claimed = not isinstance(made, Denied)
+            )
+
+        made = yield from self.change(claim, lists=True)
         if isinstance(made, Denied):
             self.denied = made.reason
+            return
+        turn = made.turn(self.name)
+        if turn is None or not turn.begun:
+            return
+        self.begun = action.release
+        self.good_until = asked + rollouts.time_to_switch(made.policy.turn, 2 * START).total_seconds()
+        if self.stall:
+            self.world.happen(Fault(0.0, "hang", self.number, self.stall))
+            self.stall = 0.0
 
     def do_run_once(self, action: actions.RunOnce) -> Steps[None]:
         made = yield from self.change(lambda record, _: rollouts.take_once(record, self.name, now=self.at))
@@ -375,35 +386,23 @@ class Node:
     def do_drain(self, _: actions.Drain) -> Steps[None]:
         turn = None if self.rollout is None else self.rollout.turn(self.name)
         left = timedelta() if turn is None else rollouts.time_to_drain(turn, now=self.at)
-        self.disk.draining = True
+        self.disk.draining, self.looked = True, False
         yield min(self.world.random.uniform(0, 8), left.total_seconds())
 
     def do_undrain(self, _: actions.Undrain) -> Steps[None]:
         self.disk.draining = False
         yield 0.0
 
-    def do_begin(self, action: actions.Begin) -> Steps[None]:
-        asked = self.world.time
-
-        def begin(record: Rollout, _: Nodes) -> Rollout | Denied:
-            nonlocal asked
-            asked = self.world.time
-            return rollouts.begin(record, self.name, action.release, now=self.at)
-
+    def do_look(self, _: actions.Look) -> Steps[None]:
+        assert self.rollout is not None
+        number = self.rollout.release
         try:
-            made = yield from self.change(begin)
+            record = yield from self.read(number)
         except StoreFailed:
             # Whoever cannot ask lets people come again: its turn ends without it.
             self.disk.draining = False
             raise
-        if isinstance(made, Denied):
-            self.denied = made.reason
-            return
-        self.begun = action.release
-        self.good_until = asked + rollouts.time_to_switch(made.policy.turn, 2 * START).total_seconds()
-        if self.stall:
-            self.world.happen(Fault(0.0, "hang", self.number, self.stall))
-            self.stall = 0.0
+        self.rollout, self.read_at, self.looked = record, self.world.time, True
 
     def do_switch(self, action: actions.Switch) -> Steps[None]:
         disk, number, before = self.disk, action.release, self.disk.journal
@@ -430,7 +429,17 @@ class Node:
             if self.world.ledger[number - 1] is Quality.BROKEN or self.fails():
                 self.refused = "the application cannot be loaded"
                 return
+            if (yield from self.is_condemned(number)):
+                self.refused, self.condemned = "others have quarantined it meanwhile", number
+                return
             self.serve(number)
+
+    def is_condemned(self, number: int) -> Steps[bool]:
+        """Asked right before anybody is served by it; a store that does not answer holds nothing up."""
+        record = None
+        with contextlib.suppress(StoreFailed):
+            record = yield from self.read(number)
+        return record is not None and rollouts.is_bad(record, number)
 
     def do_start(self, _: actions.Start) -> Steps[None]:
         self.asked_late = self.left <= timedelta()
@@ -489,7 +498,8 @@ class Node:
         trial = self.disk.journal.trial
         assert trial is not None
         yield from self.back(trial.release, decisions.way_out(self.observe()))
-        self.give_up(trial.release, action.reason)
+        self.give_up(trial.release, action.reason, lasting=self.condemned != trial.release)
+        self.condemned = None
         self.disk.journal = self.disk.journal.revert()
         self.conducting = False
 
@@ -542,7 +552,7 @@ class Node:
             actions.RunOnce: self.do_run_once,
             actions.Drain: self.do_drain,
             actions.Undrain: self.do_undrain,
-            actions.Begin: self.do_begin,
+            actions.Look: self.do_look,
             actions.Switch: self.do_switch,
             actions.Start: self.do_start,
             actions.Prove: self.do_prove,
@@ -581,9 +591,9 @@ class Node:
         self.incidents -= 1
         return True
 
-    def give_up(self, number: int, reason: str) -> None:
+    def give_up(self, number: int, reason: str, *, lasting: bool = True) -> None:
         pardons = self.observe().pardons(number)
-        self.disk.journal = self.disk.journal.give_up(Failure(number, reason, self.now, pardons=pardons))
+        self.disk.journal = self.disk.journal.give_up(Failure(number, reason, self.now, lasting, pardons))
 
     def forget(self) -> None:
         self.proof, self.proven, self.refused = None, frozenset(), None

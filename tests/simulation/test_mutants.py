@@ -132,6 +132,14 @@ def test_a_node_switches_without_a_turn() -> None:
     assert "without having begun it" in found(hasty)
 
 
+def test_a_node_does_not_look_again_after_it_has_drained() -> None:
+    def hasty(seen: Observation) -> Action:
+        action = decisions.decide(seen)
+        return decisions.decide(replace(seen, looked=True)) if isinstance(action, actions.Look) else action
+
+    assert "which is quarantined" in found(hasty, like="which is quarantined")
+
+
 def test_a_node_that_drains_never_lets_people_come_again() -> None:
     def stubborn(seen: Observation) -> Action:
         action = decisions.decide(seen)

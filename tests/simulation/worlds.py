@@ -23,6 +23,11 @@ from tests.simulation.nodes import Node
 DRIFT = timedelta(seconds=2)
 """How far what two nodes hold to be the store's clock may lie apart."""
 
+INFINITE = float("inf")
+
+NOTICE = 1.0
+"""Seconds: whoever read the record right before it was quarantined has switched by then, or does not any more."""
+
 
 class World:
     """The store, the machines, virtual time, and the invariants."""
@@ -46,6 +51,7 @@ class World:
         self.escaping: set[str] = set()
         self.heard_since: dict[str, float] = {}
         self.ever_settled: set[int] = set()
+        self.quarantined_at: dict[int, float] = {}
         self.queue: list[tuple[float, int, Callable[[], None]]] = []
         self.nodes: list[Node] = []
         self.out: set[Node] = set()
@@ -249,6 +255,8 @@ class World:
         self.look_at_turns(before, after)
         self.look_at_once(before, after)
         self.look_at_verdict(before, after)
+        if after.state is not before.state:
+            self.quarantined_at[after.release] = self.time if after.state is State.QUARANTINED else INFINITE
         self.records[before.release] = self.stamped(after, before.generation)
         return True
 
@@ -279,6 +287,9 @@ class World:
         if number not in node.disk.staged:
             raise Violation(f"{node.name} switches to release {number}, which it has not staged")
         record = self.records.get(len(self.ledger))
+        late = self.time - self.quarantined_at.get(number, INFINITE) > NOTICE
+        if late and record is not None and number == record.release and not node.frozen:
+            raise Violation(f"{node.name} switches to release {number}, which is quarantined")
         left = node.disk.journal.live if node.disk.current == number else node.disk.current
         # What it has just read is what counts: a pardon of the newest may come in the moment between.
         known = (

@@ -497,6 +497,23 @@ def test_no_drain_outlasts_its_turn(drain: int) -> None:
     assert away == pytest.approx(min(drain, longest), abs=0.2)
 
 
+@pytest.mark.parametrize("stop", ["quarantined", "closed"])
+def test_a_release_that_is_stopped_while_a_node_drains_is_not_switched_to(stop: str) -> None:
+    machine = serving(1)
+    machine.store.write(keys.node_key("b"), b"{}", Always())
+    switched: list[int | None] = []
+
+    def stopped(record: rollouts.Rollout, *_: object) -> rollouts.Rollout:
+        return replace(record, state=State.QUARANTINED) if stop == "quarantined" else replace(record, closed=True)
+
+    machine.power.on["drain"] = lambda: Rollouts(machine.store, machine.nonce).change(2, stopped)
+    machine.power.on["switch"] = lambda: switched.append(machine.installation.live)
+    node = machine.agent(release(2), release(1))
+    node.converge()
+    assert (machine.served, switched, machine.web.draining()) == ({1}, [], False)
+    assert machine.journals.journal == Journal(live=1)
+
+
 def test_a_release_that_makes_a_supervised_program_fail_is_to_blame_and_the_way_back_revives_the_program() -> None:
     machine = serving(1)
     machine.programs.fails = lambda: ("celery",) if machine.installation.live == 2 else ()

@@ -96,8 +96,8 @@ def test_a_node_lists_the_others_for_its_claim_and_its_outcome_alone() -> None:
     nodes.report("a", "b")
     nodes.look()
     course = nodes.courses["a"]
-    course.claim(1, "update", joining=False)
-    assert course.begin(1) is not None
+    assert course.claim(1, "update", joining=False) is not None
+    course.look_again()
     assert course.take_once()
     course.finish_once(())
     assert nodes.lists == 1
@@ -140,7 +140,7 @@ def test_whoever_is_woken_lists_again_for_somebody_has_found_that_it_is_its_turn
     nodes.rollouts.change(1, lambda record, _, now: replace(record, changed_at=now))
     for woken in (False, True):
         waiting.look(1, nodes.release, woken=woken)
-        assert waiting.claim(1, "update", joining=False) is woken
+        assert (waiting.claim(1, "update", joining=False) is not None) is woken
 
 
 @pytest.mark.parametrize("share", ["50%", "1"])

@@ -10,11 +10,11 @@ from da_agent.domain import decisions, rollouts
 from da_agent.domain.actions import (
     Accept,
     Action,
-    Begin,
     Check,
     Claim,
     Drain,
     GiveBack,
+    Look,
     Prove,
     Recover,
     Rehearse,
@@ -95,11 +95,9 @@ OLD = prove(SIX, WORKERS, [Answer(10, 5, "f5"), Answer(11, 6, "f6")])
 PROVEN = replace(TRIAL, proof=GOOD, proven=WORKERS)
 BLAME = (Blame("a", "bad", NOW),)
 READY = replace(STAGED, rehearsed=frozenset({6}))
-MINE = replace(READY, cluster=cluster(6, turns=turn()))
+MINE = replace(READY, cluster=cluster(6, turns=turn()), begun=6)
 DRAINED = replace(MINE, draining=True, drained=True)
 SECOND = timedelta(seconds=1)
-NEW = LONG - timedelta(seconds=14)
-"""What is left of a turn that was claimed a moment ago."""
 
 
 def mine(left: timedelta, seen: Observation = READY) -> Observation:
@@ -110,6 +108,8 @@ def mine(left: timedelta, seen: Observation = READY) -> Observation:
 JOINING = Observation(NOW, (6, 5), None, Journal(), cluster=cluster(6))
 MOVED = replace(READY, current=6, journal=Journal(live=6))
 BAD = cluster(6, State.QUARANTINED)
+CLOSED = cluster(6, turns=turn(), closed=True)
+LOOKED = replace(DRAINED, looked=True)
 AFTER_BAD = cluster(6, fallback=4, past=Past(proven=4, bad=(5,)), paused=ADMIN)
 """Release 5 is quarantined, 4 is proven, and 6 has just come; somebody has paused all."""
 ON_BAD = replace(READY, staged=frozenset({4, 5, 6}), cluster=AFTER_BAD)
@@ -164,27 +164,22 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
             id="others go first",
         ),
         pytest.param(MINE, Drain(), id="it is its turn"),
-        pytest.param(replace(MINE, cluster=cluster(6, turns=turn(), others=0)), Begin(6), id="nobody else serves"),
-        pytest.param(replace(MINE, harmless=frozenset({6})), Begin(6), id="no worker is disturbed"),
-        pytest.param(mine(NEW), Drain(), id="a turn that is new enough to be drained in"),
-        pytest.param(mine(NEW - SECOND), Claim(6), id="one that may be over before everybody has left"),
-        pytest.param(mine(SLACK + SECOND, DRAINED), Begin(6), id="just in time"),
-        pytest.param(mine(SLACK, DRAINED), Claim(6), id="just too late"),
-        pytest.param(mine(SLACK, replace(DRAINED, begun=6)), Switch(6), id="begun so"),
-        pytest.param(mine(SLACK + SECOND, replace(READY, claimed=True)), Drain(), id="claiming took long"),
-        pytest.param(mine(SLACK, replace(READY, claimed=True)), Claim(6), id="so long that it is over"),
-        pytest.param(
-            replace(READY, cluster=cluster(6, turns=turn(), others=None)),
-            Claim(6),
-            id="a turn of an earlier process",
-        ),
+        pytest.param(replace(MINE, cluster=cluster(6, turns=turn(), others=0)), Switch(6), id="nobody else serves"),
+        pytest.param(replace(MINE, harmless=frozenset({6})), Switch(6), id="no worker is disturbed"),
+        pytest.param(mine(SLACK + SECOND, MINE), Drain(), id="just in time"),
+        pytest.param(mine(SLACK, MINE), Claim(6), id="just too late"),
+        pytest.param(replace(MINE, begun=None), Claim(6), id="a turn of an earlier process, or one that is too old"),
+        pytest.param(replace(MINE, begun=5), Claim(6), id="it was claimed for another release"),
         pytest.param(
             replace(READY, running=False, cluster=cluster(6, turns=turn(joining=True), others=None)),
             Start(),
             id="who serves nobody need not know the others",
         ),
-        pytest.param(DRAINED, Begin(6), id="drained"),
-        pytest.param(replace(DRAINED, begun=6), Switch(6), id="begun"),
+        pytest.param(DRAINED, Look(), id="drained"),
+        pytest.param(replace(DRAINED, looked=True), Switch(6), id="drained, and nothing has happened meanwhile"),
+        pytest.param(replace(DRAINED, begun=None), Claim(6), id="so long that there is no time for the way back"),
+        pytest.param(replace(LOOKED, cluster=BAD), Undrain(), id="it has been quarantined meanwhile"),
+        pytest.param(replace(LOOKED, cluster=CLOSED), Claim(6), id="a newer one has come: to be told so"),
         pytest.param(
             replace(DRAINED, cluster=cluster(6, turns=turn(), denied="paused")), Undrain(), id="it may not begin"
         ),
@@ -192,7 +187,9 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
         pytest.param(replace(DRAINED, cluster=cluster(6)), Claim(6), id="its turn is over"),
         pytest.param(replace(READY, cluster=cluster(6, turns=turn(5))), Claim(6), id="a turn for another release"),
         pytest.param(
-            replace(MINE, cluster=cluster(6, turns=turn(), policy=Policy(once=("x",)))), RunOnce(6), id="first of all"
+            replace(MINE, begun=None, cluster=cluster(6, turns=turn(), policy=Policy(once=("x",)))),
+            RunOnce(6),
+            id="first of all",
         ),
         pytest.param(MOVED, TellMoved(), id="settled, and the others do not know"),
         pytest.param(replace(MOVED, draining=True), Undrain(), id="settled"),

@@ -57,14 +57,14 @@ CASES: dict[str, tuple[Sighting | None, Rollout | None, tuple[str, ...]]] = {
     ),
     "a pause in its turn, begun": (
         sighting(phase=Phase.PROVING),
-        rollouts.pause(
-            granted(rollouts.begin(granted(claim(moved(OPEN, "web-1"), "web-2")), "web-2", 7, now=NOW)), ADMIN
-        ),
+        rollouts.pause(granted(claim(moved(OPEN, "web-1"), "web-2")), ADMIN),
         ("is proving", "paused by admin@desk", "It has begun its turn, and goes on by itself in spite of the pause."),
     ),
     "a pause in its turn, not begun": (
-        sighting(phase=Phase.DRAINING),
-        rollouts.pause(granted(claim(moved(OPEN, "web-1"), "web-2")), ADMIN),
+        sighting(phase=Phase.SERVING),
+        rollouts.pause(
+            granted(claim(replace(moved(OPEN, "web-1"), policy=Policy(once=("create_tables",))), "web-2")), ADMIN
+        ),
         ("It has its turn, and has not begun: it goes on after da-agent resume.",),
     ),
     "a pause while it joins": (

@@ -13,6 +13,7 @@ from da_agent.domain.rollouts import Denied, Note, Rollout, State
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LIVE = ("web-1", "web-2", "web-3", "web-4")
 OPEN = rollouts.opened(7, Policy(), (), now=NOW)
+ONCE = rollouts.opened(7, Policy(once=("create_tables",)), (), now=NOW)
 LATER = NOW + timedelta(seconds=400)
 ADMIN = Note("admin", NOW, "maintenance")
 
@@ -64,12 +65,12 @@ def test_a_turn_that_others_may_hold_to_be_over_does_not_last_longer() -> None:
 
 
 def test_whoever_had_begun_keeps_its_turn_in_a_pause_and_nobody_else() -> None:
-    begun = granted(rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=NOW))
+    begun = granted(claim(OPEN, "web-1"))
     paused = rollouts.pause(begun, ADMIN)
     again = granted(claim(paused, "web-1", now=NOW + timedelta(seconds=30)))
     assert [(turn.node, turn.begun) for turn in again.turns] == [("web-1", True)]
     assert "paused" in reason(claim(paused, "web-2", now=LATER))
-    assert "paused" in reason(claim(rollouts.pause(granted(claim(OPEN, "web-1")), ADMIN), "web-1"))
+    assert "paused" in reason(claim(rollouts.pause(granted(claim(ONCE, "web-1")), ADMIN), "web-1"))
 
 
 HELD = rollouts.claim(OPEN, "web-1", 7, LIVE, now=NOW, reason="update", joining=False)
@@ -100,9 +101,9 @@ def test_nobody_asks_for_a_turn_that_the_record_does_not_have(
 
 
 def test_the_more_often_somebody_else_was_faster_the_longer_the_record_is_left_to_others() -> None:
-    longest = [rollouts.pause_after(losses, 1.0).total_seconds() for losses in (1, 2, 3, 4, 5, 50)]
-    assert longest == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
-    assert rollouts.pause_after(5, 0.25) == timedelta(seconds=0.5)
+    longest = [rollouts.pause_after(losses, 1.0).total_seconds() for losses in (1, 2, 3, 4, 5, 6, 50)]
+    assert longest == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert rollouts.pause_after(3, 0.25) == timedelta(seconds=0.2)
 
 
 def test_one_canary_goes_alone_before_any_others_may() -> None:
@@ -133,13 +134,20 @@ def test_a_share_is_rounded_down_but_never_nobody(share: Share, total: int, node
     assert share.of(total) == nodes
 
 
+@pytest.mark.parametrize(("share", "total", "nodes"), [(Share(10, True), 500, 50), (Share(10, True), 1000, 64)])
+def test_no_more_nodes_move_at_once_than_the_one_record_can_bear(share: Share, total: int, nodes: int) -> None:
+    many = [f"web-{number}" for number in range(total)]
+    through = replace(OPEN, policy=Policy(max_unavailable=share, canary=0))
+    assert rollouts.places(through, "web-0", many, now=NOW) == nodes
+
+
 def test_those_behind_wait_for_the_one_in_front_but_not_for_ever() -> None:
     assert reason(claim(OPEN, "web-3")) == "web-1 goes first"
     assert granted(claim(OPEN, "web-3", now=NOW + timedelta(seconds=31))).turn("web-3") is not None
 
 
 def test_a_turn_ends_by_itself_and_whoever_had_begun_counts_as_a_failure() -> None:
-    begun = granted(rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=NOW))
+    begun = granted(claim(OPEN, "web-1"))
     taken = granted(claim(begun, "web-2", now=LATER))
     assert [(blame.node, blame.lost) for blame in taken.blames] == [("web-1", True)]
     assert [turn.node for turn in taken.turns] == ["web-2"]
@@ -149,33 +157,30 @@ def test_one_machine_may_be_switched_off_whatever_is_allowed_but_not_one_after_t
     strict = replace(OPEN, policy=Policy(max_failures=0))
     for number, (node, state) in enumerate([("web-1", State.OPEN), ("web-2", State.QUARANTINED)]):
         now = NOW + number * timedelta(seconds=400)
-        strict = granted(rollouts.begin(granted(claim(strict, node, now=now)), node, 7, now=now))
+        strict = granted(claim(strict, node, now=now))
         looked = rollouts.reviewed(strict, "web-4", LIVE, now=now + timedelta(seconds=399))
         assert looked.state is state
     assert failed(replace(OPEN, policy=Policy(max_failures=0)), "web-1").state is State.QUARANTINED
 
 
 def test_a_turn_that_was_never_begun_is_no_failure() -> None:
-    assert granted(claim(granted(claim(OPEN, "web-1")), "web-2", now=LATER)).blames == ()
+    assert granted(claim(granted(claim(ONCE, "web-1")), "web-2", now=LATER)).blames == ()
 
 
 def test_a_machine_that_comes_back_and_serves_is_forgiven() -> None:
-    begun = granted(rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=NOW))
+    begun = granted(claim(OPEN, "web-1"))
     assert moved(granted(claim(begun, "web-2", now=LATER)), "web-1").blames == ()
 
 
-@pytest.mark.parametrize(
-    ("now", "why"),
-    [
-        (NOW, None),
-        (NOW + timedelta(seconds=294), None),
-        (NOW + timedelta(seconds=296), "its turn is over"),
-        (LATER, "its turn is over"),
-    ],
-)
-def test_a_turn_is_begun_only_with_time_to_spare(now: datetime, why: str | None) -> None:
-    made = rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=now)
-    assert (made.reason if isinstance(made, Denied) else None) == why
+def test_a_turn_is_begun_when_the_commands_that_are_run_once_have_been_run() -> None:
+    held = granted(claim(ONCE, "web-1"))
+    done = granted(rollouts.finish_once(granted(rollouts.take_once(held, "web-1", now=NOW)), "web-1", (), now=NOW))
+    assert [turn.begun for each in (held, done, granted(claim(done, "web-1"))) for turn in each.turns] == [
+        False,
+        False,
+        True,
+    ]
+    assert granted(claim(replace(ONCE, state=State.QUARANTINED), "web-1", target=6)).turns[0].begun
 
 
 @pytest.mark.parametrize(
@@ -192,7 +197,8 @@ def test_a_switch_comes_so_soon_that_the_trial_and_the_way_back_can_end_within_t
 
 def test_a_turn_for_one_release_is_none_for_another() -> None:
     carried = rollouts.opened(8, Policy(), (granted(claim(OPEN, "web-1")),), now=NOW)
-    assert isinstance(rollouts.begin(carried, "web-1", 8, now=NOW), Denied)
+    assert [(turn.release, turn.begun) for turn in carried.turns] == [(7, False)]
+    assert reason(claim(carried, "web-1")) == "release 8 is the one to go to, not 7"
 
 
 def test_turns_that_run_when_a_newer_release_comes_count_there() -> None:
@@ -252,7 +258,6 @@ def test_records_that_do_not_know_what_came_before_them_tell_only_of_themselves(
 def test_a_closed_record_gives_no_turn() -> None:
     closed = rollouts.closed(granted(claim(OPEN, "web-1")), now=NOW)
     assert reason(claim(closed, "web-1")) == "a newer release than 7 has come"
-    assert isinstance(rollouts.begin(closed, "web-1", 7, now=NOW), Denied)
 
 
 def test_more_failures_than_allowed_quarantine_the_release() -> None:
@@ -340,11 +345,11 @@ def test_a_rollout_is_stuck_when_every_node_has_been_sick_for_a_while(record: Ro
     assert rollouts.is_stuck(record, LIVE, now=LATER) is stuck
 
 
-def test_once_a_quarantine_is_written_nobody_claims_or_begins() -> None:
+def test_once_a_quarantine_is_written_nobody_claims_a_turn_and_none_lasts_longer() -> None:
     held = granted(claim(replace(OPEN, policy=Policy(canary=0, max_unavailable=Share(3))), "web-3"))
     bad = failed(held, "web-1", "web-2")
     assert reason(claim(bad, "web-4")) == "release 7 is quarantined"
-    assert isinstance(rollouts.begin(bad, "web-3", 7, now=NOW), Denied)
+    assert reason(claim(bad, "web-3")) == "release 7 is quarantined"
 
 
 def test_from_a_quarantined_release_turns_lead_to_the_one_before() -> None:
@@ -374,16 +379,10 @@ def test_a_node_that_died_holds_up_the_verdict_only_until_somebody_looks() -> No
 
 
 def test_while_it_is_paused_nobody_begins_and_afterwards_all_goes_on() -> None:
-    held = granted(claim(OPEN, "web-1"))
-    paused = rollouts.pause(held, ADMIN)
+    paused = rollouts.pause(granted(claim(ONCE, "web-1")), ADMIN)
     assert reason(claim(paused, "web-1")) == "paused by admin: maintenance"
-    assert isinstance(rollouts.begin(paused, "web-1", 7, now=NOW), Denied)
-    assert isinstance(rollouts.begin(rollouts.resume(paused, ADMIN), "web-1", 7, now=NOW), Rollout)
-
-
-def test_whoever_had_begun_before_the_pause_and_was_killed_begins_again() -> None:
-    begun = granted(rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=NOW))
-    assert isinstance(rollouts.begin(rollouts.pause(begun, ADMIN), "web-1", 7, now=NOW), Rollout)
+    assert reason(rollouts.take_once(paused, "web-1", now=NOW)) == "paused by admin: maintenance"
+    assert isinstance(claim(rollouts.resume(paused, ADMIN), "web-1"), Rollout)
 
 
 def test_a_pause_outlives_the_release_during_which_it_was_said() -> None:
@@ -432,7 +431,7 @@ def test_nobody_runs_the_commands_of_a_rollout_that_has_been_stopped(
 
 CHANGES: list[Callable[[Rollout], Rollout | Denied]] = [
     lambda record: claim(record, "web-1"),
-    lambda record: rollouts.begin(record, "web-1", 7, now=NOW),
+    lambda record: rollouts.take_once(record, "web-1", now=NOW),
     lambda record: moved(record, "web-1"),
     lambda record: failed(record, "web-1"),
     lambda record: rollouts.sickened(record, "web-1", "full", LIVE, now=NOW),
@@ -450,7 +449,7 @@ def test_every_change_may_be_made_twice(change: Callable[[Rollout], Rollout | De
 
 
 def test_after_an_outage_of_the_store_nobody_is_condemned_for_not_being_heard() -> None:
-    begun = granted(rollouts.begin(granted(claim(OPEN, "web-1")), "web-1", 7, now=NOW))
+    begun = granted(claim(OPEN, "web-1"))
     asked = rollouts.claim(begun, "web-2", 7, LIVE, now=LATER, reason="update", joining=False, sure=False)
     assert granted(asked).blames == ()
     assert granted(claim(granted(asked), "web-3", now=LATER + timedelta(seconds=400))).blames != ()
