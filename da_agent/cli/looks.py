@@ -8,7 +8,7 @@ import click
 
 from da_agent.cli import options
 from da_agent.errors import Interrupted
-from da_agent.wiring import Machine
+from da_agent.wiring import Desk, Machine
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,8 +47,8 @@ def why(store: str | None, node: str, *, as_json: bool) -> None:
     """Why NODE runs what it runs: what it waits for, who holds the turns, what failed, what comes next."""
     from da_agent.workflows import statuses
 
-    machine = Machine(store=store)
-    text = statuses.why(statuses.cluster(machine.store, machine.rollouts), node)
+    desk = Desk(store=store)
+    text = statuses.why(statuses.cluster(desk.store, desk.rollouts), node)
     if as_json:
         options.echo_json({"node": node, "why": text})
     else:
@@ -63,7 +63,7 @@ def history(store: str | None, limit: int, *, as_json: bool) -> None:
     """The releases, newest first."""
     from da_agent.workflows import statuses
 
-    releases = statuses.history(Machine(store=store).store, limit)
+    releases = statuses.history(Desk(store=store).store, limit)
     if as_json:
         options.echo_json(releases)
         return
@@ -81,7 +81,7 @@ def show(store: str | None, number: int | None, *, as_json: bool) -> None:
     """What release NUMBER holds, or the newest: configuration with secrets masked, certificates, packages."""
     from da_agent.workflows import views
 
-    found = views.show(Machine(store=store).store, number)
+    found = views.show(Desk(store=store).store, number)
     if as_json:
         options.echo_json(found)
         return
@@ -105,7 +105,7 @@ def diff(store: str | None, before: int, after: int | None, *, as_json: bool) ->
     """What changed from release BEFORE to release AFTER, or to the newest. Secrets are masked."""
     from da_agent.workflows import views
 
-    found = views.diff(Machine(store=store).store, before, after)
+    found = views.diff(Desk(store=store).store, before, after)
     if as_json:
         options.echo_json(found)
         return
@@ -121,12 +121,12 @@ def diff(store: str | None, before: int, after: int | None, *, as_json: bool) ->
             click.echo(f"  {change}")
 
 
-def _watch(machine: Machine) -> None:
+def _watch(desk: Desk) -> None:
     from da_agent.workflows import watchings
 
     try:
-        with machine.board.shown() as show:
-            verdict = watchings.until_verdict(machine.store, machine.rollouts, machine.clock, show)
+        with desk.board.shown() as show:
+            verdict = watchings.until_verdict(desk.store, desk.rollouts, desk.clock, show)
     except KeyboardInterrupt:
         raise Interrupted("not watched for any longer: the rollout goes on all the same") from None
     click.echo(f"{verdict[0].upper()}{verdict[1:]}.")

@@ -7,7 +7,7 @@ import sys
 import click
 
 from da_agent.cli import options
-from da_agent.wiring import Machine
+from da_agent.wiring import Desk
 
 
 @click.command()
@@ -17,9 +17,9 @@ def passport(store: str | None, *, as_json: bool) -> None:
     """Examine the store: exit code 0 when it is fit for a cluster, 1 when it is not."""
     from da_agent.workflows.passports import examine
 
-    machine = Machine(store=store)
-    result = examine(machine.store, machine.race, secrets.token_hex(8))
-    machine.passports.save(result)
+    desk = Desk(store=store)
+    result = examine(desk.store, desk.race, secrets.token_hex(8))
+    desk.passports.save(result)
     if as_json:
         tried = [{"name": each.name, "ok": each.ok, "detail": each.detail} for each in result.tried]
         click.echo(json.dumps({"store": result.store, "fit": result.fit, "verdict": result.verdict, "tried": tried}))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from da_agent.cli import options, wishes
-from da_agent.wiring import Machine
+from da_agent.wiring import Desk
 
 if TYPE_CHECKING:
     from da_agent.workflows.plans import Plan
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def plan(context: click.Context, store: str | None, *, as_json: bool) -> None:
     """What a push would change, what each node would do, how long it would take; alone: what lies in the inbox."""
     if context.invoked_subcommand is None:
-        _tell(Machine(store=store).plans.adopt(), as_json)
+        _tell(Desk(store=store).plans.adopt(), as_json)
 
 
 @plan.command()
@@ -30,7 +30,7 @@ def plan(context: click.Context, store: str | None, *, as_json: bool) -> None:
 @options.store
 def config(file: Path, store: str | None, *, as_json: bool) -> None:
     """What it would do to make FILE the configuration of every node."""
-    _tell(Machine(store=store).plans.push(wishes.config(file).change), as_json)
+    _tell(Desk(store=store).plans.push(wishes.config(file).change), as_json)
 
 
 @plan.command()
@@ -39,7 +39,7 @@ def config(file: Path, store: str | None, *, as_json: bool) -> None:
 @options.store
 def certs(directory: Path, store: str | None, *, as_json: bool) -> None:
     """What it would do to install the certificates and keys of DIRECTORY."""
-    _tell(Machine(store=store).plans.push(wishes.certificates(directory).change), as_json)
+    _tell(Desk(store=store).plans.push(wishes.certificates(directory).change), as_json)
 
 
 @plan.command()
@@ -48,8 +48,8 @@ def certs(directory: Path, store: str | None, *, as_json: bool) -> None:
 @options.store
 def package(packages: tuple[str, ...], store: str | None, *, as_json: bool) -> None:
     """What it would do to install packages."""
-    machine = Machine(store=store)
-    _tell(machine.plans.push(wishes.packages(machine, packages).change), as_json)
+    desk = Desk(store=store)
+    _tell(desk.plans.push(wishes.packages(desk, packages).change), as_json)
 
 
 def _tell(found: Plan, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 import click
 
 from da_agent.cli import options, waiting
-from da_agent.wiring import Machine
+from da_agent.wiring import Desk
 
 HALF_WAY = "given up half-way: da-agent history shows whether there is a new release; if so, the nodes take it"
 
@@ -18,13 +18,13 @@ def rollback(number: int | None, reason: str | None, store: str | None, *, wait:
 
     It skips the canary. The inbox stays as it is, so the next push is made from what lies there.
     """
-    machine = Machine(store=store)
-    machine.admit()
+    desk = Desk(store=store)
+    desk.admit()
     with waiting.leaving(HALF_WAY):
-        done = machine.steering.rollback(number, reason)
+        done = desk.steering.rollback(number, reason)
     click.echo(done.sentence)
     click.echo("The inbox stays as it is: whatever is pushed next is made from what lies there.", err=True)
-    waiting.for_verdict(machine, done.release, wait=wait, timeout=timeout)
+    waiting.for_verdict(desk, done.release, wait=wait, timeout=timeout)
 
 
 @click.command()
@@ -33,12 +33,12 @@ def rollback(number: int | None, reason: str | None, store: str | None, *, wait:
 @options.store
 def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None:
     """Let every node load the same contents in new processes, one after the other."""
-    machine = Machine(store=store)
-    machine.admit()
+    desk = Desk(store=store)
+    desk.admit()
     with waiting.leaving(HALF_WAY):
-        done = machine.steering.restart(reason)
+        done = desk.steering.restart(reason)
     click.echo(done.sentence)
-    waiting.for_verdict(machine, done.release, wait=wait, timeout=timeout)
+    waiting.for_verdict(desk, done.release, wait=wait, timeout=timeout)
 
 
 @click.command()
@@ -46,7 +46,7 @@ def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None
 @options.store
 def pause(reason: str, store: str | None) -> None:
     """Let no node move to a newer release until somebody resumes. Whoever has begun goes on."""
-    click.echo(Machine(store=store).steering.pause(reason).sentence)
+    click.echo(Desk(store=store).steering.pause(reason).sentence)
 
 
 @click.command()
@@ -54,7 +54,7 @@ def pause(reason: str, store: str | None) -> None:
 @options.store
 def resume(reason: str, store: str | None) -> None:
     """End the pause."""
-    click.echo(Machine(store=store).steering.resume(reason).sentence)
+    click.echo(Desk(store=store).steering.resume(reason).sentence)
 
 
 @click.command()
@@ -63,4 +63,4 @@ def resume(reason: str, store: str | None) -> None:
 @options.store
 def pardon(number: int, reason: str, store: str | None) -> None:
     """Let the nodes try the quarantined release NUMBER again, as if nothing had been held against it."""
-    click.echo(Machine(store=store).steering.pardon(number, reason).sentence)
+    click.echo(Desk(store=store).steering.pardon(number, reason).sentence)

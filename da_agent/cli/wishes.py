@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from da_agent.domain.inboxes import Inbox
-    from da_agent.wiring import Machine
+    from da_agent.wiring import Desk
     from da_agent.workflows.pushes import Change
 
 SUFFIXES = (".whl", ".tar.gz", ".zip")
@@ -45,7 +45,7 @@ def certificates(directory: Path) -> Wish:
     return Wish(lambda _: pushes.certificates(found), f"certificates {', '.join(found)}")
 
 
-def packages(machine: Machine, names: tuple[str, ...]) -> Wish:
+def packages(desk: Desk, names: tuple[str, ...]) -> Wish:
     """Requirements, and files that are told by their suffixes."""
     from da_agent.domain import requirements
     from da_agent.workflows import pushes
@@ -56,7 +56,7 @@ def packages(machine: Machine, names: tuple[str, ...]) -> Wish:
         raise Refused(f"there is no such file: {path}" for path in missing)
     specs = tuple(each for each in names if not _is_file(each))
     return Wish(
-        lambda inbox: pushes.packages(inbox, _requirements(machine), specs, distributions),
+        lambda inbox: pushes.packages(inbox, _requirements(desk), specs, distributions),
         f"packages {', '.join((*map(requirements.told, specs), *distributions))}",
     )
 
@@ -66,15 +66,15 @@ def _is_file(name: str) -> bool:
     return name.endswith(SUFFIXES) and "://" not in name
 
 
-def without(machine: Machine, name: str) -> Wish:
+def without(desk: Desk, name: str) -> Wish:
     from da_agent.workflows import pushes
 
-    return Wish(lambda inbox: pushes.without(inbox, _requirements(machine), name), f"without package {name}")
+    return Wish(lambda inbox: pushes.without(inbox, _requirements(desk), name), f"without package {name}")
 
 
-def _requirements(machine: Machine) -> bytes:
+def _requirements(desk: Desk) -> bytes:
     try:
-        return machine.store.read(keys.REQUIREMENTS).data
+        return desk.store.read(keys.REQUIREMENTS).data
     except Absent:
         return b""
 

@@ -37,7 +37,9 @@ from da_agent.domain.actions import (
 )
 from da_agent.domain.journals import Journal
 from da_agent.domain.proofs import Proof, Worker
-from da_agent.domain.rollouts import SLACK, Rollout, State, Turn, is_bad, review_is_due
+from da_agent.domain.rollouts import Rollout, State, Turn, is_bad
+from da_agent.domain.turns import SLACK
+from da_agent.domain.verdicts import review_is_due
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from da_agent.domain import masks, rollouts
+from da_agent.domain import masks, turns
 from da_agent.domain.reports import Report
 from da_agent.domain.rollouts import Blame, Note, Rollout, State, Turn
 
@@ -119,4 +119,4 @@ def places(rollout: Rollout, live: Collection[str], *, now: datetime) -> int:
     """How many more nodes may take a turn now."""
     if rollout.closed or rollout.paused is not None:
         return 0
-    return rollouts.places(rollout, "", live, now=now)
+    return turns.places(rollout, "", live, now=now)

@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from da_agent import ports
-from da_agent.domain import actions, decisions, drains, masks, rollouts
+from da_agent.domain import actions, decisions, drains, masks, rollouts, turns
 from da_agent.domain.actions import Action
 from da_agent.domain.decisions import Observation
 from da_agent.domain.journals import Journal
 from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase
-from da_agent.domain.rollouts import SLACK
 from da_agent.domain.settings import Settings
+from da_agent.domain.turns import SLACK
 from da_agent.errors import Absent, AgentError, NodeBroken, ReleaseBroken, StoreDamaged, Tampered
 from da_agent.workflows.courses import Course
 from da_agent.workflows.trials import ASK_AGAIN, Trials, failure
@@ -311,7 +311,7 @@ class Node:
         made = self._course.claim(number, f"release {number}", joining=joining)
         if made is not None and made.begun:
             needed = self._trials.settings_of(number).there_and_back
-            self._begun, self._good_until = number, made.at + rollouts.time_to_switch(made.turn, needed)
+            self._begun, self._good_until = number, made.at + turns.time_to_switch(made.turn, needed)
 
     def _is_good(self) -> bool:
         """Whether the turn that was claimed last lasts for the trial, and for the way back."""
@@ -322,7 +322,7 @@ class Node:
         patience = self._trials.settings_of(seen.current).drain if seen.current is not None else timedelta()
         turn = seen.cluster.turn if seen.cluster is not None else None
         if turn is not None and seen.cluster is not None:
-            patience = min(patience, rollouts.time_to_drain(turn, now=seen.cluster.at))
+            patience = min(patience, turns.time_to_drain(turn, now=seen.cluster.at))
         cuts = turn is not None and self._web.cuts(turn.release)
         self._web.drain(on=True)
         began = self._clock.now()

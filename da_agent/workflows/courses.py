@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from da_agent import ports
-from da_agent.domain import rollouts
+from da_agent.domain import rollouts, turns, verdicts
 from da_agent.domain.decisions import Cluster
 from da_agent.domain.hearings import Hearing, Nodes
 from da_agent.domain.polls import due
@@ -137,7 +137,7 @@ class Course:
         def claim(record: Rollout, nodes: Nodes, now: datetime) -> Rollout | Denied:
             nonlocal at
             at = self._clock.elapsed()
-            return rollouts.claim(
+            return turns.claim(
                 record, self._node, target, nodes.lately, now=now, reason=reason, joining=joining, sure=self._is_sure()
             )
 
@@ -149,9 +149,9 @@ class Course:
         if self._known is None:
             return None
         rollout = self._known.rollout
-        if due(self._listed_at, rollouts.listing_lasts(rollout.policy), now=self._clock.elapsed()):
+        if due(self._listed_at, turns.listing_lasts(rollout.policy), now=self._clock.elapsed()):
             return None
-        return rollouts.forgone(rollout, self._node, target, self._listed, now=self._store.clock())
+        return turns.forgone(rollout, self._node, target, self._listed, now=self._store.clock())
 
     def look_again(self) -> None:
         """Read the record of the release that was looked at last."""
@@ -162,34 +162,34 @@ class Course:
             self._known.rollout = found
 
     def take_once(self) -> bool:
-        return self._ask(lambda record, _, now: rollouts.take_once(record, self._node, now=now))
+        return self._ask(lambda record, _, now: turns.take_once(record, self._node, now=now))
 
     def finish_once(self, output: tuple[str, ...]) -> None:
-        self._ask(lambda record, _, now: rollouts.finish_once(record, self._node, output, now=now))
+        self._ask(lambda record, _, now: turns.finish_once(record, self._node, output, now=now))
 
     def tell_moved(self) -> None:
-        self._tell(lambda record, live, heard, now: rollouts.moved(record, self._node, live, now=now, heard=heard))
+        self._tell(lambda record, live, heard, now: verdicts.moved(record, self._node, live, now=now, heard=heard))
 
     def tell_failed(self, reason: str, log: tuple[str, ...]) -> None:
         self._tell(
-            lambda record, live, heard, now: rollouts.failed(
+            lambda record, live, heard, now: verdicts.failed(
                 record, self._node, reason, log, live, now=now, heard=heard
             )
         )
 
     def tell_sick(self, reason: str) -> None:
         self._tell(
-            lambda record, live, heard, now: rollouts.sickened(record, self._node, reason, live, now=now, heard=heard)
+            lambda record, live, heard, now: verdicts.sickened(record, self._node, reason, live, now=now, heard=heard)
         )
 
     def give_back(self) -> None:
         # Listed, for somebody may have to be woken whose turn it is now.
-        self._ask(lambda record, _, now: rollouts.give_back(record, self._node, now=now), lists=True)
+        self._ask(lambda record, _, now: turns.give_back(record, self._node, now=now), lists=True)
 
     def review(self) -> None:
         if self._is_sure():
             self._ask(
-                lambda record, nodes, now: rollouts.reviewed(record, self._node, nodes.lately, now=now), lists=True
+                lambda record, nodes, now: verdicts.reviewed(record, self._node, nodes.lately, now=now), lists=True
             )
         if self._known is not None and self._known.rollout.state is State.OPEN:
             self._known.denied = "other nodes have not moved yet"
@@ -215,7 +215,7 @@ class Course:
                 known.others = len(nodes.perhaps_alive(sure=self._is_sure()) - {self._node})
             made = make(record, nodes, now)
             if not isinstance(made, Denied):
-                concerned = rollouts.concerned(record, made, nodes.lately, now=now)
+                concerned = turns.concerned(record, made, nodes.lately, now=now)
             return made
 
         number, node = known.rollout.release, self._node if lists else None

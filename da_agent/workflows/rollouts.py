@@ -34,13 +34,18 @@ class Rollouts:
     """One record a release."""
 
     def __init__(
-        self, store: ports.Store, nonce: Callable[[], str], pause: Callable[[int], object] = lambda _: None
+        self,
+        store: ports.Store,
+        nonce: Callable[[], str],
+        pause: Callable[[int], object] = lambda _: None,
+        attempts: int = ATTEMPTS,
     ) -> None:
         """`nonce` gives a new random text each time; `pause` is called with the number of swaps that were lost one
-        after the other, before the next try."""
+        after the other, before the next one of `attempts`."""
         self._store = store
         self._nonce = nonce
         self._pause = pause
+        self._attempts = attempts
 
     def read(self, number: int) -> Rollout | None:
         """None while nobody has opened it. Tampered when it is damaged."""
@@ -75,7 +80,7 @@ class Rollouts:
         record = self._readable(number) or next(self._newest_first(number), None)
         return None if record is None else record.paused
 
-    def open(self, number: int, release: Release | None, *, attempts: int = ATTEMPTS) -> Rollout:
+    def open(self, number: int, release: Release | None) -> Rollout:
         """The record of the newest release, opened now unless somebody has done it before.
 
         `release` is None when its manifest cannot be read: then nobody can go there, and the policy does not matter.
@@ -86,7 +91,7 @@ class Rollouts:
         found = self.read(number)
         if found is not None:
             return found
-        before = self._close_before(number, attempts)
+        before = self._close_before(number)
         policy = Policy() if release is None else self._policy(release.contents)
         known = release is not None and release.rollback_of is not None and self.is_proven(release.rollback_of)
         return self._create(rollouts.opened(number, policy, before, now=self._store.clock(), skip_canary=known))
@@ -97,15 +102,13 @@ class Rollouts:
         As well as it can be done: whoever finds the release in the ledger does it otherwise.
         """
         with suppress(AgentError):
-            self.open(release.number, release, attempts=ANNOUNCING)
+            Rollouts(self._store, self._nonce, self._pause, ANNOUNCING).open(release.number, release)
 
     def is_proven(self, number: int) -> bool:
         record = self._readable(number)
         return record is not None and record.state is State.PROVEN
 
-    def change(
-        self, number: int, make: Make, *, node: str | None = None, attempts: int = ATTEMPTS
-    ) -> tuple[Rollout, Denied | None]:
+    def change(self, number: int, make: Make, *, node: str | None = None) -> tuple[Rollout, Denied | None]:
         """Write what `make` makes of the record, however often others are faster: the record as it is then.
 
         What is denied is not written, and returned beside the record as it was read.
@@ -116,7 +119,7 @@ class Rollouts:
         if node is not None:
             listed, own = self.nodes(), frozenset({node})
             nodes = Nodes(listed.lately | own, listed.ever | own)
-        for losses in range(1, attempts + 1):
+        for losses in range(1, self._attempts + 1):
             found = self._find(number)
             if found is None:
                 raise Absent(f"there is no rollout of release {number} in {self._store.name} yet")
@@ -155,20 +158,20 @@ class Rollouts:
             return there
         return made
 
-    def _close_before(self, number: int, attempts: int) -> tuple[Rollout, ...]:
+    def _close_before(self, number: int) -> tuple[Rollout, ...]:
         """The records that were the newest until now, closed: usually one.
 
         A release that nobody has opened is opened closed: nobody who is late may open it beside the new one. Nobody can
         get a turn in a record that nobody can read: it is as good as closed.
         """
         newest = next(self._newest_first(number), None)
-        before = () if newest is None else (self._close(newest.release, attempts),)
+        before = () if newest is None else (self._close(newest.release),)
         first = max(1 if newest is None else newest.release + 1, number - OPENED_CLOSED)
         for each in range(first, number):
             now = self._store.clock()
             with suppress(Tampered):
                 self._create(rollouts.closed(rollouts.opened(each, Policy(), before, now=now), now=now))
-                before = (self._close(each, attempts),)
+                before = (self._close(each),)
         return before
 
     def _older(self, number: int) -> tuple[Rollout, ...]:
@@ -200,11 +203,9 @@ class Rollouts:
         except Tampered:
             return None
 
-    def _close(self, number: int, attempts: int) -> Rollout:
+    def _close(self, number: int) -> Rollout:
         return self.change(
-            number,
-            lambda record, _, now: record if record.closed else rollouts.closed(record, now=now),
-            attempts=attempts,
+            number, lambda record, _, now: record if record.closed else rollouts.closed(record, now=now)
         )[0]
 
     def _find(self, number: int) -> tuple[Rollout, str] | None:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from da_agent import ports
-from da_agent.domain import rollouts as records
-from da_agent.domain import standings
+from da_agent.domain import standings, verdicts
 from da_agent.domain.inboxes import Verdict
 from da_agent.domain.reports import Sighting
 from da_agent.domain.rollouts import Rollout, State
@@ -97,7 +96,7 @@ def until_proven(
                 raise NobodyAlive(f"release {newest} is not proven: no node is alive; each will take it when it starts")
             now = store.clock()
             tell(standings.progress(rollout, live, now=now))
-            if rollout is not None and records.is_stuck(rollout, live, now=now):
+            if rollout is not None and verdicts.is_stuck(rollout, live, now=now):
                 raise NodeBroken(standings.stuck(rollout))
             if clock.now() >= deadline:
                 raise TimedOut(_late(newest, rollout, _alive(reports.sightings(store), now), now))

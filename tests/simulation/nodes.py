@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from da_agent.domain import actions, decisions, rollouts
+from da_agent.domain import actions, decisions, rollouts, turns, verdicts
 from da_agent.domain.actions import Action
 from da_agent.domain.decisions import Cluster, Observation
 from da_agent.domain.hearings import Hearing, Nodes
@@ -318,7 +318,7 @@ class Node:
             if (yield from self.call(partial(self.world.swap, record, made))):
                 self.rollout = self.world.records[number]
                 return made
-            yield rollouts.pause_after(losses, self.world.random.random()).total_seconds()
+            yield turns.pause_after(losses, self.world.random.random()).total_seconds()
         raise AssertionError
 
     # ---- each action
@@ -338,9 +338,9 @@ class Node:
 
     def do_claim(self, action: actions.Claim) -> Steps[None]:
         assert self.rollout is not None
-        lasts = rollouts.listing_lasts(self.rollout.policy).total_seconds()
+        lasts = turns.listing_lasts(self.rollout.policy).total_seconds()
         if not action.joining and self.world.time - self.listed_at < lasts:
-            forgone = rollouts.forgone(self.rollout, self.name, action.release, self.listed, now=self.at)
+            forgone = turns.forgone(self.rollout, self.name, action.release, self.listed, now=self.at)
             if forgone is not None:
                 self.denied = forgone.reason
                 return
@@ -349,7 +349,7 @@ class Node:
         def claim(record: Rollout, nodes: Nodes) -> Rollout | Denied:
             nonlocal asked
             asked = self.world.time
-            return rollouts.claim(
+            return turns.claim(
                 record,
                 self.name,
                 action.release,
@@ -368,24 +368,24 @@ class Node:
         if turn is None or not turn.begun:
             return
         self.begun = action.release
-        self.good_until = asked + rollouts.time_to_switch(made.policy.turn, 2 * START).total_seconds()
+        self.good_until = asked + turns.time_to_switch(made.policy.turn, 2 * START).total_seconds()
         if self.stall:
             self.world.happen(Fault(0.0, "hang", self.number, self.stall))
             self.stall = 0.0
 
     def do_run_once(self, action: actions.RunOnce) -> Steps[None]:
-        made = yield from self.change(lambda record, _: rollouts.take_once(record, self.name, now=self.at))
+        made = yield from self.change(lambda record, _: turns.take_once(record, self.name, now=self.at))
         if isinstance(made, Denied):
             self.denied = made.reason
             return
         # As long as they may take, now and then.
-        longest = self.world.policy.turn - rollouts.SLACK
+        longest = self.world.policy.turn - turns.SLACK
         yield self.world.random.uniform(0.5, self.world.random.choice((5.0, 5.0, 5.0, longest.total_seconds())))
-        yield from self.change(lambda record, _: rollouts.finish_once(record, self.name, (), now=self.at))
+        yield from self.change(lambda record, _: turns.finish_once(record, self.name, (), now=self.at))
 
     def do_drain(self, _: actions.Drain) -> Steps[None]:
         turn = None if self.rollout is None else self.rollout.turn(self.name)
-        left = timedelta() if turn is None else rollouts.time_to_drain(turn, now=self.at)
+        left = timedelta() if turn is None else turns.time_to_drain(turn, now=self.at)
         self.disk.draining, self.looked = True, False
         yield min(self.world.random.uniform(0, 8), left.total_seconds())
 
@@ -419,7 +419,7 @@ class Node:
         yield 0.01
         if not free and self.world.time >= self.good_until:
             disk.journal, self.conducting = before, False
-            yield from self.change(lambda record, _: rollouts.give_back(record, self.name, now=self.at))
+            yield from self.change(lambda record, _: turns.give_back(record, self.name, now=self.at))
             return
         self.world.switched(self, number)
         disk.current = number
@@ -516,13 +516,13 @@ class Node:
         yield 0.0
 
     def do_tell_moved(self, _: actions.TellMoved) -> Steps[None]:
-        yield from self.tell(partial(rollouts.moved, node=self.name))
+        yield from self.tell(partial(verdicts.moved, node=self.name))
 
     def do_tell_failed(self, action: actions.TellFailed) -> Steps[None]:
-        yield from self.tell(partial(rollouts.failed, node=self.name, reason=action.reason, log=()))
+        yield from self.tell(partial(verdicts.failed, node=self.name, reason=action.reason, log=()))
 
     def do_tell_sick(self, action: actions.TellSick) -> Steps[None]:
-        yield from self.tell(partial(rollouts.sickened, node=self.name, reason=action.reason))
+        yield from self.tell(partial(verdicts.sickened, node=self.name, reason=action.reason))
         self.sick = None
 
     def tell(self, outcome: Callable[..., Rollout]) -> Steps[None]:
@@ -534,12 +534,12 @@ class Node:
         )
 
     def do_give_back(self, _: actions.GiveBack) -> Steps[None]:
-        yield from self.change(lambda record, _: rollouts.give_back(record, self.name, now=self.at), lists=True)
+        yield from self.change(lambda record, _: turns.give_back(record, self.name, now=self.at), lists=True)
 
     def do_review(self, _: actions.Review) -> Steps[None]:
         if self.sure:
             yield from self.change(
-                lambda record, nodes: rollouts.reviewed(record, self.name, nodes.lately, now=self.at), lists=True
+                lambda record, nodes: verdicts.reviewed(record, self.name, nodes.lately, now=self.at), lists=True
             )
         if self.rollout is not None and self.rollout.state is State.OPEN:
             self.denied = "other nodes have not moved yet"

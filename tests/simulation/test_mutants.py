@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from da_agent.domain import actions, decisions, hearings, rollouts
+from da_agent.domain import actions, decisions, hearings, rollouts, turns, verdicts
 from da_agent.domain.actions import Action
 from da_agent.domain.decisions import Observation
 from da_agent.domain.rollouts import Rollout
@@ -36,45 +36,45 @@ def found(decide: Callable[[Observation], Action] = decisions.decide, *, blind: 
 
 
 def test_more_nodes_than_allowed_are_out_of_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = rollouts.places
+    places = turns.places
 
     def everybody(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> int:
         through = len(rollout.moved) >= rollout.policy.canary
         return 99 if through else places(rollout, node, live, now=now)
 
-    monkeypatch.setattr(rollouts, "places", everybody)
+    monkeypatch.setattr(turns, "places", everybody)
     assert "out of service at the same time" in found()
 
 
 def test_a_quarantined_release_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusal = rollouts._refusal
+    refusal = turns._refusal
 
     def lenient(rollout: Rollout, target: int, *, joining: bool) -> rollouts.Denied | None:
         quarantined = rollout.state is rollouts.State.QUARANTINED and target == rollout.release
         return None if quarantined else refusal(rollout, target, joining=joining)
 
-    monkeypatch.setattr(rollouts, "_refusal", lenient)
+    monkeypatch.setattr(turns, "_refusal", lenient)
     assert "which is quarantined" in found()
 
 
 def test_a_turn_does_not_end_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollouts, "running", lambda rollout, *, now: rollout.turns)
-    monkeypatch.setattr(rollouts, "_without_lost", lambda rollout, *_, **__: rollout)
+    monkeypatch.setattr(turns, "running", lambda rollout, *, now: rollout.turns)
+    monkeypatch.setattr(verdicts, "without_lost", lambda rollout, *_, **__: rollout)
     assert "not whole" in found()
 
 
 def test_a_machine_that_stood_still_switches_after_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollouts, "time_to_switch", lambda turn, trial: timedelta(days=1))
+    monkeypatch.setattr(turns, "time_to_switch", lambda turn, trial: timedelta(days=1))
     assert "switches to release" in found()
 
 
 def test_those_that_failed_are_not_heard_where_all_others_are_sick(monkeypatch: pytest.MonkeyPatch) -> None:
-    verdict = rollouts._verdict
+    verdict = verdicts._verdict
 
     def timid(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> rollouts.State | None:
         return None if rollout.sick and not rollout.moved else verdict(rollout, live, heard)
 
-    monkeypatch.setattr(rollouts, "_verdict", timid)
+    monkeypatch.setattr(verdicts, "_verdict", timid)
     assert "not whole" in found()
 
 
@@ -100,14 +100,14 @@ def test_the_ledger_is_never_read_while_a_rollout_is_open(monkeypatch: pytest.Mo
 
 
 def test_nobody_asks_for_the_turn_of_those_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    forgone = rollouts.forgone
+    forgone = turns.forgone
 
     def patient(
         rollout: Rollout, node: str, target: int, live: Collection[str], *, now: datetime
     ) -> rollouts.Denied | None:
         return forgone(replace(rollout, changed_at=now), node, target, live, now=now)
 
-    monkeypatch.setattr(rollouts, "forgone", patient)
+    monkeypatch.setattr(turns, "forgone", patient)
     assert "not whole" in found()
 
 
@@ -154,7 +154,7 @@ def test_a_store_ignores_conditions() -> None:
 
 
 def test_the_commands_that_are_run_once_are_run_by_a_second_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    take = rollouts.take_once
+    take = turns.take_once
     monkeypatch.setattr(
         rollouts, "take_once", lambda rollout, node, *, now: take(replace(rollout, once=None), node, now=now)
     )
@@ -162,52 +162,52 @@ def test_the_commands_that_are_run_once_are_run_by_a_second_node(monkeypatch: py
 
 
 def test_the_commands_that_are_run_once_are_run_in_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    take = rollouts.take_once
+    take = turns.take_once
 
     def deaf(rollout: Rollout, node: str, *, now: datetime) -> Rollout | rollouts.Denied:
         made = take(replace(rollout, paused=None), node, now=now)
         return made if isinstance(made, rollouts.Denied) else replace(made, paused=rollout.paused)
 
-    monkeypatch.setattr(rollouts, "take_once", deaf)
+    monkeypatch.setattr(turns, "take_once", deaf)
     assert "and may not" in found()
 
 
 def test_others_do_not_wait_for_the_canary(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = rollouts.places
+    places = turns.places
 
     def hasty(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> int:
         return places(replace(rollout, skip_canary=True), node, live, now=now)
 
-    monkeypatch.setattr(rollouts, "places", hasty)
+    monkeypatch.setattr(turns, "places", hasty)
     assert "before the canary has moved" in found()
 
 
 def test_a_pause_is_not_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusal = rollouts._refusal
+    refusal = turns._refusal
 
     def deaf(rollout: Rollout, target: int, *, joining: bool) -> rollouts.Denied | None:
         return refusal(replace(rollout, paused=None), target, joining=joining)
 
-    monkeypatch.setattr(rollouts, "_refusal", deaf)
+    monkeypatch.setattr(turns, "_refusal", deaf)
     assert "in a pause" in found() or "and may not" in found()
 
 
 def test_one_failure_is_enough_whatever_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    verdict = rollouts._verdict
+    verdict = verdicts._verdict
 
     def harsh(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> rollouts.State | None:
         return verdict(replace(rollout, policy=replace(rollout.policy, max_failures=0)), live, heard)
 
-    monkeypatch.setattr(rollouts, "_verdict", harsh)
+    monkeypatch.setattr(verdicts, "_verdict", harsh)
     assert "is quarantined for 1 failures" in found()
 
 
 def test_the_dead_prove_a_release(monkeypatch: pytest.MonkeyPatch) -> None:
-    verdict = rollouts._verdict
+    verdict = verdicts._verdict
 
     def credulous(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> rollouts.State | None:
         return verdict(rollout, live, heard | {*rollout.moved})
 
-    monkeypatch.setattr(rollouts, "_verdict", credulous)
+    monkeypatch.setattr(verdicts, "_verdict", credulous)
     with pytest.raises(Violation, match="nobody who is alive serves it"):
         play(2, 2, A_MOVER_DIES)

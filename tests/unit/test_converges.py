@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import keys, rollouts
+from da_agent.domain import keys, rollouts, turns
 from da_agent.domain.blobs import Blob
 from da_agent.domain.journals import Journal, Trial
 from da_agent.domain.releases import Release
@@ -492,7 +492,7 @@ def test_no_drain_outlasts_its_turn(drain: int) -> None:
     machine.power.on["switch"] = lambda: began.append(clock.elapsed())
     settings = replace(SETTINGS, drain=timedelta(seconds=drain))
     machine.node((release(2), release(1)), clock=clock, settings=settings).converge()
-    longest = (machine.rollout(2).policy.turn - rollouts.SLACK).total_seconds()
+    longest = (machine.rollout(2).policy.turn - turns.SLACK).total_seconds()
     away = (began[1] - began[0]).total_seconds()
     assert away == pytest.approx(min(drain, longest), abs=0.2)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import keys, rollouts
+from da_agent.domain import keys, rollouts, turns
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.releases import Contents, Release, Target
@@ -151,10 +151,10 @@ def test_those_that_a_share_is_taken_of_are_listed_again_after_a_while(share: st
     nodes.courses["a"].claim(1, "update", joining=False)
     waiting = nodes.courses["b"]
     waiting.claim(1, "update", joining=False)
-    nodes.pass_time(rollouts.LISTING.total_seconds() / 2)
+    nodes.pass_time(turns.LISTING.total_seconds() / 2)
     nodes.courses["a"].claim(1, "update", joining=False)
     asked = nodes.lists
-    nodes.pass_time(rollouts.LISTING.total_seconds() / 2)
+    nodes.pass_time(turns.LISTING.total_seconds() / 2)
     waiting.look(1, nodes.release, woken=False)
     waiting.claim(1, "update", joining=False)
     assert nodes.lists == asked + (share == "50%")

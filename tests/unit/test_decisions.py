@@ -35,7 +35,8 @@ from da_agent.domain.decisions import Cluster, Observation
 from da_agent.domain.journals import Failure, Journal, Trial
 from da_agent.domain.policies import Policy
 from da_agent.domain.proofs import Answer, Wanted, Worker, prove
-from da_agent.domain.rollouts import SLACK, Blame, Note, Past, State, Turn
+from da_agent.domain.rollouts import Blame, Note, Past, State, Turn
+from da_agent.domain.turns import SLACK
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORKERS = frozenset({Worker(10, 1.0), Worker(11, 1.0)})

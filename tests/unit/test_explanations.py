@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import rollouts
+from da_agent.domain import rollouts, verdicts
 from da_agent.domain.explanations import why
 from da_agent.domain.journals import Failure
 from da_agent.domain.policies import Policy
 from da_agent.domain.reports import Phase, Report, Sighting
 from da_agent.domain.rollouts import Note, Rollout
-from tests.unit.test_rollouts import LIVE, NOW, claim, failed, granted, moved
+from tests.records import LIVE, NOW, claim, failed, granted, moved
 
 OPEN = rollouts.opened(7, Policy(), (), now=NOW)
 ADMIN = Note("admin@desk", NOW, "night shift")
@@ -74,7 +74,7 @@ CASES: dict[str, tuple[Sighting | None, Rollout | None, tuple[str, ...]]] = {
     ),
     "what a command that is run once has printed": (
         sighting(),
-        granted(rollouts.failed(OPEN, "web-1", "migrate ended", ("one", *"abc", "boom\tat"), LIVE, now=NOW)),
+        granted(verdicts.failed(OPEN, "web-1", "migrate ended", ("one", *"abc", "boom\tat"), LIVE, now=NOW)),
         ("It failed on web-1: migrate ended.", "The log of web-1 ends with: one | a | b | c | boom at."),
     ),
     "a quarantine": (
@@ -104,7 +104,7 @@ CASES: dict[str, tuple[Sighting | None, Rollout | None, tuple[str, ...]]] = {
     ),
     "its own fault": (
         sighting(problem="the disk is full"),
-        rollouts.sickened(OPEN, "web-2", "the disk is full", LIVE, now=NOW),
+        verdicts.sickened(OPEN, "web-2", "the disk is full", LIVE, now=NOW),
         ("something is wrong: the disk is full.", "at fault itself since 2026-01-01 12:00:00 UTC"),
     ),
     "silence": (

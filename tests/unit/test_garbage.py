@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from da_agent import ports
-from da_agent.domain import garbage, keys, records, rollouts
+from da_agent.domain import garbage, keys, records, verdicts
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.journals import Journal, Trial
 from da_agent.domain.releases import Wheel
@@ -93,7 +93,7 @@ def test_the_newest_proven_release_stays_however_many_bad_ones_came_after_it(los
     for number in range(1, 41):
         rollouts_.open(number, None)
         if number == 3:
-            rollouts_.change(3, lambda record, nodes, now: rollouts.moved(record, "a", nodes.lately, now=now), node="a")
+            rollouts_.change(3, lambda record, nodes, now: verdicts.moved(record, "a", nodes.lately, now=now), node="a")
     if lost is not None:
         store.write(keys.rollout_key(lost), b"{", ports.Always())
     gone = collected(store).releases

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import keys, records, rollouts
+from da_agent.domain import keys, records, rollouts, turns, verdicts
 from da_agent.domain.blobs import blob_of
 from da_agent.domain.inboxes import Entry
 from da_agent.domain.policies import Share
@@ -52,7 +52,7 @@ def world() -> World:
 
 
 def claim(node: str, target: int = 1) -> Make:
-    return lambda record, nodes, now: rollouts.claim(
+    return lambda record, nodes, now: turns.claim(
         record, node, target, nodes.lately, now=now, reason="update", joining=False
     )
 
@@ -149,7 +149,7 @@ def test_two_records_never_have_equal_bytes(world: World) -> None:
     world.ours.open(1, world.release(1))
     first = world.record(1)
     world.ours.change(1, claim("web-1"), node="web-1")
-    world.ours.change(1, lambda record, _, now: rollouts.give_back(record, "web-1", now=now))
+    world.ours.change(1, lambda record, _, now: turns.give_back(record, "web-1", now=now))
     assert world.record(1) != first
     assert world.record(1).turns == first.turns
 
@@ -159,7 +159,7 @@ def test_the_way_back_is_to_the_newest_proven_release(world: World) -> None:
         world.ours.open(number, world.release(number))
         if number == 1:
             world.ours.change(
-                1, lambda record, nodes, now: rollouts.moved(record, "web-1", nodes.lately, now=now), node="web-1"
+                1, lambda record, nodes, now: verdicts.moved(record, "web-1", nodes.lately, now=now), node="web-1"
             )
     assert world.ours.fallback(4) == 1
     assert world.ours.fallback(1) is None

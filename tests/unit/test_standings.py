@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from da_agent.domain import rollouts, standings
+from da_agent.domain import rollouts, standings, turns, verdicts
 from da_agent.domain.rollouts import Rollout
+from tests.records import LIVE, NOW, failed, moved
 from tests.unit.test_explanations import ADMIN, OPEN, TURN
-from tests.unit.test_rollouts import LIVE, NOW, failed, moved
 
 AT = "2026-01-01 12:00:00 UTC"
 
@@ -41,7 +41,7 @@ AT = "2026-01-01 12:00:00 UTC"
             ],
         ),
         (
-            rollouts.failed(
+            verdicts.failed(
                 OPEN, "web-1", "migrate ended with exit code 1", ("one\t1", "postgres://u:hunter2@db"), LIVE, now=NOW
             ),
             [
@@ -53,7 +53,7 @@ AT = "2026-01-01 12:00:00 UTC"
             ],
         ),
         (
-            moved(rollouts.sickened(OPEN, "web-4", "the disk\nis full", LIVE, now=NOW), *LIVE[:3]),
+            moved(verdicts.sickened(OPEN, "web-4", "the disk\nis full", LIVE, now=NOW), *LIVE[:3]),
             [
                 "Rollout of release 7: proven, 3 of 4 nodes have moved",
                 f"  web-4 is at fault itself since {AT}: the disk is full",
@@ -85,7 +85,7 @@ def test_nobody_may_take_a_turn_in_a_pause_or_where_a_newer_release_has_come() -
 
 def test_who_is_still_starting_has_no_turn_that_others_wait_for() -> None:
     def claimed(before: Rollout, node: str, *, joining: bool) -> Rollout:
-        made = rollouts.claim(before, node, 7, LIVE, now=NOW, reason="update", joining=joining)
+        made = turns.claim(before, node, 7, LIVE, now=NOW, reason="update", joining=joining)
         assert isinstance(made, Rollout)
         return made
 

@@ -8,8 +8,8 @@ from da_agent.domain import rollouts, tables
 from da_agent.domain.reports import Phase, Sighting
 from da_agent.domain.rollouts import Rollout, State
 from da_agent.domain.tables import Table
+from tests.records import LIVE, NOW, failed, moved
 from tests.unit.test_explanations import ADMIN, OPEN, TURN, sighting
-from tests.unit.test_rollouts import LIVE, NOW, failed, moved
 
 SECOND = timedelta(seconds=1)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import keys, rollouts
+from da_agent.domain import keys, rollouts, turns
 from da_agent.domain.rollouts import Note
 from da_agent.errors import NobodyAlive, NodeBroken, Quarantined, Replaced, TimedOut
 from da_agent.workflows import waits
@@ -139,7 +139,7 @@ def test_whoever_waits_is_told_how_many_have_moved_and_who_holds_the_turns() -> 
     cycle(a)
     records(a).change(
         2,
-        lambda record, nodes, now: rollouts.claim(record, "b", 2, nodes.lately, now=now, reason="test", joining=False),
+        lambda record, nodes, now: turns.claim(record, "b", 2, nodes.lately, now=now, reason="test", joining=False),
         node="b",
     )
     progress = SilentProgress()
