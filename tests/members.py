@@ -112,6 +112,7 @@ class Member(Generic[S]):
         self.journals = CutJournals(Power())
         self.programs = FakePrograms()
         self.clock.on_wait = self._pass_time
+        self.haste: ports.Haste = NoHaste()
         self.follower = self.begin()
 
     def _nonce(self) -> str:
@@ -132,7 +133,7 @@ class Member(Generic[S]):
             now=self.store.clock,
             trusted=frozenset,
         )
-        course = Course(self.store, Rollouts(self.store, self._nonce), self.clock, self.name)
+        course = Course(self.store, Rollouts(self.store, self._nonce), self.clock, self.name, haste=NoHaste())
         waking = Waking(self.store, FakePokes(), lambda: None, self.clock)
         adoption = Adoption(
             self.store,
@@ -170,7 +171,7 @@ class Member(Generic[S]):
             lock=FakeLock(),
             contact=self.contact,
             clock=self.clock,
-            haste=NoHaste(),
+            haste=self.haste,
             progress=self.progress,
             report=Report(
                 self.name,

@@ -45,7 +45,7 @@ def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None
 @click.option("--reason", required=True, metavar="TEXT", help="Others see it beside your name.")
 @options.store
 def pause(reason: str, store: str | None) -> None:
-    """Let no node move to a newer release until somebody resumes. Whoever has begun goes on."""
+    """Let no node move to a newer release until somebody resumes. Whoever has switched goes on."""
     click.echo(Desk(store=store).steering.pause(reason).sentence)
 
 

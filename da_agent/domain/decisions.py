@@ -38,7 +38,7 @@ from da_agent.domain.actions import (
 from da_agent.domain.journals import Journal
 from da_agent.domain.proofs import Proof, Worker
 from da_agent.domain.rollouts import Rollout, State, Turn, is_bad
-from da_agent.domain.turns import SLACK
+from da_agent.domain.turns import SLACK, is_stopped
 from da_agent.domain.verdicts import review_is_due
 
 
@@ -199,7 +199,8 @@ def _move(seen: Observation, target: int) -> Action:
     drained = alone or (seen.draining and seen.drained)
     once = target == cluster.rollout.release and cluster.rollout.once_is_due
     if not _has_turn(seen, cluster, target, once=once):
-        return Claim(target, joining=not seen.running)
+        # Nobody asks while it drains: an answer may take longer than the turn lasts.
+        return Undrain() if seen.draining else Claim(target, joining=not seen.running)
     if once:
         return RunOnce(target)
     if not drained:
@@ -208,12 +209,12 @@ def _move(seen: Observation, target: int) -> Action:
 
 
 def _has_turn(seen: Observation, cluster: Cluster, target: int, *, once: bool) -> bool:
-    """Whether it has one that is good for what comes next; or else it claims it, anew perhaps, so that it lasts longer.
-
-    Whoever drains in one that may be over before it lets people come again would be out of service beside the next.
-    """
+    """Whether it has one that is good for what comes next; or else it claims one, or makes its own last longer."""
     turn = cluster.turn
-    if turn is None or turn.release != target or turn.joining is seen.running or cluster.rollout.closed:
+    if turn is None or turn.release != target or turn.joining is seen.running:
+        return False
+    # Whoever asks is told why.
+    if is_stopped(cluster.rollout, joining=turn.joining):
         return False
     return turn.until > cluster.at + SLACK and (once or seen.begun == target)
 
@@ -353,14 +354,15 @@ def _tell(seen: Observation, cluster: Cluster) -> Action:
         return told
     held = rollout.turn(node)
     if held is not None and (cluster.turn is None or _is_of_no_use(seen, held, rollout)):
-        # One that is over, too: whoever has come back is not lost.
+        # One that is over, too: whoever has come back is not lost. Nor is whoever waits for the end of a pause.
         return GiveBack()
     due = cluster.denied is None and review_is_due(rollout, node, now=cluster.at)
     return Review() if due else Rest(cluster.denied)
 
 
 def _is_of_no_use(seen: Observation, turn: Turn, rollout: Rollout) -> bool:
-    return turn.release == seen.current or is_bad(rollout, turn.release) or _given_up(seen, turn.release)
+    stopped = is_stopped(rollout, joining=turn.joining)
+    return stopped or turn.release == seen.current or is_bad(rollout, turn.release) or _given_up(seen, turn.release)
 
 
 def _fault(seen: Observation, cluster: Cluster) -> Action | None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from da_agent.domain import standings
-from da_agent.domain.reports import SILENT, Sighting
+from da_agent.domain.reports import SILENT, Phase, Sighting
 from da_agent.domain.rollouts import Rollout, State, Turn
 from da_agent.domain.tables import span
 
@@ -104,7 +104,7 @@ def _next(node: str, seen: Sighting | None, rollout: Rollout, now: datetime) -> 
     elif node in rollout.moved and seen.report.release == number:
         yield "It is where it should be."
     elif (turn := next((turn for turn in standings.current(rollout, now=now) if turn.node == node), None)) is not None:
-        yield from _in_its_turn(turn, rollout)
+        yield from _in_its_turn(turn, rollout, seen.report.phase)
     elif rollout.paused is not None:
         yield "It goes on after da-agent resume."
     elif rollout.blame(node) is not None or any(each.release == number for each in seen.report.failed):
@@ -119,13 +119,13 @@ def _next(node: str, seen: Sighting | None, rollout: Rollout, now: datetime) -> 
         yield "It moves by itself with its next look, within a poll interval."
 
 
-def _in_its_turn(turn: Turn, rollout: Rollout) -> Iterator[str]:
-    """A pause stops those alone that have to run the commands first that are run once, and none that serves nobody."""
+def _in_its_turn(turn: Turn, rollout: Rollout, phase: Phase) -> Iterator[str]:
+    """A pause stops those that have not switched yet, and none that serves nobody."""
     if rollout.paused is None:
         yield "It has its turn: it moves by itself."
     elif turn.joining:
         yield "It serves nobody yet, and moves by itself in spite of the pause."
-    elif turn.begun:
-        yield "It has begun its turn, and goes on by itself in spite of the pause."
+    elif phase in (Phase.SWITCHING, Phase.PROVING):
+        yield "It has switched, and goes on by itself in spite of the pause."
     else:
-        yield "It has its turn, and has not begun: it goes on after da-agent resume."
+        yield "It has its turn, and has not switched: it gives the turn back, and goes on after da-agent resume."

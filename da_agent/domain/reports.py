@@ -21,6 +21,10 @@ class Phase(Enum):
     STOPPED = "stopped"
 
 
+AWAY = frozenset({Phase.DRAINING, Phase.SWITCHING, Phase.PROVING})
+"""Out of service: nothing should keep the node there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Written by one node alone; the store's modification time of the record is the heartbeat.

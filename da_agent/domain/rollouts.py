@@ -215,7 +215,7 @@ def tells_of_newer(rollout: Rollout) -> bool:
 
 
 def pause(rollout: Rollout, note: Note) -> Rollout:
-    """Nobody gets a turn until somebody resumes. Whoever has begun goes on, and what must go back goes back."""
+    """Nobody switches until somebody resumes. Whoever has goes on, and what must go back goes back."""
     return replace(rollout, paused=note, changed_at=note.at)
 
 

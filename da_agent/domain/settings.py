@@ -6,8 +6,8 @@ from keyword import iskeyword
 
 from da_agent.domain.policies import ONE, Policy, Share
 
-MARGIN = timedelta(seconds=10)
-"""What a turn must have beside the waits that are part of it: reloading, writing the record, slow disks."""
+MARGIN = timedelta(seconds=30)
+"""What a turn must have beside the waits that are part of it: reloading, slow disks, and requests to a slow store."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 - Turns live in the record of the newest release alone, whichever release they are for. When a newer release comes, the
   older record is closed first, and the turns that still run are carried over: they always count in one place.
-- Claiming a turn is the one change before the switch: once a quarantine is written, nobody gets one. Whoever has
-  drained since then reads the record once more before it switches.
+- Claiming a turn is the last change before the switch: once a quarantine or a pause is written, nobody gets one.
+  Whoever has drained since then reads the record once more before it switches.
 - How many turns are free is computed from the list, never stored. A turn ends by itself.
 """
 
@@ -16,7 +16,7 @@ from da_agent.domain.policies import Policy
 from da_agent.domain.rollouts import KEPT_LINES, PATIENCE, Denied, Once, Rollout, State, Turn
 
 SLACK = timedelta(seconds=5)
-"""A turn with less than this left is over for whoever wants to begin: clocks differ, and writing takes a moment."""
+"""A turn with less than this left is over for its holder: clocks differ, and writing takes a moment."""
 
 LISTING = timedelta(minutes=5)
 """How long a share is taken of those that were alive, to see by that it is not yet one's turn."""
@@ -77,14 +77,14 @@ def claim(
     # Others, whose clocks differ, may hold one that ends now to be over: they may go first then.
     free = joining or (held is not None and held.until > now + SLACK)
     before, rollout = rollout.state, verdicts.without_lost(rollout, node, live, now=now) if sure else rollout
-    if (denied := _refusal(rollout, target, joining=joining or _has_begun(held))) is not None:
+    if (denied := _refusal(rollout, target, joining=joining)) is not None:
         # What was found on the way is worth writing: the caller has no turn in it, and asks again.
         return denied if rollout.state is before else rollout
     rest = replace(rollout, turns=rollout.turns_without(node))
     if not free and (denied := _wait(rest, node, target, live, now=now)) is not None:
         return denied
     since, until = held.since if held else now, now + rollout.policy.turn
-    begun = _has_begun(held) or not (target == rollout.release and rollout.once_is_due)
+    begun = not (target == rollout.release and rollout.once_is_due)
     turn = Turn(node, target, reason, since, until, begun=begun, joining=joining)
     return replace(rollout, turns=(*rollout.turns_without(node), turn), changed_at=now)
 
@@ -114,9 +114,9 @@ def give_back(rollout: Rollout, node: str, *, now: datetime) -> Rollout:
     return replace(rollout, turns=rollout.turns_without(node), changed_at=now)
 
 
-def _has_begun(held: Turn | None) -> bool:
-    """Whoever had, and was killed, goes on in a pause, too: its turn would be lost."""
-    return held is not None and held.begun
+def is_stopped(rollout: Rollout, *, joining: bool) -> bool:
+    """Whether nobody should switch, whatever turn it has: a newer release has come, or all is paused."""
+    return rollout.closed or (rollout.paused is not None and not joining)
 
 
 def _refusal(rollout: Rollout, target: int, *, joining: bool) -> Denied | None:
@@ -154,14 +154,15 @@ def time_to_switch(turn: timedelta, there_and_back: timedelta) -> timedelta:
     """How long after it was claimed a turn of that length is good for a switch: a trial that comes to nothing should
     end within the turn, and so should the way back from it.
 
-    Where that takes longer than the turn, as in an older release it may, it is only held to come soon.
+    Where the turn is too short for that, as it may be in an older release, it is good to its end.
     """
-    return max(turn - there_and_back - SLACK, SLACK)
+    left = turn - there_and_back - SLACK
+    return left if left > 2 * SLACK else turn - SLACK
 
 
-def time_to_drain(turn: Turn, *, now: datetime) -> timedelta:
-    """How long its holder may stay away before it switches: the turn is what keeps the others from going, too."""
-    return max(turn.until - now - SLACK, timedelta())
+def time_to_drain(left: timedelta) -> timedelta:
+    """How long whoever has to switch within `left` may wait for its requests: the switch takes a moment, too."""
+    return max(left - SLACK, timedelta())
 
 
 def pause_after(losses: int, chance: float) -> timedelta:

@@ -175,7 +175,7 @@ class Machine(Desk):
     def course(self) -> Course:
         from da_agent.workflows.courses import Course
 
-        return Course(self.store, self.rollouts, self.clock, self.name, self.waking.poke)
+        return Course(self.store, self.rollouts, self.clock, self.name, haste=self.haste, poke=self.waking.poke)
 
     @cached_property
     def converging(self) -> converges.Node:

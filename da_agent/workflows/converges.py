@@ -14,7 +14,7 @@ from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase
 from da_agent.domain.settings import Settings
 from da_agent.domain.turns import SLACK
-from da_agent.errors import Absent, AgentError, NodeBroken, ReleaseBroken, StoreDamaged, Tampered
+from da_agent.errors import Absent, AgentError, NodeBroken, ReleaseBroken, Stopped, StoreDamaged, Tampered
 from da_agent.workflows.courses import Course
 from da_agent.workflows.trials import ASK_AGAIN, Trials, failure
 
@@ -54,6 +54,7 @@ class Node:
         self._rehearsed: set[int] = set()
         self._drained = self._looked = False
         self._begun: int | None = None
+        self._claims = 0
         self._good_until = timedelta()
         self._sick: str | None = None
         self._well: int | None = None
@@ -148,10 +149,14 @@ class Node:
         """
         # What was begun before this may be over, and who was well may not be: both are asked for anew.
         self._begun = self._well = None
+        self._claims = 0
         try:
             self._converge(told)
         except AgentError as error:
             self._let_come(error)
+            raise
+        except Stopped:
+            self._leave()
             raise
 
     def _converge(self, told: Callable[[], None]) -> None:
@@ -179,6 +184,14 @@ class Node:
         if isinstance(error, NodeBroken) and cluster is not None and not decisions.is_excused(cluster):
             with suppress(AgentError):
                 self._course.tell_sick(str(error))
+
+    def _leave(self) -> None:
+        """A node is not kept from those who come by an agent that is not there, nor the others by its turn."""
+        with suppress(AgentError):
+            if self.journal().trial is None:
+                if self._web.draining():
+                    self._undrain()
+                self._course.leave()
 
     def _rest(self, action: actions.Rest, seen: Observation, told: Callable[[], None]) -> None:
         self._sweep(seen)
@@ -308,8 +321,16 @@ class Node:
 
     def _claim(self, number: int, *, joining: bool) -> None:
         self._begun = None
+        if self._claims == MOST_CLAIMS:
+            raise NodeBroken(
+                f"cannot switch to release {number} within a turn: this node was suspended, or the store takes too long"
+                " to answer it"
+            )
         made = self._course.claim(number, f"release {number}", joining=joining)
-        if made is not None and made.begun:
+        if made is None:
+            return
+        self._claims += 1
+        if made.begun:
             needed = self._trials.settings_of(number).there_and_back
             self._begun, self._good_until = number, made.at + turns.time_to_switch(made.turn, needed)
 
@@ -321,12 +342,11 @@ class Node:
         """Nobody comes any more; those that are here may finish, for as long as the settings say."""
         patience = self._trials.settings_of(seen.current).drain if seen.current is not None else timedelta()
         turn = seen.cluster.turn if seen.cluster is not None else None
-        if turn is not None and seen.cluster is not None:
-            patience = min(patience, turns.time_to_drain(turn, now=seen.cluster.at))
+        began = self._clock.elapsed()
+        patience = min(patience, turns.time_to_drain(self._good_until - began))
         cuts = turn is not None and self._web.cuts(turn.release)
         self._web.drain(on=True)
-        began = self._clock.now()
-        while not drains.is_over(self._web.active(), self._clock.now() - began, patience, cuts=cuts):
+        while not drains.is_over(self._web.active(), self._clock.elapsed() - began, patience, cuts=cuts):
             self._clock.wait(ASK_AGAIN)
         self._drained, self._looked = True, False
 
@@ -338,8 +358,8 @@ class Node:
         """Unless this machine has stood still since it got its turn: then others may be out of service by now."""
         free, self._begun = seen.begun != number, None
         if not self._trials.switch(number, seen, lambda: free or self._is_good()):
-            self._progress.say(f"Release {number} is not switched to: the turn was begun too long ago")
-            self._course.give_back()
+            # Whether it may be claimed anew, the record tells.
+            self._progress.say(f"Release {number} is not switched to: the turn was claimed too long ago")
 
     def _release(self, number: int) -> Release:
         return self._releases.get(number) or self._installation.load(number)
@@ -350,6 +370,10 @@ class Node:
         if seen.staged - keep - set(older):
             self._installation.sweep(frozenset(keep | set(older)))
 
+
+MOST_CLAIMS = 4
+"""How often a node claims its turn until it switches: once before the commands that are run once and once after them,
+and anew when a drain takes long or the machine stands still. A node that needs more is at fault itself."""
 
 KEPT_RELEASES = 2
 """Releases kept on disk beside the live one: to go back at once, without the store."""

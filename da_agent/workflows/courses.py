@@ -10,7 +10,7 @@ from da_agent.domain.decisions import Cluster
 from da_agent.domain.hearings import Hearing, Nodes
 from da_agent.domain.polls import due
 from da_agent.domain.releases import Release
-from da_agent.domain.rollouts import Denied, Rollout, State
+from da_agent.domain.rollouts import Denied, Rollout, State, is_bad
 from da_agent.errors import AgentError
 from da_agent.workflows.rollouts import Make, Rollouts
 
@@ -41,12 +41,15 @@ class Course:
         rollouts: Rollouts,
         clock: ports.Clock,
         node: str,
+        *,
+        haste: ports.Haste,
         poke: Callable[[Collection[str]], object] = lambda _: None,
     ) -> None:
         """`poke` wakes nodes by name, as well as it can."""
         self._store = store
         self._rollouts = rollouts
         self._clock = clock
+        self._haste = haste
         self._node = node
         self._poke = poke
         self._known: _Known | None = None
@@ -143,7 +146,10 @@ class Course:
 
         granted, rollout = self._ask(claim, lists=True), self._known.rollout
         turn = rollout.turn(self._node)
-        return Claimed(at, rollout.policy.turn, turn.begun) if granted and turn is not None else None
+        # What was found out about others may be all that was written.
+        if not granted or turn is None or turn.release != target or is_bad(rollout, target):
+            return None
+        return Claimed(at, rollout.policy.turn, turn.begun)
 
     def _forgone(self, target: int) -> Denied | None:
         if self._known is None:
@@ -154,9 +160,10 @@ class Course:
         return turns.forgone(rollout, self._node, target, self._listed, now=self._store.clock())
 
     def look_again(self) -> None:
-        """Read the record of the release that was looked at last."""
+        """Read the record of the release that was looked at last, at once or not at all: nobody is served meanwhile."""
         assert self._known is not None
-        found = self._rollouts.read(self._known.rollout.release)
+        number = self._known.rollout.release
+        found = self._haste.ask(lambda: self._rollouts.read(number))
         self.heard()
         if found is not None:
             self._known.rollout = found
@@ -185,6 +192,12 @@ class Course:
     def give_back(self) -> None:
         # Listed, for somebody may have to be woken whose turn it is now.
         self._ask(lambda record, _, now: turns.give_back(record, self._node, now=now), lists=True)
+
+    def leave(self) -> None:
+        """The process ends: nobody need wait for its turn to end, or hold it to be lost."""
+        cluster = self.cluster
+        if cluster is not None and cluster.turn is not None:
+            self._haste.ask(self.give_back)
 
     def review(self) -> None:
         if self._is_sure():

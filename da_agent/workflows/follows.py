@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from da_agent import ports
 from da_agent.domain import garbage, polls, rollouts
 from da_agent.domain.releases import Release
-from da_agent.domain.reports import Phase, Report, is_no_news
+from da_agent.domain.reports import AWAY, Phase, Report, is_no_news
 from da_agent.domain.rollouts import State
 from da_agent.domain.settings import Settings
 from da_agent.errors import Absent, AgentError, Busy, Tampered, Unreachable
@@ -366,8 +366,12 @@ class Follower:
         idle = report.phase in (Phase.STARTING, Phase.SERVING, Phase.STOPPED)
         waits = self._waits if self._waiting and idle else None
         now = self._clock.elapsed()
+        told = replace(report, doing=self._doing() or waits)
         try:
-            reports.send(self._store, replace(report, doing=self._doing() or waits))
+            if report.phase in AWAY:
+                self._haste.ask(lambda: reports.send(self._store, told))
+            else:
+                reports.send(self._store, told)
             self._sent_at = now
             self._course.heard()
         except AgentError:

@@ -203,12 +203,15 @@ class Steering:
     # ---- records
 
     def pause(self, reason: str) -> Done:
-        """No node begins anything until somebody resumes, newer releases included."""
+        """No node switches until somebody resumes, newer releases included."""
         note = self._note(reason)
         record = self._change_newest(lambda record: rollouts.pause(record, note) if record.paused is None else record)
         assert record.paused is not None
         if record.paused == note:
-            return Done(record.release, f"Paused: no node moves, to release {record.release} or a newer one.")
+            return Done(
+                record.release,
+                f"Paused: no node moves to release {record.release} or a newer one unless it has switched.",
+            )
         return Done(record.release, f"It is paused already, {standings.said(record.paused)}.")
 
     def resume(self, reason: str) -> Done:

@@ -56,7 +56,7 @@ class Violation(AssertionError):
 A_MOVER_DIES = (
     Fault(0.1, "incident", 1),
     Fault(0.5, "push"),
-    Fault(15, "pause", seconds=250),
+    Fault(25, "pause", seconds=250),
     Fault(60, "gone", 0),
 )
 """The first of two moves and dies, and long after that the second one fails."""
@@ -65,7 +65,7 @@ KINDS = (
     *("push", "kill", "power", "gone", "hang", "cut", "store"),
     *("lose", "crash", "incident", "join", "pause", "pardon"),
 )
-TROUBLES = ("full", "stall", "outage")
+TROUBLES = ("full", "stall", "outage", "slow")
 SHARES = (Share(1), Share(1), Share(2), Share(50, percent=True))
 
 

@@ -16,7 +16,7 @@ from da_agent.domain.journals import Failure, Journal
 from da_agent.domain.proofs import Answer, Proof, Wanted, Worker, prove
 from da_agent.domain.reports import Phase
 from da_agent.domain.rollouts import Denied, Rollout, State
-from da_agent.workflows.converges import PHASES
+from da_agent.workflows.converges import MOST_CLAIMS, PHASES
 from tests.simulation.faults import (
     HEARTBEAT,
     MIN_HEALTHY,
@@ -63,6 +63,7 @@ class Node:
         self.frozen = False
         """The machine stood still or was off, perhaps for longer than its turn: that is no rollout's fault."""
         self.cut_until = 0.0
+        self.slow_until = 0.0
         self.full_until = 0.0
         self.stall = 0.0
         self.lost_replies = 0
@@ -94,8 +95,10 @@ class Node:
         self.healthy_since: datetime | None = None
         self.asked_late = self.checked_late = False
         self.unhealthy: str | None = None
-        self.looked = False
+        self.drained = self.looked = False
         self.begun: int | None = None
+        self.good: int | None = None
+        self.claims = 0
         self.good_until = 0.0
         self.sick: str | None = None
         self.well: int | None = None
@@ -142,7 +145,7 @@ class Node:
             healthy_for=None if self.healthy_since is None else self.now - self.healthy_since,
             unhealthy=self.unhealthy,
             draining=disk.draining,
-            drained=disk.draining,
+            drained=self.drained,
             looked=self.looked,
             begun=self.begun if self.world.time < self.good_until else None,
             sick=self.sick,
@@ -166,14 +169,19 @@ class Node:
             with contextlib.suppress(StoreFailed):
                 try:
                     yield from self.converge()
+                except StoreFailed:
+                    self.let_come()
                 except NodeFailed as failed:
+                    self.let_come()
                     yield from self.complain(str(failed))
             yield POLL * self.world.random.uniform(0.8, 1.2)
 
     def converge(self) -> Steps[None]:
         self.well = self.begun = None
+        self.claims = 0
         for _ in range(500):
-            action = self.world.decide(self.observe())
+            seen = self.observe()
+            self.good, action = seen.begun, self.world.decide(seen)
             yield from self.report(PHASES.get(type(action), self.phase))
             if isinstance(action, actions.Rest):
                 yield from self.report(Phase.SERVING)
@@ -182,6 +190,11 @@ class Node:
                 return
             yield from self.act(action)
         raise Violation(f"{self.name} never comes to rest: {action}")
+
+    def let_come(self) -> None:
+        """Whoever cannot go on with its turn lets people come again."""
+        if self.disk.journal.trial is None:
+            self.disk.draining = self.drained = False
 
     def report(self, phase: Phase) -> Steps[None]:
         """A report, when there is something new."""
@@ -278,13 +291,13 @@ class Node:
     def call(self, effect: Callable[[], T]) -> Steps[T]:
         """One request to the store: it takes a moment before and after, and either part may fail."""
         world = self.world
-        yield world.random.uniform(0.005, 0.05)
+        yield self.moment()
         if world.time < self.cut_until or world.time < world.down_until:
             self.hearing = self.hearing.broken()
             raise StoreFailed
         world.requests += 1
         result = effect()
-        yield world.random.uniform(0.005, 0.05)
+        yield self.moment()
         if self.lost_replies:
             self.lost_replies -= 1
             self.cut_until = max(self.cut_until, world.time)
@@ -292,6 +305,12 @@ class Node:
             raise StoreFailed
         self.hearing = self.hearing.heard(timedelta(seconds=world.time))
         return result
+
+    def moment(self) -> float:
+        """How long one half of a request takes."""
+        if self.world.time < self.slow_until:
+            return self.world.random.choice((0.3, 1, 2.5))
+        return self.world.random.uniform(0.005, 0.05)
 
     @property
     def sure(self) -> bool:
@@ -344,6 +363,8 @@ class Node:
             if forgone is not None:
                 self.denied = forgone.reason
                 return
+        if self.claims == MOST_CLAIMS:
+            raise NodeFailed("it cannot switch within its turn")
         asked, self.begun = self.world.time, None
 
         def claim(record: Rollout, nodes: Nodes) -> Rollout | Denied:
@@ -365,11 +386,17 @@ class Node:
             self.denied = made.reason
             return
         turn = made.turn(self.name)
-        if turn is None or not turn.begun:
+        if turn is None or turn.release != action.release or rollouts.is_bad(made, action.release):
             return
-        self.begun = action.release
-        self.good_until = asked + turns.time_to_switch(made.policy.turn, 2 * START).total_seconds()
-        if self.stall:
+        self.claims += 1
+        if turn.begun:
+            self.begun = action.release
+            self.good_until = asked + turns.time_to_switch(made.policy.turn, 2 * START).total_seconds()
+            self.stand_still()
+
+    def stand_still(self) -> None:
+        """In one of the moments when that matters."""
+        if self.stall and self.world.random.random() < 0.5:
             self.world.happen(Fault(0.0, "hang", self.number, self.stall))
             self.stall = 0.0
 
@@ -384,29 +411,25 @@ class Node:
         yield from self.change(lambda record, _: turns.finish_once(record, self.name, (), now=self.at))
 
     def do_drain(self, _: actions.Drain) -> Steps[None]:
-        turn = None if self.rollout is None else self.rollout.turn(self.name)
-        left = timedelta() if turn is None else turns.time_to_drain(turn, now=self.at)
+        left = turns.time_to_drain(timedelta(seconds=self.good_until - self.world.time))
         self.disk.draining, self.looked = True, False
         yield min(self.world.random.uniform(0, 8), left.total_seconds())
+        self.drained = True
 
     def do_undrain(self, _: actions.Undrain) -> Steps[None]:
-        self.disk.draining = False
+        self.disk.draining = self.drained = False
         yield 0.0
 
     def do_look(self, _: actions.Look) -> Steps[None]:
         assert self.rollout is not None
         number = self.rollout.release
-        try:
-            record = yield from self.read(number)
-        except StoreFailed:
-            # Whoever cannot ask lets people come again: its turn ends without it.
-            self.disk.draining = False
-            raise
+        record = yield from self.read(number)
         self.rollout, self.read_at, self.looked = record, self.world.time, True
+        self.stand_still()
 
     def do_switch(self, action: actions.Switch) -> Steps[None]:
         disk, number, before = self.disk, action.release, self.disk.journal
-        free, self.begun = self.begun != number, None
+        free, self.begun = self.good != number, None
         pardons = self.observe().pardons(number)
         escape = decisions.escapes(self.observe(), number)
         disk.journal = disk.journal.begin(
@@ -419,7 +442,6 @@ class Node:
         yield 0.01
         if not free and self.world.time >= self.good_until:
             disk.journal, self.conducting = before, False
-            yield from self.change(lambda record, _: turns.give_back(record, self.name, now=self.at))
             return
         self.world.switched(self, number)
         disk.current = number

@@ -156,7 +156,7 @@ def test_a_store_ignores_conditions() -> None:
 def test_the_commands_that_are_run_once_are_run_by_a_second_node(monkeypatch: pytest.MonkeyPatch) -> None:
     take = turns.take_once
     monkeypatch.setattr(
-        rollouts, "take_once", lambda rollout, node, *, now: take(replace(rollout, once=None), node, now=now)
+        turns, "take_once", lambda rollout, node, *, now: take(replace(rollout, once=None), node, now=now)
     )
     assert "runs the commands that are run once" in found()
 

@@ -58,8 +58,8 @@ def test_no_schedule_that_is_looked_for_breaks_an_invariant(number: int, nodes: 
         pytest.param(174, id="a web server that died in a closed rollout starts on what is there"),
         pytest.param(1847, id="the first release of a node fails, and there is one before it"),
         pytest.param(2193, id="a node that was cut off while it drained lets people come again"),
-        pytest.param(2672, id="a node that was cut off between claim and begin"),
-        pytest.param(5043, id="a node that may not begin does not drain again and again"),
+        pytest.param(2672, id="a node that was cut off between claim and switch"),
+        pytest.param(5043, id="a node that may not switch does not drain again and again"),
     ],
 )
 def test_what_was_found_once_stays_mended(number: int) -> None:

@@ -171,6 +171,10 @@ class World:
     def _cut(self, node: Node, fault: Fault) -> None:
         node.cut_until = max(node.cut_until, self.time + fault.seconds)
 
+    def _slow(self, node: Node, fault: Fault) -> None:
+        """The store takes long to answer it."""
+        node.slow_until = max(node.slow_until, self.time + fault.seconds)
+
     def _store(self, _: Node, fault: Fault) -> None:
         self.down_until = max(self.down_until, self.time + fault.seconds / 4)
 
@@ -264,8 +268,9 @@ class World:
         """Nobody is held to be lost who is well and has only not been heard, as the store was away."""
         lost = {blame.node for blame in after.blames if blame.lost} - {blame.node for blame in before.blames}
         for node in self.nodes if lost else ():
-            # One that was cut off alone has had its chance to speak when it has polled twice.
-            well = node.alive and not node.frozen and self.time > node.cut_until + 2 * POLL
+            # One that was cut off alone, or nearly so, has had its chance to speak when it has polled twice.
+            apart = max(node.cut_until, node.slow_until)
+            well = node.alive and not node.frozen and self.time > apart + 2 * POLL
             if well and node.name in lost:
                 raise Violation(f"at {self.time:.1f} s {node.name} is held to be lost, and is well")
 
@@ -288,7 +293,8 @@ class World:
             raise Violation(f"{node.name} switches to release {number}, which it has not staged")
         record = self.records.get(len(self.ledger))
         late = self.time - self.quarantined_at.get(number, INFINITE) > NOTICE
-        if late and record is not None and number == record.release and not node.frozen:
+        knew = late and max(node.hung_until, node.slow_until) < node.read_at
+        if knew and record is not None and number == record.release:
             raise Violation(f"{node.name} switches to release {number}, which is quarantined")
         left = node.disk.journal.live if node.disk.current == number else node.disk.current
         # What it has just read is what counts: a pardon of the newest may come in the moment between.
@@ -362,7 +368,10 @@ class World:
             return
         said = {*after.moved, *(blame.node for blame in after.blames), *(note.by for note in after.sick)}
         # Whoever judges has listed the nodes a moment ago.
-        listed = [node for node in self.nodes if self.is_heard(node) and self.time - self.heard_since[node.name] > POLL]
+        moment = 2 * PATIENCE if any(node.slow_until > self.time - PATIENCE for node in self.nodes) else POLL
+        listed = [
+            node for node in self.nodes if self.is_heard(node) and self.time - self.heard_since[node.name] > moment
+        ]
         left = [node.name for node in listed if node.alive and node.name not in said]
         if left and len(after.blames) <= self.policy.max_failures:
             raise Violation(f"release {after.release} is quarantined for {len(after.blames)} failures, {left} to come")
@@ -381,7 +390,7 @@ class World:
         out = sorted(node.name for node in self.out if node.alive and not node.frozen and node.out)
         lately = self.time - PATIENCE - 2 * self.policy.turn.total_seconds()
         there = sum(1 for node in self.nodes if node.alive or node.left_at > lately)
-        if len(out) > self.policy.max_unavailable.of(there):
+        if len(out) > self.policy.at_once(there):
             raise Violation(f"at {self.time:.1f} s {', '.join(out)} are out of service at the same time")
 
     def look_for_losses(self) -> None:

@@ -14,14 +14,14 @@ from da_agent.domain.journals import Journal, Trial
 from da_agent.domain.releases import Release
 from da_agent.domain.rollouts import Note, Rollout, State
 from da_agent.domain.settings import Health, Settings
-from da_agent.errors import NodeBroken, Unreachable
+from da_agent.errors import NodeBroken, Stopped, Unreachable
 from da_agent.ports import Always
 from da_agent.workflows.converges import Node
 from da_agent.workflows.courses import Course
 from da_agent.workflows.rollouts import Rollouts
 from tests import members
 from tests.fake_nodes import CutJournals, FakeInstallation, FakePrograms, FakeWeb, Killed, Power, release
-from tests.fakes import NOON, FakeClock, MemoryStore
+from tests.fakes import NOON, FakeClock, MemoryStore, NoHaste
 
 SETTINGS = Settings(
     start_timeout=timedelta(seconds=5), health=Health(minimum=timedelta(), patience=timedelta(seconds=1))
@@ -70,7 +70,7 @@ class Machine:
     ) -> Node:
         """A new process of the agent, which has just read what the store says; nothing, when nothing is offered."""
         clock = clock or FakeClock()
-        course = Course(self.store, Rollouts(self.store, self.nonce), clock, "a")
+        course = Course(self.store, Rollouts(self.store, self.nonce), clock, "a", haste=NoHaste())
         if offered:
             newest = max(offered, key=lambda each: each.number)
             course.look(newest.number, newest, woken=True)
@@ -492,9 +492,64 @@ def test_no_drain_outlasts_its_turn(drain: int) -> None:
     machine.power.on["switch"] = lambda: began.append(clock.elapsed())
     settings = replace(SETTINGS, drain=timedelta(seconds=drain))
     machine.node((release(2), release(1)), clock=clock, settings=settings).converge()
-    longest = (machine.rollout(2).policy.turn - turns.SLACK).total_seconds()
+    longest = (machine.rollout(2).policy.turn - settings.there_and_back - 2 * turns.SLACK).total_seconds()
     away = (began[1] - began[0]).total_seconds()
     assert away == pytest.approx(min(drain, longest), abs=0.2)
+
+
+def draining(machine: Machine, clock: FakeClock, then: Callable[[], object]) -> Node:
+    """A node that has to wait for a request, with another one there; `then` happens while it does."""
+    machine.store.write(keys.node_key("b"), b"{}", Always())
+    machine.web.busy = 1
+
+    def wait(_: int) -> None:
+        if machine.web.draining():
+            machine.web.busy = 0
+            then()
+
+    clock.on_wait = wait
+    return machine.node((release(2), release(1)), clock=clock)
+
+
+def test_an_agent_that_is_stopped_while_its_node_drains_gives_the_turn_back_and_lets_people_come() -> None:
+    machine, clock = serving(1), FakeClock()
+    node = draining(machine, clock, clock.stop)
+    with pytest.raises(Stopped):
+        node.converge()
+    assert (machine.served, machine.web.draining(), machine.rollout(2).turns) == ({1}, False, ())
+
+
+def test_a_pause_stops_a_node_that_drains_and_afterwards_it_goes_on() -> None:
+    machine, clock = serving(1), FakeClock()
+    admin = Note("admin", NOON, "maintenance")
+    records = Rollouts(machine.store, machine.nonce)
+    node = draining(machine, clock, lambda: records.change(2, lambda record, *_: rollouts.pause(record, admin)))
+    node.converge()
+    assert (machine.served, machine.web.draining(), machine.rollout(2).turns) == ({1}, False, ())
+    assert node.waiting == "paused by admin: maintenance"
+    records.change(2, lambda record, *_: rollouts.resume(record, admin))
+    machine.node((release(2), release(1)), clock=clock).converge()
+    assert machine.served == {2}
+
+
+def test_a_node_to_which_the_store_answers_too_slowly_for_a_turn_is_at_fault_itself() -> None:
+    machine, clock = serving(1), FakeClock()
+    claims: list[str] = []
+
+    def take_long(key: str) -> None:
+        if key == keys.rollout_key(2):
+            claims.append(key)
+            clock.time += timedelta(minutes=5)
+            machine.store.now += timedelta(minutes=5)
+
+    machine.store.before_write = take_long
+    machine.power.on["switch"] = lambda: claims.append("switched")
+    with pytest.raises(NodeBroken, match="the store takes too long to answer"):
+        machine.node((release(2), release(1)), clock=clock).converge()
+    record = machine.rollout(2)
+    assert (machine.served, machine.web.draining()) == ({1}, False)
+    assert (record.turns, record.blames, [note.by for note in record.sick]) == ((), (), ["a"])
+    assert claims == 6 * [keys.rollout_key(2)], "opened, claimed four times, and told"
 
 
 @pytest.mark.parametrize("stop", ["quarantined", "closed"])

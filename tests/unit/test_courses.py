@@ -14,7 +14,7 @@ from da_agent.domain.rollouts import State
 from da_agent.ports import Always
 from da_agent.workflows.courses import Course
 from da_agent.workflows.rollouts import Rollouts
-from tests.fakes import NOON, FakeClock, MemoryStore
+from tests.fakes import NOON, FakeClock, MemoryStore, NoHaste
 
 CONFIG = b"da agent: {max unavailable: 50%, canary: 0}\n"
 
@@ -40,7 +40,7 @@ class Nodes:
         self.store.scan = counted  # type: ignore[method-assign]
 
     def course(self, name: str) -> Course:
-        return Course(self.store, Rollouts(self.store, self.nonce), self.clock, name)
+        return Course(self.store, Rollouts(self.store, self.nonce), self.clock, name, haste=NoHaste())
 
     def nonce(self) -> str:
         self.serial += 1

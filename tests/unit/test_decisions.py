@@ -110,6 +110,7 @@ JOINING = Observation(NOW, (6, 5), None, Journal(), cluster=cluster(6))
 MOVED = replace(READY, current=6, journal=Journal(live=6))
 BAD = cluster(6, State.QUARANTINED)
 CLOSED = cluster(6, turns=turn(), closed=True)
+PAUSED = cluster(6, turns=turn(), paused=ADMIN)
 LOOKED = replace(DRAINED, looked=True)
 AFTER_BAD = cluster(6, fallback=4, past=Past(proven=4, bad=(5,)), paused=ADMIN)
 """Release 5 is quarantined, 4 is proven, and 6 has just come; somebody has paused all."""
@@ -178,14 +179,26 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
         ),
         pytest.param(DRAINED, Look(), id="drained"),
         pytest.param(replace(DRAINED, looked=True), Switch(6), id="drained, and nothing has happened meanwhile"),
-        pytest.param(replace(DRAINED, begun=None), Claim(6), id="so long that there is no time for the way back"),
+        pytest.param(replace(DRAINED, begun=None), Undrain(), id="so long that there is no time for the way back"),
         pytest.param(replace(LOOKED, cluster=BAD), Undrain(), id="it has been quarantined meanwhile"),
-        pytest.param(replace(LOOKED, cluster=CLOSED), Claim(6), id="a newer one has come: to be told so"),
+        pytest.param(replace(LOOKED, cluster=CLOSED), Undrain(), id="a newer one has come meanwhile"),
+        pytest.param(replace(LOOKED, cluster=PAUSED), Undrain(), id="it has been paused meanwhile"),
+        pytest.param(replace(MINE, cluster=PAUSED), Claim(6), id="paused: to be told so"),
+        pytest.param(
+            replace(MINE, cluster=replace(PAUSED, denied="paused")),
+            GiveBack(),
+            id="nobody waits in its turn for the end",
+        ),
+        pytest.param(
+            replace(READY, running=False, cluster=cluster(6, turns=turn(joining=True), paused=ADMIN)),
+            Start(),
+            id="who serves nobody goes on in a pause",
+        ),
         pytest.param(
             replace(DRAINED, cluster=cluster(6, turns=turn(), denied="paused")), Undrain(), id="it may not begin"
         ),
         pytest.param(replace(AWAY, draining=True), Undrain(), id="drained, and the store does not answer"),
-        pytest.param(replace(DRAINED, cluster=cluster(6)), Claim(6), id="its turn is over"),
+        pytest.param(replace(DRAINED, cluster=cluster(6)), Undrain(), id="its turn is over"),
         pytest.param(replace(READY, cluster=cluster(6, turns=turn(5))), Claim(6), id="a turn for another release"),
         pytest.param(
             replace(MINE, begun=None, cluster=cluster(6, turns=turn(), policy=Policy(once=("x",)))),

@@ -55,17 +55,15 @@ CASES: dict[str, tuple[Sighting | None, Rollout | None, tuple[str, ...]]] = {
         rollouts.pause(OPEN, ADMIN),
         ("The cluster is paused by admin@desk 2026-01-01 12:00:00 UTC: night shift.", "after da-agent resume"),
     ),
-    "a pause in its turn, begun": (
+    "a pause in its turn, behind the switch": (
         sighting(phase=Phase.PROVING),
         rollouts.pause(granted(claim(moved(OPEN, "web-1"), "web-2")), ADMIN),
-        ("is proving", "paused by admin@desk", "It has begun its turn, and goes on by itself in spite of the pause."),
+        ("is proving", "paused by admin@desk", "It has switched, and goes on by itself in spite of the pause."),
     ),
-    "a pause in its turn, not begun": (
-        sighting(phase=Phase.SERVING),
-        rollouts.pause(
-            granted(claim(replace(moved(OPEN, "web-1"), policy=Policy(once=("create_tables",))), "web-2")), ADMIN
-        ),
-        ("It has its turn, and has not begun: it goes on after da-agent resume.",),
+    "a pause in its turn, before the switch": (
+        sighting(phase=Phase.DRAINING),
+        rollouts.pause(granted(claim(moved(OPEN, "web-1"), "web-2")), ADMIN),
+        ("It has its turn, and has not switched: it gives the turn back, and goes on after da-agent resume.",),
     ),
     "a pause while it joins": (
         sighting(release=None, phase=Phase.STARTING),

@@ -27,7 +27,7 @@ from da_agent.workflows.rollouts import Rollouts
 from da_agent.workflows.steerings import Steering
 from da_agent.workflows.wakings import Waking
 from tests.fake_nodes import wheel
-from tests.fakes import FakeLock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers
+from tests.fakes import FakeLock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers, NoHaste, T
 from tests.members import Member
 
 
@@ -101,6 +101,22 @@ def test_a_node_starts_on_its_last_proven_release_when_the_store_is_away() -> No
     node.store.failing = Unreachable("no answer")
     assert node.begin().until_serving() is not None
     assert set(node.web.workers_.values()) == {1}
+
+
+def test_nobody_is_kept_out_of_service_by_a_report() -> None:
+    node = serving()
+    asked: list[Phase] = []
+
+    class Haste(NoHaste):
+        def ask(self, question: Callable[[], T]) -> T:
+            asked.append(node.follower._report.phase)
+            return question()
+
+    node.haste = Haste()
+    node.put("config.yml", b"name: b\n")
+    assert node.begin().until_serving() is None
+    assert node.live == 2
+    assert asked[-2:] == [Phase.SWITCHING, Phase.PROVING]
 
 
 def test_a_node_that_was_off_does_not_start_what_has_been_quarantined_meanwhile() -> None:

@@ -84,7 +84,7 @@ def test_the_last_rollout_gives_the_pace_of_the_next() -> None:
 
 def test_without_a_rollout_the_settings_give_the_bounds() -> None:
     found = plans.course(Policy(), Settings(), "ab", frozenset(RELOAD), None)
-    assert found.duration == "from 4 s to 9 min 44 s, by the settings: no rollout was measured yet"
+    assert found.duration == "from 4 s to 10 min 24 s, by the settings: no rollout was measured yet"
 
 
 def test_what_touches_no_worker_process_takes_nobody_out_of_service() -> None:
