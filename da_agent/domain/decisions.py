@@ -202,7 +202,7 @@ def _move(seen: Observation, target: int) -> Action:
         # Nobody asks while it drains: an answer may take longer than the turn lasts.
         return Undrain() if seen.draining else Claim(target, joining=not seen.running)
     if once:
-        return RunOnce(target)
+        return Undrain() if seen.draining else RunOnce(target)
     if not drained:
         return Drain()
     return Look() if seen.draining and not seen.looked else Switch(target)

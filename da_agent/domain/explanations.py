@@ -126,6 +126,6 @@ def _in_its_turn(turn: Turn, rollout: Rollout, phase: Phase) -> Iterator[str]:
     elif turn.joining:
         yield "It serves nobody yet, and moves by itself in spite of the pause."
     elif phase in (Phase.SWITCHING, Phase.PROVING):
-        yield "It has switched, and goes on by itself in spite of the pause."
+        yield "It is switching, and goes on by itself in spite of the pause."
     else:
         yield "It has its turn, and has not switched: it gives the turn back, and goes on after da-agent resume."

@@ -22,7 +22,7 @@ class Phase(Enum):
 
 
 AWAY = frozenset({Phase.DRAINING, Phase.SWITCHING, Phase.PROVING})
-"""Out of service: nothing should keep the node there."""
+"""Perhaps out of service: nothing should keep the node there for longer than it must be."""
 
 
 @dataclass(frozen=True, slots=True)

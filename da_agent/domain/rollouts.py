@@ -139,6 +139,10 @@ class Rollout:
     def turns_without(self, node: str) -> tuple[Turn, ...]:
         return tuple(turn for turn in self.turns if turn.node != node)
 
+    def once_without(self, node: str) -> Once | None:
+        """Commands that `node` has not run to their end are another's to run."""
+        return None if self.once is not None and self.once.node == node and not self.once.done else self.once
+
     @property
     def once_is_due(self) -> bool:
         return bool(self.policy.once) and not (self.once is not None and self.once.done)

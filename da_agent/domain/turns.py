@@ -111,7 +111,10 @@ def listing_lasts(policy: Policy) -> timedelta:
 
 
 def give_back(rollout: Rollout, node: str, *, now: datetime) -> Rollout:
-    return replace(rollout, turns=rollout.turns_without(node), changed_at=now)
+    """Unchanged when it has none."""
+    if rollout.turn(node) is None:
+        return rollout
+    return replace(rollout, turns=rollout.turns_without(node), once=rollout.once_without(node), changed_at=now)
 
 
 def is_stopped(rollout: Rollout, *, joining: bool) -> bool:
@@ -183,7 +186,7 @@ def concerned(before: Rollout, after: Rollout, live: Collection[str], *, now: da
     if after.state is State.QUARANTINED and before.state is not State.QUARANTINED:
         return frozenset({*after.moved, *(turn.node for turn in after.turns)})
     given_back = len(after.turns) < len(before.turns)
-    if after.closed or after.state is not State.OPEN or not given_back:
+    if after.closed or after.paused is not None or after.state is not State.OPEN or not given_back:
         return frozenset()
     return frozenset(queue(after, live, now=now)[: places(after, "", live, now=now)])
 

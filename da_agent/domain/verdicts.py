@@ -63,7 +63,7 @@ def _cleared(rollout: Rollout, node: str) -> Rollout:
         turns=rollout.turns_without(node),
         blames=tuple(blame for blame in rollout.blames if blame.node != node),
         sick=tuple(note for note in rollout.sick if note.by != node),
-        once=None if rollout.once is not None and rollout.once.node == node and not rollout.once.done else rollout.once,
+        once=rollout.once_without(node),
     )
 
 
@@ -116,8 +116,8 @@ def _reasons(rollout: Rollout) -> str:
 
 
 def without_lost(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> Rollout:
-    """Without the turns that have ended by themselves. Whoever had begun the release and has not come back is held
-    against it."""
+    """Without the turns that have ended by themselves. Whoever may have switched and has not come back is held against
+    the release."""
     over = tuple(turn for turn in rollout.turns if turn.until <= now and turn.node != node)
     if not over:
         return rollout

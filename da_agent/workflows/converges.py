@@ -155,8 +155,8 @@ class Node:
         except AgentError as error:
             self._let_come(error)
             raise
-        except Stopped:
-            self._leave()
+        except (Stopped, KeyboardInterrupt):
+            self.leave()
             raise
 
     def _converge(self, told: Callable[[], None]) -> None:
@@ -185,8 +185,9 @@ class Node:
             with suppress(AgentError):
                 self._course.tell_sick(str(error))
 
-    def _leave(self) -> None:
-        """A node is not kept from those who come by an agent that is not there, nor the others by its turn."""
+    def leave(self) -> None:
+        """The process ends: a node is not kept from those who come by an agent that is not there, nor the others by its
+        turn. What it is trying out, the next process takes back."""
         with suppress(AgentError):
             if self.journal().trial is None:
                 if self._web.draining():

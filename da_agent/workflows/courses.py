@@ -54,6 +54,7 @@ class Course:
         self._poke = poke
         self._known: _Known | None = None
         self._hearing = Hearing()
+        self._has_claimed = False
         self._listed: frozenset[str] = frozenset()
         self._listed_at: timedelta | None = None
 
@@ -144,6 +145,8 @@ class Course:
                 record, self._node, target, nodes.lately, now=now, reason=reason, joining=joining, sure=self._is_sure()
             )
 
+        # Also when the answer never comes.
+        self._has_claimed = True
         granted, rollout = self._ask(claim, lists=True), self._known.rollout
         turn = rollout.turn(self._node)
         # What was found out about others may be all that was written.
@@ -160,10 +163,9 @@ class Course:
         return turns.forgone(rollout, self._node, target, self._listed, now=self._store.clock())
 
     def look_again(self) -> None:
-        """Read the record of the release that was looked at last, at once or not at all: nobody is served meanwhile."""
+        """Read the record of the release that was looked at last."""
         assert self._known is not None
-        number = self._known.rollout.release
-        found = self._haste.ask(lambda: self._rollouts.read(number))
+        found = self._rollouts.read(self._known.rollout.release)
         self.heard()
         if found is not None:
             self._known.rollout = found
@@ -175,6 +177,7 @@ class Course:
         self._ask(lambda record, _, now: turns.finish_once(record, self._node, output, now=now))
 
     def tell_moved(self) -> None:
+        self._has_claimed = False
         self._tell(lambda record, live, heard, now: verdicts.moved(record, self._node, live, now=now, heard=heard))
 
     def tell_failed(self, reason: str, log: tuple[str, ...]) -> None:
@@ -190,13 +193,13 @@ class Course:
         )
 
     def give_back(self) -> None:
+        self._has_claimed = False
         # Listed, for somebody may have to be woken whose turn it is now.
         self._ask(lambda record, _, now: turns.give_back(record, self._node, now=now), lists=True)
 
     def leave(self) -> None:
         """The process ends: nobody need wait for its turn to end, or hold it to be lost."""
-        cluster = self.cluster
-        if cluster is not None and cluster.turn is not None:
+        if self._has_claimed and self._known is not None:
             self._haste.ask(self.give_back)
 
     def review(self) -> None:

@@ -1,6 +1,7 @@
 """The loop of a node: look at the inbox when it is due, take what is new in the ledger, converge, report."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -96,6 +97,8 @@ class Follower:
         finally:
             # Whoever is asked to end has little time: not for a store that does not answer.
             if self._answered:
+                with suppress(Busy), self._lock.hold(timedelta()):
+                    self._node.leave()
                 self._lookout.leave()
 
     def until_serving(self) -> str | None:
@@ -149,16 +152,10 @@ class Follower:
     def beat(self) -> None:
         """Report again if the heartbeat is due. From any thread, while the others resolve, stage or wait.
 
-        Nobody is locked out meanwhile: whoever finds that there is a newer report than the one that was sent sends
-        that one, so the last word is the newest.
+        Nobody is locked out meanwhile.
         """
-        if not self._told or not polls.due(self._sent_at, HEARTBEAT, now=self._clock.elapsed()):
-            return
-        while True:
-            report = self._report
-            self._send(report)
-            if report is self._report:
-                return
+        if self._told and polls.due(self._sent_at, HEARTBEAT, now=self._clock.elapsed()):
+            self._send(self._report)
 
     def _given_up(self) -> str | None:
         """Why this node does not serve the newest release, when it should."""
@@ -369,11 +366,18 @@ class Follower:
         told = replace(report, doing=self._doing() or waits)
         try:
             if report.phase in AWAY:
-                self._haste.ask(lambda: reports.send(self._store, told))
+                self._haste.ask(lambda: self._write(report, told))
             else:
-                reports.send(self._store, told)
+                self._write(report, told)
             self._sent_at = now
             self._course.heard()
         except AgentError:
             self._sent_at = None
             self._course.unheard()
+
+    def _write(self, report: Report, told: Report) -> None:
+        """Whoever was late, and finds that there is a newer one, sends that, so the last word is the newest."""
+        reports.send(self._store, told)
+        while report is not self._report:
+            report = self._report
+            reports.send(self._store, report)

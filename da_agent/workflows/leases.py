@@ -65,7 +65,8 @@ class Leases:
         except (Absent, Tampered):
             return
         if lease.holder == self._holder:
-            self._write(self._store.clock(), ports.IfTag(stored.tag))
+            # Long over: others' clocks may be behind.
+            self._write(self._store.clock() - PERIOD, ports.IfTag(stored.tag))
         self._tag = None
 
     def _write(self, until: datetime, condition: ports.Condition) -> bool:

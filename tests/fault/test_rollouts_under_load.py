@@ -27,7 +27,7 @@ ROLLOUT = {
     "canary": 1,
     "max failures": 0,
     "drain": 1,
-    "turn": 60,
+    "turn": 90,
     "health timeout": 5,
 }
 

@@ -65,7 +65,7 @@ KINDS = (
     *("push", "kill", "power", "gone", "hang", "cut", "store"),
     *("lose", "crash", "incident", "join", "pause", "pardon"),
 )
-TROUBLES = ("full", "stall", "outage", "slow")
+TROUBLES = ("full", "stall", "outage", "slow", "stop")
 SHARES = (Share(1), Share(1), Share(2), Share(50, percent=True))
 
 

@@ -64,6 +64,7 @@ class Node:
         """The machine stood still or was off, perhaps for longer than its turn: that is no rollout's fault."""
         self.cut_until = 0.0
         self.slow_until = 0.0
+        self.stopped_until = 0.0
         self.full_until = 0.0
         self.stall = 0.0
         self.lost_replies = 0
@@ -195,6 +196,10 @@ class Node:
         """Whoever cannot go on with its turn lets people come again."""
         if self.disk.journal.trial is None:
             self.disk.draining = self.drained = False
+
+    def leave(self) -> Steps[None]:
+        with contextlib.suppress(StoreFailed):
+            yield from self.do_give_back(actions.GiveBack())
 
     def report(self, phase: Phase) -> Steps[None]:
         """A report, when there is something new."""

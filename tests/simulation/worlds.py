@@ -143,6 +143,21 @@ class World:
         if node.alive:
             self.begin(node, 0.5 + fault.seconds / 60)
 
+    def _stop(self, node: Node, fault: Fault) -> None:
+        """The process of the agent is told to end, and there is another one after a while; soon, in a trial."""
+        if not node.alive:
+            return
+        if node.disk.journal.trial is not None:
+            self._kill(node, fault)
+            return
+        node.let_come()
+        if node.rollout is not None:
+            last = Node(self, node.name, node.number)
+            last.rollout, last.cut_until, last.slow_until = node.rollout, node.cut_until, node.slow_until
+            self.at(self.time, partial(self.go_on, last.leave()))
+        node.stopped_until = self.time + 2 + fault.seconds
+        self.begin(node, 2 + fault.seconds)
+
     def _power(self, node: Node, fault: Fault) -> None:
         """The machine goes off, and comes back after a while."""
         if not node.alive:
@@ -269,7 +284,7 @@ class World:
         lost = {blame.node for blame in after.blames if blame.lost} - {blame.node for blame in before.blames}
         for node in self.nodes if lost else ():
             # One that was cut off alone, or nearly so, has had its chance to speak when it has polled twice.
-            apart = max(node.cut_until, node.slow_until)
+            apart = max(node.cut_until, node.slow_until, node.stopped_until)
             well = node.alive and not node.frozen and self.time > apart + 2 * POLL
             if well and node.name in lost:
                 raise Violation(f"at {self.time:.1f} s {node.name} is held to be lost, and is well")

@@ -205,6 +205,11 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
             RunOnce(6),
             id="first of all",
         ),
+        pytest.param(
+            replace(DRAINED, cluster=cluster(6, turns=turn(), policy=Policy(once=("x",)))),
+            Undrain(),
+            id="a pardon makes them due again: nobody need be away for that",
+        ),
         pytest.param(MOVED, TellMoved(), id="settled, and the others do not know"),
         pytest.param(replace(MOVED, draining=True), Undrain(), id="settled"),
         pytest.param(replace(MOVED, cluster=cluster(6, moved=("a",))), Rest(), id="settled, and they know"),

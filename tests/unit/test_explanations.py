@@ -58,7 +58,7 @@ CASES: dict[str, tuple[Sighting | None, Rollout | None, tuple[str, ...]]] = {
     "a pause in its turn, behind the switch": (
         sighting(phase=Phase.PROVING),
         rollouts.pause(granted(claim(moved(OPEN, "web-1"), "web-2")), ADMIN),
-        ("is proving", "paused by admin@desk", "It has switched, and goes on by itself in spite of the pause."),
+        ("is proving", "paused by admin@desk", "It is switching, and goes on by itself in spite of the pause."),
     ),
     "a pause in its turn, before the switch": (
         sighting(phase=Phase.DRAINING),

@@ -17,7 +17,7 @@ from da_agent.domain.releases import Release
 from da_agent.domain.reports import Phase, Report
 from da_agent.domain.rollouts import Note, State
 from da_agent.domain.settings import Settings
-from da_agent.errors import NotHere, StoreUnfit, TimedOut, Unreachable
+from da_agent.errors import NotHere, Stopped, StoreUnfit, TimedOut, Unreachable
 from da_agent.workflows import garbage, reports, waits
 from da_agent.workflows.follows import HEARTBEAT
 from da_agent.workflows.inboxes import Inboxes
@@ -609,6 +609,47 @@ def test_a_heartbeat_never_leaves_an_older_report_behind_than_the_newest() -> No
     node.store.before_write = faster
     node.follower.beat()
     assert next(reports.sightings(node.store)).report.problem == "the newest"
+
+
+def test_a_report_that_comes_late_is_not_the_last_word() -> None:
+    node = serving()
+    late: list[Callable[[], object]] = []
+
+    class Late(NoHaste):
+        def ask(self, question: Callable[[], T]) -> T:
+            late.append(question)
+            raise Unreachable("nobody has answered")
+
+    node.haste = Late()
+    node.put("config.yml", b"name: b\n")
+    node.begin().until_serving()
+    told = next(reports.sightings(node.store)).report
+    assert (told.phase, told.release) == (Phase.SERVING, 2)
+    for question in late:
+        question()
+    assert next(reports.sightings(node.store)).report.phase is Phase.SERVING
+
+
+def test_an_agent_that_is_stopped_gives_back_a_turn_that_it_could_not_use() -> None:
+    node = serving()
+    node.store.write(keys.node_key("b"), b"{}", ports.Always())
+    records = Rollouts(node.store, lambda: "n")
+    held: list[str] = []
+
+    def stop(_: int) -> None:
+        if node.store.failing is not None:
+            node.store.failing = None
+            record = records.read(2)
+            assert record is not None
+            held.extend(turn.node for turn in record.turns)
+            raise Stopped
+
+    node.web.power.on["drain"] = lambda: setattr(node.store, "failing", Unreachable("no answer"))
+    node.put("config.yml", b"name: b\n")
+    node.run(3, stop)
+    record = records.read(2)
+    assert record is not None
+    assert (held, record.turns, node.web.draining()) == (["a"], (), False)
 
 
 def test_a_node_that_has_not_yet_said_anything_has_no_heartbeat() -> None:

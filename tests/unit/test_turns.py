@@ -182,6 +182,24 @@ def test_a_node_that_serves_nobody_takes_nobodys_place() -> None:
     assert turns.running(both, now=NOW) == held.turns
 
 
+def test_whoever_gives_its_turn_back_leaves_the_commands_that_are_run_once_to_the_next() -> None:
+    running = granted(turns.take_once(granted(claim(ONCE, "web-1")), "web-1", now=NOW))
+    back = turns.give_back(running, "web-1", now=NOW)
+    assert (back.turns, back.once) == ((), None)
+    assert turns.give_back(back, "web-1", now=LATER) == back
+    done = granted(turns.finish_once(running, "web-1", (), now=NOW))
+    assert turns.give_back(done, "web-1", now=NOW).once == done.once
+
+
+def test_whoever_gives_its_turn_back_wakes_the_next_but_not_in_a_pause() -> None:
+    held = granted(claim(OPEN, "web-1"))
+    paused = rollouts.pause(held, ADMIN)
+    woken = [
+        turns.concerned(each, turns.give_back(each, "web-1", now=NOW), LIVE[1:], now=NOW) for each in (held, paused)
+    ]
+    assert woken == [{"web-2"}, set()]
+
+
 def test_commands_that_are_run_once_have_one_runner() -> None:
     both = replace(OPEN, policy=Policy(canary=0, max_unavailable=Share(2), once=("create_tables",)))
     both = granted(claim(granted(claim(both, "web-1")), "web-2"))
