@@ -4,13 +4,14 @@ import ssl
 import warnings
 from pathlib import Path
 
-from cryptography import x509
-
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def trusted_subjects() -> frozenset[bytes]:
     """The subjects (DER) of the system's root certificates; empty where the machine has none."""
+    # It takes eight megabytes, and most nodes never read a certificate.
+    from cryptography import x509
+
     path = Path(ssl.get_default_verify_paths().cafile or BUNDLE)
     bundle = path if path.exists() else BUNDLE
     try:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from da_agent import ports
-from da_agent.domain import certificate_places, certificate_sources, certificates, configurations, keys
+from da_agent.domain import certificate_places, certificate_sources, configurations, keys
 from da_agent.domain.blobs import Blob, blob_of
 from da_agent.domain.documents import Section
 from da_agent.domain.inboxes import is_litter, without_markers
@@ -84,6 +84,9 @@ class Certificates:
         if found is None:
             self._progress.say(f"No certificates to install: {self._nowhere(home, release)}")
             return
+        # Whoever only follows a release's need not wait, nor have room, for what reads them.
+        from da_agent.domain import certificates
+
         for good in certificates.check(found[0], now=self._now(), trusted=self._trusted()):
             self._progress.say(good.warning or f"{keys.CERTIFICATES}{good}")
         self._done(found[1], self._folders.show(found[0], self._places(root)))
