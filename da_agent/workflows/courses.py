@@ -155,8 +155,7 @@ class Course:
         return Claimed(at, rollout.policy.turn, turn.begun)
 
     def _forgone(self, target: int) -> Denied | None:
-        if self._known is None:
-            return None
+        assert self._known is not None
         rollout = self._known.rollout
         if due(self._listed_at, turns.listing_lasts(rollout.policy), now=self._clock.elapsed()):
             return None
