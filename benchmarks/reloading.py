@@ -106,16 +106,16 @@ def main() -> None:
             node.stage(number, {"hello.py": APPLICATION.format(load=load, version=number)})
         node.serve(1)
         live = 1
-        for turn in range(max(rounds, peers)):
+        for slot in range(max(rounds, peers)):
             for name, tally in tallies.items():
                 # Peers take part in rounds that are spread over the whole run.
                 wanted = rounds if name == "ours" else peers
-                if (turn + 1) * wanted // max(rounds, peers) == turn * wanted // max(rounds, peers):
+                if (slot + 1) * wanted // max(rounds, peers) == slot * wanted // max(rounds, peers):
                     continue
                 following = live if name == "nothing" else 3 - live
                 measure(node, tally, following, chosen.rate, each)
                 live = following
-            print(f"round {turn + 1} of {max(rounds, peers)}", file=sys.stderr, flush=True)
+            print(f"round {slot + 1} of {max(rounds, peers)}", file=sys.stderr, flush=True)
     print(f"import: {chosen.seconds:g} s ({chosen.kind}), {chosen.rate:g} requests/s, {versions()}")
     report(tallies)
 
@@ -133,8 +133,8 @@ def measure(node: Web, tally: Tally, number: int, rate: float, count: int) -> No
     tally.failures += [problem for _, _, problem, _ in results if problem is not None]
     tally.seconds += [seconds for seconds, slow, _, _ in results if not slow]
     # The rest of a peer's reload is not to fall upon the next scheme.
-    proof = node.prove(number, 60)
-    assert proof.holds, str(proof)
+    readiness = node.probe(number, 60)
+    assert readiness.holds, str(readiness)
 
 
 def report(tallies: dict[str, Tally]) -> None:

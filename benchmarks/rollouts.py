@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from benchmarks.staging import row, timed
 from benchmarks.touched_nodes import touched_nodes
-from da_agent.domain.settings import Settings
+from da_agent.domain.config.settings import Settings
 from tests.crowds import Crowd, Visit, figures
 from tests.sites import SETTINGS, Site, site
 
@@ -63,9 +63,9 @@ def main() -> None:
     with touched_nodes(chosen.nodes, chosen.start) as touched:
         crowd = Crowd(touched.proxy.url, rate=chosen.rate)
         today = measure(crowd, chosen.requests, lambda coming: all_anew(coming, touched.touch(), chosen.nodes))
-    turns = chosen.canary + math.ceil((chosen.nodes - chosen.canary) / chosen.max_unavailable)
+    slots = chosen.canary + math.ceil((chosen.nodes - chosen.canary) / chosen.max_unavailable)
     tell(ours, today)
-    limit = must_cost(settings, turns, chosen.start)
+    limit = must_cost(settings, slots, chosen.start)
     print(row("from push to the last node proven", seconds))
     print(f"{TITLE.format('start and configured waits')}{limit:.1f} s, ratio {statistics.median(seconds) / limit:.2f}")
     print(row("from the ledger to the first turn, with pokes", first))
@@ -126,9 +126,9 @@ def all_anew(crowd: Crowd, release: int, nodes: int) -> float:
     return began
 
 
-def must_cost(settings: Mapping[str, object], turns: int, start: float) -> float:
+def must_cost(settings: Mapping[str, object], slots: int, start: float) -> float:
     waits = float(str(settings["quiet period"])) + float(str(settings["poll interval"]))
-    return waits + start + turns * (start + Settings().health.minimum.total_seconds())
+    return waits + start + slots * (start + Settings().health.minimum.total_seconds())
 
 
 def tell(ours: Measured, today: Measured) -> None:

@@ -9,7 +9,7 @@ nothing happened are taken away. Printed per node, for one node at a time and fo
 import argparse
 from dataclasses import replace
 
-from da_agent.domain.policies import Policy, Share
+from da_agent.domain.config.strategies import Share, Strategy
 from tests.simulation.faults import POLICY, Fault
 from tests.simulation.worlds import World, play
 
@@ -20,15 +20,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scales", description=__doc__)
     parser.add_argument("nodes", nargs="*", type=int, default=[10, 100, 1000])
     chosen = parser.parse_args()
-    print(f"{'policy':<20}{'nodes':>8}{'seconds':>10}{'requests':>12}{'per node':>10}{'idle, per node':>16}")
+    print(f"{'strategy':<20}{'nodes':>8}{'seconds':>10}{'requests':>12}{'per node':>10}{'idle, per node':>16}")
     for title, share in SHARES.items():
         for nodes in chosen.nodes:
             row(title, nodes, replace(POLICY, max_unavailable=share))
 
 
-def row(title: str, nodes: int, policy: Policy) -> None:
-    quiet = play(1, nodes, [], policy=policy, patience=36000)
-    world = play(1, nodes, [Fault(0.5, "push")], policy=policy, patience=36000)
+def row(title: str, nodes: int, strategy: Strategy) -> None:
+    quiet = play(1, nodes, [], strategy=strategy, patience=36000)
+    world = play(1, nodes, [Fault(0.5, "push")], strategy=strategy, patience=36000)
     seconds, requests = world.time - quiet.time, world.requests - quiet.requests
     idle = idling(quiet, seconds)
     beyond = requests - idle

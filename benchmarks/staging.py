@@ -23,9 +23,9 @@ from typing import TypeVar
 
 import uv
 
-from da_agent.domain.releases import Release
-from da_agent.wiring import Machine
-from da_agent.workflows.ledgers import Ledger
+from da_agent.domain.release.releases import Release
+from da_agent.wiring import NodeAgent
+from da_agent.workflows.records.ledgers import Ledger
 
 T = TypeVar("T")
 PYTHON = "/usr/bin/python3"
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def measure(work: Path, requirements: list[str], rounds: int) -> None:
-    machine, release, adopting = adopted(work, requirements)
+    machine, release, publishing = published(work, requirements)
     wheels = release.contents.wheels
     settings = machine.settings(release)
     _, fetching = timed(lambda: machine.transfers.fetch(release.contents.blobs()))
@@ -64,9 +64,9 @@ def measure(work: Path, requirements: list[str], rounds: int) -> None:
     compiled = sum(1 for _ in environment.rglob("*.pyc"))
     modules = sum(1 for _ in environment.rglob("*.py"))
     print(f"{len(wheels)} packages, {modules} modules, {compiled} of them with bytecode; {version}")
-    print(f"{'once: resolve, build, compile, store':<44}{adopting:8.2f} s")
-    print(f"{'once on a node: fetch':<44}{fetching:8.2f} s")
-    print(f"{'once on a node: stage with a cold cache':<44}{cold:8.2f} s")
+    print(f"{'release_command: resolve, build, compile, store':<44}{publishing:8.2f} s")
+    print(f"{'release_command on a node: fetch':<44}{fetching:8.2f} s")
+    print(f"{'release_command on a node: stage with a cold cache':<44}{cold:8.2f} s")
     print(row("stage, warm, with bytecode", ours))
     print(row("uv pip sync, warm, without bytecode", bare))
     print(f"{'ratio of the medians':<44}{statistics.median(ours) / statistics.median(bare):8.2f}")
@@ -75,14 +75,14 @@ def measure(work: Path, requirements: list[str], rounds: int) -> None:
     change_one(machine, work, release, rounds)
 
 
-def change_one(machine: Machine, work: Path, before: Release, rounds: int) -> None:
+def change_one(machine: NodeAgent, work: Path, before: Release, rounds: int) -> None:
     """The package of our own gets a new version in each round; then the same release is staged once more, unchanged."""
-    adopting, fetching, staging, again, numbers = [], [], [], [], set()
+    publishing, fetching, staging, again, numbers = [], [], [], [], set()
     for version in range(2, rounds + 2):
         (work / "store" / "packages" / OWN.format(version - 1)).unlink()
         own_package(work, version)
-        verdict, seconds = timed(lambda: machine.adoption.adopt("benchmark"))
-        adopting.append(seconds)
+        verdict, seconds = timed(lambda: machine.publisher.publish("benchmark"))
+        publishing.append(seconds)
         assert verdict.release is not None, verdict.mistakes
         release = Ledger(machine.store).read(verdict.release)
         settings = machine.settings(release)
@@ -99,7 +99,7 @@ def change_one(machine: Machine, work: Path, before: Release, rounds: int) -> No
         numbers.add((compiled, missing, round(read / 1e6)))
         before = release
     print(f"one package of {len(before.contents.wheels)} changed: wheels compiled, blobs fetched, MB read: {numbers}")
-    print(row("  resolve, compile, store", adopting))
+    print(row("  resolve, compile, store", publishing))
     print(row("  fetch", fetching))
     print(row("  stage", staging))
     print(row("  stage, unchanged", again))
@@ -111,16 +111,16 @@ def renumbered(release: Release, number: int) -> Release:
     return replace(release, number=release.number + 1000 + number)
 
 
-def adopted(work: Path, requirements: list[str]) -> tuple[Machine, Release, float]:
+def published(work: Path, requirements: list[str]) -> tuple[NodeAgent, Release, float]:
     store = work / "store"
     (store / "packages").mkdir(parents=True)
     (store / "config.yml").write_text("secretkey: abcdefghijklmnop\nda agent:\n  quiet period: 0\n")
     own_package(work, 1)
     (store / "packages" / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements))
     variables = {"DA_AGENT_STORE": f"file://{store}", "DA_AGENT_ROOT": str(work / "node"), "DA_AGENT_NODE": "bench"}
-    machine = Machine({**os.environ, **variables})
+    machine = NodeAgent({**os.environ, **variables})
     machine.prepare()
-    verdict, seconds = timed(lambda: machine.adoption.adopt("benchmark"))
+    verdict, seconds = timed(lambda: machine.publisher.publish("benchmark"))
     if verdict.release is None:
         raise SystemExit("\n".join(verdict.mistakes))
     return machine, Ledger(machine.store).read(verdict.release), seconds

@@ -5,7 +5,7 @@ import sys
 import click
 
 from da_agent import __version__
-from da_agent.cli import dev, garbage, inbox, looks, passports, plans, steering
+from da_agent.cli import dev, doctor, garbage, inbox, inspect, plans, steering
 from da_agent.errors import AgentError, Stopped
 from da_agent.programs import commands
 
@@ -23,19 +23,19 @@ def command() -> None:
 for _each in (
     inbox.push,
     inbox.remove,
-    inbox.adopt,
+    inbox.publish,
     plans.plan,
     steering.rollback,
     steering.restart,
     steering.pause,
     steering.resume,
-    steering.pardon,
-    looks.status,
-    looks.why,
-    looks.history,
-    looks.show,
-    looks.diff,
-    passports.passport,
+    steering.retry,
+    inspect.status,
+    inspect.why,
+    inspect.history,
+    inspect.show,
+    inspect.diff,
+    doctor.doctor,
     dev.dev,
     garbage.gc,
 ):

@@ -16,7 +16,7 @@ class AgentError(Exception):
 # ---- ask a person ---------------------------------------------------------------------------------------------
 
 
-class Refused(AgentError):
+class Invalid(AgentError):
     """What somebody wrote is wrong; nothing was changed. `mistakes` has one sentence for each thing to mend."""
 
     exit_code = 3
@@ -47,7 +47,7 @@ class Unreachable(AgentError):
     exit_code = 6
 
 
-class Doubtful(Unreachable):
+class OutcomeUnknown(Unreachable):
     """A conditional write got no clear answer: it may or may not have happened. Read back and compare."""
 
 
@@ -67,13 +67,13 @@ class Busy(AgentError):
 # ---- read again, then decide anew -----------------------------------------------------------------------------
 
 
-class Absent(AgentError):
+class NotFound(AgentError):
     """The store answered that there is no such object."""
 
     exit_code = 8
 
 
-class Lost(AgentError):
+class Conflict(AgentError):
     """The condition of a write did not hold: somebody else was first. Nothing was written."""
 
     exit_code = 8
@@ -101,7 +101,7 @@ class ReleaseBroken(AgentError):
         self.log = log
 
 
-class Tampered(ReleaseBroken):
+class Corrupt(ReleaseBroken):
     """Bytes are not what their name or hash promises."""
 
 
@@ -132,13 +132,13 @@ class Interrupted(AgentError):
     exit_code = 130
 
 
-class Replaced(AgentError):
+class Superseded(AgentError):
     """The release was neither proven nor quarantined: a newer one, which undoes what it had changed, is served."""
 
     exit_code = 15
 
 
-class NobodyAlive(AgentError):
+class NoLiveNodes(AgentError):
     """No node is alive: the release is there, and nothing is proven."""
 
     exit_code = 16

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from da_agent.domain import inboxes, rooms
-from da_agent.domain.rooms import Disk
-from da_agent.errors import NodeBroken, Refused
+from da_agent.domain.node import disk_space
+from da_agent.domain.node.disk_space import Disk
+from da_agent.domain.store import inboxes
+from da_agent.errors import Invalid, NodeBroken
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -22,7 +23,7 @@ class DiskFull(OSError):
         self.needed = needed
 
 
-def write(path: Path, chunks: Iterable[bytes], mode: int = 0o600, size: int = rooms.BLOCK) -> None:
+def write(path: Path, chunks: Iterable[bytes], mode: int = 0o600, size: int = disk_space.BLOCK) -> None:
     """Make the new file `path` and return when its bytes are on the disk; after an error there is no such file.
 
     FileExistsError when there is one already; DiskFull, with the `size` that it was to have. Its name is not safe
@@ -74,7 +75,7 @@ def sync_directory(path: Path) -> None:
 def below(folder: Path) -> list[str]:
     """The relative names of what people have put into a folder and those below, by the rule of the inbox, sorted.
 
-    Refused for a folder that is a link: it might lead anywhere, and to pass it over would be to lose what is in it.
+    Invalid for a folder that is a link: it might lead anywhere, and to pass it over would be to lose what is in it.
     """
     found = []
     for path in folder.rglob("*"):
@@ -82,7 +83,7 @@ def below(folder: Path) -> list[str]:
         if inboxes.is_litter(name):
             continue
         if path.is_symlink() and path.is_dir():
-            raise Refused(f"cannot read {path}: it is a link to a folder; put that folder itself there, or its files")
+            raise Invalid(f"cannot read {path}: it is a link to a folder; put that folder itself there, or its files")
         if path.is_file():
             found.append(name)
     return sorted(found)
@@ -90,7 +91,7 @@ def below(folder: Path) -> list[str]:
 
 @contextmanager
 def on_this_node(task: str, at: Path | None = None) -> Iterator[None]:
-    """Blame the node for what its disk refuses: OSError becomes NodeBroken, "cannot `task`: …".
+    """NodeFailure the node for what its disk refuses: OSError becomes NodeBroken, "cannot `task`: …".
 
     `at` is where the task writes, for an error that does not say it.
     """
@@ -105,19 +106,19 @@ def complaint(error: OSError, at: Path | None = None) -> str:
     # Of two names the second is the one that was written.
     name = error.filename2 or error.filename or at
     if error.errno in FULL and name is not None:
-        return full(Path(os.fsdecode(name)).parent if at is None else at, getattr(error, "needed", rooms.BLOCK))
+        return full(Path(os.fsdecode(name)).parent if at is None else at, getattr(error, "needed", disk_space.BLOCK))
     reason = (error.strerror or str(error)).lower()
     return f"{reason} ({name})" if name else reason
 
 
 def full(folder: Path, needed: int) -> str:
     """The sentence for a disk that has refused `needed` bytes."""
-    return rooms.refused(disk(folder), needed)
+    return disk_space.refused(disk(folder), needed)
 
 
 def require_room(task: str, folder: Path, needed: int) -> None:
     """NodeBroken, "cannot `task`: …", when `needed` bytes more in `folder` would take what is left to others."""
-    shortage = rooms.shortage(disk(folder), needed)
+    shortage = disk_space.shortage(disk(folder), needed)
     if shortage is not None:
         raise NodeBroken(f"cannot {task}: {shortage}")
 

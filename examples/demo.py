@@ -49,7 +49,7 @@ def main() -> None:
         title("What the cluster says of itself")
         run("da-agent", "history")
         run("da-agent", "status")
-        if not chosen.once:
+        if not chosen.release_command:
             invite(cluster)
             signal.pause()
 
@@ -122,7 +122,7 @@ def s3_server(folder: Path) -> Iterator[str]:
             os.environ |= {name: value for name, value in facts.items() if name.startswith("AWS_")}
             store = f"s3://{facts['BUCKET']}/demo?endpoint_url={facts['ENDPOINT']}&region=us-east-1&path_style=true"
             os.environ["DA_AGENT_STORE"] = store
-            run("da-agent", "passport")
+            run("da-agent", "doctor", "store")
             yield store
         finally:
             process.terminate()

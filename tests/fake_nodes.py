@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from da_agent import ports
-from da_agent.domain.blobs import Blob, blob_of
-from da_agent.domain.inboxes import Entry
-from da_agent.domain.journals import Journal
-from da_agent.domain.packages import Locked, Sources
-from da_agent.domain.proofs import Answer, Wanted, Worker
-from da_agent.domain.releases import Contents, Release, Target, Wheel
-from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, Lost, NodeBroken, ReleaseBroken, Tampered
+from da_agent.domain.application.readiness import Answer, Wanted, Worker
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.node_states import NodeState
+from da_agent.domain.packages.locked import Locked, Sources
+from da_agent.domain.packages.wheels import Target, Wheel
+from da_agent.domain.release.releases import Contents, Release
+from da_agent.domain.store.blobs import Blob, blob_of
+from da_agent.domain.store.inboxes import Entry
+from da_agent.errors import Conflict, Corrupt, NodeBroken, NotFound, ReleaseBroken
 
 TARGET = Target("3.11", "linux_x86_64")
 
@@ -59,12 +60,12 @@ class FakeInstallation:
 
     def load(self, number: int) -> Release:
         if number not in self.disk:
-            raise Absent(f"release {number} is not staged")
+            raise NotFound(f"release {number} is not staged")
         return self.disk[number]
 
     def verify(self, number: int) -> None:
         if number in self.damaged:
-            raise Tampered("a file was changed")
+            raise Corrupt("a file was changed")
 
     def require_room(self, release: Release) -> None:
         if self.full is not None:
@@ -105,7 +106,7 @@ class FakePrograms:
 
     broken: tuple[str, ...] = ()
     fails: Callable[[], tuple[str, ...]] = lambda: ()
-    given_up: tuple[str, ...] = ()
+    fatal: tuple[str, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
     ran: list[tuple[int, str]] = field(default_factory=list)
 
@@ -119,14 +120,14 @@ class FakePrograms:
         pass
 
     def failed(self) -> tuple[str, ...]:
-        self.given_up = self.given_up or self.fails()
-        return self.broken + self.given_up
+        self.fatal = self.fatal or self.fails()
+        return self.broken + self.fatal
 
     def starting(self) -> tuple[str, ...]:
         return ()
 
     def revive(self) -> None:
-        self.given_up = self.fails()
+        self.fatal = self.fails()
 
     def run(self, number: int, command: str, patience: timedelta) -> ports.Ended:
         self.ran.append((number, command))
@@ -135,7 +136,9 @@ class FakePrograms:
 
 @dataclass
 class FakeWeb:
-    """Implements ports.WebServer; workers stay on the release that they were pinned to when they started."""
+    """Implements ports.WebService, ports.Workers and ports.Traffic.
+
+    Workers stay on the release that they were pinned to when they started."""
 
     installation: FakeInstallation
     power: Power = field(default_factory=Power)
@@ -257,18 +260,18 @@ class FakeWeb:
 
 
 @dataclass
-class CutJournals:
-    """Implements ports.Journals; cut before each save."""
+class CutNodeStates:
+    """Implements ports.NodeStates; cut before each save."""
 
     power: Power
-    journal: Journal | None = None
+    node_state: NodeState | None = None
 
-    def load(self) -> Journal | None:
-        return self.journal
+    def load(self) -> NodeState | None:
+        return self.node_state
 
-    def save(self, journal: Journal) -> None:
-        self.power.effect("journal")
-        self.journal = journal
+    def save(self, node_state: NodeState) -> None:
+        self.power.effect("node_state")
+        self.node_state = node_state
 
 
 class FakeSnapshots:
@@ -295,7 +298,7 @@ class _FakeSnapshot:
             return body
         stored = self.owner.store.read(key)
         if stored.tag != self.entries[key].tag:
-            raise Lost(f"{key} changed")
+            raise Conflict(f"{key} changed")
         return stored.data
 
     def fetch(self, keys: Iterable[str]) -> Mapping[str, tuple[Blob, Path]]:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from da_agent.domain import garbage, keys
-from da_agent.domain.blobs import Blob, blob_of
-from da_agent.domain.inboxes import Entry
-from da_agent.domain.journals import Journal
-from da_agent.domain.rpc_ports import Credentials
-from da_agent.errors import Absent, AgentError, Busy, Lost, Stopped, StoreDamaged, Tampered
+from da_agent.domain.node import garbage
+from da_agent.domain.node.node_states import NodeState
+from da_agent.domain.node.rpc_ports import Credentials
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import Blob, blob_of
+from da_agent.domain.store.inboxes import Entry
+from da_agent.errors import AgentError, Busy, Conflict, Corrupt, NotFound, Stopped, StoreDamaged
 from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Store, Stored
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ class MemoryStore:
 
     failing   raised by every method while it is set
     before_write   called with the key before each write: raise in it, or be somebody else who is faster
-    after_write    called with the key after each write: raise Doubtful in it for an answer that got lost
+    after_write    called with the key after each write: raise OutcomeUnknown in it for an answer that got lost
     """
 
     def __init__(self, now: datetime = NOON) -> None:
@@ -62,7 +63,7 @@ class MemoryStore:
         self._answer()
         with self._lock:
             if key not in self._objects:
-                raise Absent(f"there is no {key} in {self.name}")
+                raise NotFound(f"there is no {key} in {self.name}")
             return self._objects[key]
 
     def fetch(self, key: str, sink: Sink, start: int = 0) -> None:
@@ -106,12 +107,12 @@ class MemoryStore:
     def _judge(self, key: str, when: Condition) -> None:
         stored = self._objects.get(key)
         if isinstance(when, IfAbsent) and stored:
-            raise Lost(f"{key} is already in {self.name}")
+            raise Conflict(f"{key} is already in {self.name}")
         if isinstance(when, IfTag):
             if not stored:
-                raise Absent(f"there is no {key} in {self.name}")
+                raise NotFound(f"there is no {key} in {self.name}")
             if stored.tag != when.tag:
-                raise Lost(f"{key} in {self.name} has been changed by somebody else")
+                raise Conflict(f"{key} in {self.name} has been changed by somebody else")
 
 
 class MemoryBlobs:
@@ -137,7 +138,7 @@ class MemoryBlobs:
         elif resumed:
             self.receive(blob, fill)
         else:
-            raise Tampered(f"what was received is not blob {blob.sha256}")
+            raise Corrupt(f"what was received is not blob {blob.sha256}")
 
     def needless(self, keep: frozenset[Blob], before: datetime) -> tuple[str, ...]:
         """All are old here."""
@@ -163,7 +164,7 @@ class MemoryTransfers:
         key = keys.blob_key(blob)
         try:
             self._blobs.receive(blob, lambda sink, start: self._store.fetch(key, sink, start))
-        except (Absent, Tampered) as error:
+        except (NotFound, Corrupt) as error:
             raise StoreDamaged(f"cannot fetch {key}: {error}") from error
 
     def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:
@@ -180,7 +181,7 @@ class MemoryTransfers:
             key = keys.blob_key(blob)
             try:
                 right = blob_of(self._store.read(key).data) == blob
-            except Absent:
+            except NotFound:
                 right = False
             body = self._blobs.bodies.get(blob) or find(blob)
             if body is not None and not right:
@@ -193,14 +194,14 @@ class MemoryTransfers:
 class MemoryJournals:
     """A journal that remembers what was saved, in order: `saved`."""
 
-    def __init__(self, journal: Journal | None = None) -> None:
-        self.saved: list[Journal] = [journal] if journal else []
+    def __init__(self, node_state: NodeState | None = None) -> None:
+        self.saved: list[NodeState] = [node_state] if node_state else []
 
-    def load(self) -> Journal | None:
+    def load(self) -> NodeState | None:
         return self.saved[-1] if self.saved else None
 
-    def save(self, journal: Journal) -> None:
-        self.saved.append(journal)
+    def save(self, node_state: NodeState) -> None:
+        self.saved.append(node_state)
 
 
 class FakeClock:
@@ -269,21 +270,21 @@ class SilentProgress:
         self.said.append(sentence)
 
 
-class NoHaste:
+class NoDeadline:
     """Waits for every answer."""
 
-    def ask(self, question: Callable[[], T]) -> T:
+    def __call__(self, question: Callable[[], T]) -> T:
         return question()
 
 
-class FakePokes:
+class FakeNotifier:
     """Reaches everybody but those in `deaf`; remembers in `poked` whom it was told to poke, and with what."""
 
     def __init__(self) -> None:
         self.deaf: set[str] = set()
         self.poked: list[tuple[Mapping[str, str], Credentials]] = []
 
-    def poke(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
+    def notify(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
         self.poked.append((addresses, credentials))
         return frozenset(addresses) & self.deaf
 

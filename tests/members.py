@@ -7,30 +7,30 @@ from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 from da_agent import ports
-from da_agent.domain import keys
-from da_agent.domain.reports import Phase, Report
-from da_agent.domain.settings import Health, Settings
+from da_agent.domain.config.settings import Health, Settings
+from da_agent.domain.node.reports import Phase, Report
+from da_agent.domain.store import keys
 from da_agent.errors import Stopped
-from da_agent.workflows.adoptions import Adoption
-from da_agent.workflows.checkups import Checkup
-from da_agent.workflows.converges import Node
-from da_agent.workflows.courses import Course
-from da_agent.workflows.drafts import Drafts
-from da_agent.workflows.follows import Follower
-from da_agent.workflows.leases import Leases
-from da_agent.workflows.lookouts import Lookout
-from da_agent.workflows.rollouts import Rollouts
-from da_agent.workflows.trials import Trials
-from da_agent.workflows.wakings import Waking
-from tests.fake_nodes import CutJournals, FakeInstallation, FakePrograms, FakeResolver, FakeSnapshots, FakeWeb, Power
+from da_agent.workflows.node.checkups import Checkup
+from da_agent.workflows.node.converger import Converger
+from da_agent.workflows.node.reconciler import Reconciler
+from da_agent.workflows.node.rollout_client import RolloutClient
+from da_agent.workflows.node.switcher import Switcher
+from da_agent.workflows.publish.drafts import Drafts
+from da_agent.workflows.publish.inbox_leader import InboxLeader
+from da_agent.workflows.publish.publisher import Publisher
+from da_agent.workflows.records.leases import Leases
+from da_agent.workflows.records.notifications import Notifications
+from da_agent.workflows.records.rollouts import Rollouts
+from tests.fake_nodes import CutNodeStates, FakeInstallation, FakePrograms, FakeResolver, FakeSnapshots, FakeWeb, Power
 from tests.fakes import (
     FakeClock,
     FakeLock,
-    FakePokes,
+    FakeNotifier,
     MemoryBlobs,
     MemoryStore,
     MemoryTransfers,
-    NoHaste,
+    NoDeadline,
     SilentProgress,
 )
 
@@ -56,38 +56,41 @@ SETTINGS = Settings(start_timeout=timedelta(seconds=2), health=Health(minimum=ti
 def node(
     *,
     installation: ports.Installation,
-    journals: ports.Journals,
+    node_states: ports.NodeStates,
     transfers: ports.Transfers,
-    web: ports.WebServer,
-    course: Course,
+    web: FakeWeb,
+    rollout_client: RolloutClient,
     clock: ports.Clock,
     programs: FakePrograms,
     progress: ports.Progress | None = None,
     settings: Settings = SETTINGS,
     place: Callable[[], object] = lambda: None,
-) -> Node:
+) -> Converger:
     """What wiring builds for a real one."""
     progress = progress or SilentProgress()
-    trials = Trials(
+    switcher = Switcher(
         installation=installation,
-        journals=journals,
+        node_states=node_states,
         web=web,
+        workers=web,
         checkup=Checkup(web, programs, programs, clock),
         clock=clock,
         progress=progress,
         settings=lambda _: settings,
         place=place,
         revive=programs.revive,
-        verdict=course._rollouts.read,
+        verdict=rollout_client._rollouts.read,
     )
-    return Node(
+    return Converger(
         installation=installation,
-        journals=journals,
+        node_states=node_states,
         transfers=transfers,
         web=web,
+        workers=web,
+        traffic=web,
         commands=programs,
-        trials=trials,
-        course=course,
+        switcher=switcher,
+        rollout_client=rollout_client,
         clock=clock,
         progress=progress,
         settings=lambda _: settings,
@@ -109,11 +112,11 @@ class Member(Generic[S]):
     def __post_init__(self) -> None:
         self.installation = FakeInstallation()
         self.web = FakeWeb(self.installation)
-        self.journals = CutJournals(Power())
+        self.node_states = CutNodeStates(Power())
         self.programs = FakePrograms()
         self.clock.on_wait = self._pass_time
-        self.haste: ports.Haste = NoHaste()
-        self.follower = self.begin()
+        self.deadline: ports.Deadline = NoDeadline()
+        self.reconciler = self.begin()
 
     def _nonce(self) -> str:
         self.nonces += 1
@@ -123,7 +126,7 @@ class Member(Generic[S]):
         if isinstance(self.store, MemoryStore):
             self.store.now += self.clock.waits[-1]
 
-    def begin(self) -> Follower:
+    def begin(self) -> Reconciler:
         """A new process of the agent on the same node."""
         transfers = MemoryTransfers(self.store, MemoryBlobs())
         drafts = Drafts(
@@ -133,45 +136,48 @@ class Member(Generic[S]):
             now=self.store.clock,
             trusted=frozenset,
         )
-        course = Course(self.store, Rollouts(self.store, self._nonce), self.clock, self.name, haste=NoHaste())
-        waking = Waking(self.store, FakePokes(), lambda: None, self.clock)
-        adoption = Adoption(
+        rollout_client = RolloutClient(
+            self.store, Rollouts(self.store, self._nonce), self.clock, self.name, deadline=NoDeadline()
+        )
+        notifications = Notifications(self.store, FakeNotifier(), lambda: None, self.clock)
+        publisher = Publisher(
             self.store,
             transfers,
             drafts,
             self.clock,
-            waking,
+            notifications,
             rollouts=Rollouts(self.store, self._nonce),
             who=self.name,
             nonce=lambda: self.name,
         )
-        self.follower = Follower(
+        self.reconciler = Reconciler(
             store=self.store,
             admit=self.admit,
-            lookout=Lookout(
+            inbox_leader=InboxLeader(
                 store=self.store,
-                adopt=adoption.adopt,
-                adopting=Leases(self.store, holder=self.name, nonce=self.name),
-                watching=Leases(self.store, holder=self.name, nonce=self.name, key=keys.LOOKOUT),
+                publish=publisher.publish,
+                publishing=Leases(self.store, holder=self.name, nonce=self.name),
+                watching=Leases(self.store, holder=self.name, nonce=self.name, key=keys.INBOX_LEADER),
                 clock=self.clock,
                 progress=self.progress,
                 render=f"name: {self.name}\n".encode,
             ),
             node=node(
                 installation=self.installation,
-                journals=self.journals,
+                node_states=self.node_states,
                 transfers=transfers,
                 web=self.web,
-                course=course,
+                rollout_client=rollout_client,
                 clock=self.clock,
                 programs=self.programs,
                 progress=self.progress,
             ),
-            course=course,
+            rollout_client=rollout_client,
             lock=FakeLock(),
-            contact=self.contact,
+            heard=self.contact.heard,
+            last_contact=self.contact.last,
             clock=self.clock,
-            haste=self.haste,
+            deadline=self.deadline,
             progress=self.progress,
             report=Report(
                 self.name,
@@ -188,7 +194,7 @@ class Member(Generic[S]):
             settings=Settings,
             chance=lambda: 0.5,
         )
-        return self.follower
+        return self.reconciler
 
     def admit(self) -> None:
         """Every store is fit here."""
@@ -206,7 +212,7 @@ class Member(Generic[S]):
         self.clock.on_wait = count
         try:
             with suppress(Stopped):
-                self.follower.run(lambda: True)
+                self.reconciler.run(lambda: True)
         finally:
             self.clock.on_wait = self._pass_time
 

@@ -2,14 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
-from da_agent.domain import rollouts, turns, verdicts
-from da_agent.domain.policies import Policy
-from da_agent.domain.rollouts import Denied, Note, Rollout
+from da_agent.domain.config.strategies import Strategy
+from da_agent.domain.rollout import rollouts, slots, verdicts
+from da_agent.domain.rollout.rollouts import Denied, Note, Rollout
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LIVE = ("web-1", "web-2", "web-3", "web-4")
-OPEN = rollouts.opened(7, Policy(), (), now=NOW)
-ONCE = rollouts.opened(7, Policy(once=("create_tables",)), (), now=NOW)
+OPEN = rollouts.opened(7, Strategy(), (), now=NOW)
+ONCE = rollouts.opened(7, Strategy(release_command=("create_tables",)), (), now=NOW)
 LATER = NOW + timedelta(seconds=400)
 ADMIN = Note("admin", NOW, "maintenance")
 
@@ -17,7 +17,7 @@ ADMIN = Note("admin", NOW, "maintenance")
 def claim(
     rollout: Rollout, node: str, *, now: datetime = NOW, target: int = 7, joining: bool = False
 ) -> Rollout | Denied:
-    return turns.claim(rollout, node, target, LIVE, now=now, reason="update", joining=joining)
+    return slots.claim(rollout, node, target, LIVE, now=now, reason="update", joining=joining)
 
 
 def granted(made: Rollout | Denied) -> Rollout:
@@ -30,9 +30,9 @@ def reason(made: Rollout | Denied) -> str:
     return made.reason
 
 
-def moved(rollout: Rollout, *nodes: str) -> Rollout:
+def updated(rollout: Rollout, *nodes: str) -> Rollout:
     for node in nodes:
-        rollout = verdicts.moved(rollout, node, LIVE, now=NOW)
+        rollout = verdicts.updated(rollout, node, LIVE, now=NOW)
     return rollout
 
 
@@ -42,7 +42,7 @@ def failed(rollout: Rollout, *nodes: str) -> Rollout:
     return rollout
 
 
-def sickened(rollout: Rollout, *nodes: str, now: datetime = NOW) -> Rollout:
+def reported_unhealthy(rollout: Rollout, *nodes: str, now: datetime = NOW) -> Rollout:
     for node in nodes:
-        rollout = verdicts.sickened(rollout, node, "the disk is full", LIVE, now=now)
+        rollout = verdicts.reported_unhealthy(rollout, node, "the disk is full", LIVE, now=now)
     return rollout

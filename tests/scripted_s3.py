@@ -11,7 +11,7 @@ from http.client import parse_headers
 from typing import BinaryIO
 
 from da_agent.adapters.s3_store import S3Store
-from da_agent.domain.locations import S3Location
+from da_agent.domain.store.locations import S3Location
 from da_agent.ports import Always, IfAbsent, IfTag, Store
 
 Act = Callable[[Store], object]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from da_agent.domain.locations import S3Location
+from da_agent.domain.store.locations import S3Location
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -142,11 +142,11 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _user(url: str, root: tuple[str, str], name: str, policy: str) -> tuple[str, str]:
+def _user(url: str, root: tuple[str, str], name: str, strategy: str) -> tuple[str, str]:
     iam = boto3.client(
         "iam", endpoint_url=url, region_name=REGION, aws_access_key_id=root[0], aws_secret_access_key=root[1]
     )
     iam.create_user(UserName=name)
-    iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=policy)
+    iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=strategy)
     key = iam.create_access_key(UserName=name)["AccessKey"]
     return key["AccessKeyId"], key["SecretAccessKey"]

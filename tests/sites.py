@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 
 from da_agent.adapters.dev_clusters import DevCluster, DevNode
-from da_agent.domain.reports import Phase, Report
-from da_agent.errors import Absent
-from da_agent.wiring import Machine
-from da_agent.workflows import reports
+from da_agent.domain.node.reports import Phase, Report
+from da_agent.errors import NotFound
+from da_agent.wiring import NodeAgent
+from da_agent.workflows.records import reports
 from tests import shops
 from tests.clusters_of_witnesses import LONG_AGO, agent, cluster, folder, section
 from tests.crowds import Crowd, Visit
@@ -80,13 +80,13 @@ class Site:
 
     def reports(self) -> dict[str, Report]:
         """What every node says of itself."""
-        return {sighting.report.node: sighting.report for sighting in reports.sightings(self._store)}
+        return {node_status.report.node: node_status.report for node_status in reports.node_statuses(self._store)}
 
     def rollout(self, release: int) -> dict[str, Any] | None:
         """The record of a release's way through the cluster, as it lies in the store; None when there is none yet."""
         try:
             record: dict[str, Any] = json.loads(self._store.read(f".agent/rollouts/{release:010d}.json").data)
-        except Absent:
+        except NotFound:
             return None
         return record
 
@@ -141,7 +141,7 @@ class Site:
         store = Path(self.cluster.store.removeprefix("file://")) / ".agent"
         record, appended = (store / kind / f"{release:010d}.json" for kind in ("rollouts", "releases"))
         ends = time.monotonic() + seconds
-        while not (record.exists() and (said := json.loads(record.read_bytes()))["turns"]):
+        while not (record.exists() and (said := json.loads(record.read_bytes()))["slots"]):
             assert said["state"] == "open", said
             assert time.monotonic() < ends, f"not within {seconds} s\n{self}"
             time.sleep(0.005)
@@ -164,9 +164,9 @@ def _opened(process: psutil.Process) -> set[str]:
         return set()
 
 
-def _machine(made: DevCluster, variables: Mapping[str, str]) -> Machine:
+def _machine(made: DevCluster, variables: Mapping[str, str]) -> NodeAgent:
     place = {"DA_AGENT_STORE": made.store, "DA_AGENT_ROOT": str(made.directory / "onlooker")}
-    return Machine({**os.environ, **variables, **place})
+    return NodeAgent({**os.environ, **variables, **place})
 
 
 @contextmanager

@@ -10,20 +10,18 @@ from da_agent.errors import AgentError
 T = TypeVar("T")
 
 
-class Threads:
-    """One thread for each job, held back until all of them are ready."""
+def run_together(jobs: Sequence[Callable[[], T]]) -> list[T | AgentError]:
+    """Implements ports.Race: one thread for each job, held back until all of them are ready."""
+    if not jobs:
+        return []
+    start = Barrier(len(jobs))
 
-    def run(self, jobs: Sequence[Callable[[], T]]) -> list[T | AgentError]:
-        if not jobs:
-            return []
-        start = Barrier(len(jobs))
+    def runner(job: Callable[[], T]) -> T | AgentError:
+        start.wait()
+        try:
+            return job()
+        except AgentError as error:
+            return error
 
-        def runner(job: Callable[[], T]) -> T | AgentError:
-            start.wait()
-            try:
-                return job()
-            except AgentError as error:
-                return error
-
-        with ThreadPoolExecutor(len(jobs), thread_name_prefix="race") as threads:
-            return list(threads.map(runner, jobs))
+    with ThreadPoolExecutor(len(jobs), thread_name_prefix="race") as threads:
+        return list(threads.map(runner, jobs))

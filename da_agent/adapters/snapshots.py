@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from da_agent import files, ports
-from da_agent.domain.blobs import Blob
-from da_agent.domain.inboxes import Entry
-from da_agent.errors import Absent, Lost
+from da_agent.domain.store.blobs import Blob
+from da_agent.domain.store.inboxes import Entry
+from da_agent.errors import Conflict, NotFound
 
 WORKERS = 8
 
@@ -52,10 +52,10 @@ class _SnapshotFolder:
             return body if isinstance(body, bytes) else body.read_bytes()
         try:
             stored = self._store.read(key)
-        except Absent as absent:
-            raise Lost(f"{key} was removed while the inbox was read") from absent
+        except NotFound as absent:
+            raise Conflict(f"{key} was removed while the inbox was read") from absent
         if stored.tag != self._entries[key].tag:
-            raise Lost(f"{key} changed while the inbox was read")
+            raise Conflict(f"{key} changed while the inbox was read")
         return stored.data
 
     def fetch(self, keys: Iterable[str]) -> Mapping[str, tuple[Blob, Path]]:
@@ -97,8 +97,8 @@ class _SnapshotFolder:
         if body is None:
             try:
                 self._store.fetch(key, take)
-            except Absent as absent:
-                raise Lost(f"{key} was removed while the inbox was read") from absent
+            except NotFound as absent:
+                raise Conflict(f"{key} was removed while the inbox was read") from absent
         elif isinstance(body, bytes):
             take(body)
         else:

@@ -50,9 +50,9 @@ class Supervisord:
         return tuple(sorted(name for name in self._revived if states[name] in _UNDECIDED))
 
     def revive(self) -> None:
-        given_up = {name: state for name, state in self._look().items() if state in _FAILED}
+        rejection = {name: state for name, state in self._look().items() if state in _FAILED}
         with self._asking("begin the programs again") as supervisord:
-            for name, state in given_up.items():
+            for name, state in rejection.items():
                 self._revived.add(name)
                 # Whoever is about to be tried again waits the longer the more often that failed: not after this. And
                 # it may be tried at this moment, so its end is waited for.

@@ -8,9 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from da_agent.domain import garbage, keys
-from da_agent.domain.blobs import PUT_BACK, Blob
-from da_agent.errors import Absent, Doubtful, Lost, StoreDamaged, Tampered, Unreachable
+from da_agent.domain.node import garbage
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import PUT_BACK, Blob
+from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, StoreDamaged, Unreachable
 from da_agent.ports import Always, Blobs, IfAbsent, Progress, Sink, Store
 
 T = TypeVar("T")
@@ -36,19 +37,23 @@ class ParallelTransfers:
     def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:
         if bodies:
             since = self._store.clock() - garbage.FRESH
-            self._run("uploading", bodies, lambda blob, course: self._upload(blob, bodies[blob], since, course))
+            self._run(
+                "uploading",
+                bodies,
+                lambda blob, rollout_client: self._upload(blob, bodies[blob], since, rollout_client),
+            )
 
     def mend(self, blobs: Collection[Blob], find: Callable[[Blob], bytes | None] = lambda _: None) -> frozenset[Blob]:
         lost: set[Blob] = set()
 
-        def mend(blob: Blob, course: "_Course") -> None:
-            if course.persist(lambda: self._is_right(blob, course)):
+        def mend(blob: Blob, rollout_client: "_Course") -> None:
+            if rollout_client.persist(lambda: self._is_right(blob, rollout_client)):
                 return
             body = self._blobs.path(blob) if self._blobs.has(blob) else find(blob)
             if body is None:
                 lost.add(blob)
                 return
-            course.persist(lambda: self._store.write(keys.blob_key(blob), body, Always()))
+            rollout_client.persist(lambda: self._store.write(keys.blob_key(blob), body, Always()))
             self._progress.say(f"Put {keys.blob_key(blob)} back")
 
         self._run("checking", dict.fromkeys(blobs), mend)
@@ -60,68 +65,68 @@ class ParallelTransfers:
         if not todo:
             return
         with self._progress.work(title, sum(blob.size for blob in todo), "bytes") as advance:
-            course = _Course(advance)
+            rollout_client = _Course(advance)
             pool = ThreadPoolExecutor(self._workers, thread_name_prefix=title)
             try:
-                wait([pool.submit(course.follow, act, blob) for blob in todo])
+                wait([pool.submit(rollout_client.follow, act, blob) for blob in todo])
             finally:
                 # Also when somebody interrupts the waiting: nothing goes on behind our back.
-                course.end()
+                rollout_client.end()
                 pool.shutdown(cancel_futures=True)
-        if course.failure:
-            raise course.failure
+        if rollout_client.failure:
+            raise rollout_client.failure
 
-    def _fetch(self, blob: Blob, course: "_Course") -> None:
+    def _fetch(self, blob: Blob, rollout_client: "_Course") -> None:
         key = keys.blob_key(blob)
-        measure = course.measure()
+        measure = rollout_client.measure()
 
         def fill(sink: Sink, start: int) -> None:
             measure.restart(start)
 
             def take(chunk: bytes) -> None:
-                course.check()
+                rollout_client.check()
                 sink(chunk)
                 measure.add(len(chunk))
 
             self._store.fetch(key, take, start)
 
         try:
-            course.persist(lambda: self._blobs.receive(blob, fill))
-        except Absent as error:
+            rollout_client.persist(lambda: self._blobs.receive(blob, fill))
+        except NotFound as error:
             raise StoreDamaged(
                 f"cannot fetch {key}: there is no such blob in {self._store.name}; {PUT_BACK}"
             ) from error
-        except Tampered as error:
+        except Corrupt as error:
             raise StoreDamaged(f"cannot use {key} in {self._store.name}: {error}; {PUT_BACK}") from error
-        except Lost as error:
+        except Conflict as error:
             raise Unreachable(f"cannot fetch {key}: {error}") from error
 
-    def _upload(self, blob: Blob, body: bytes | Path, since: datetime, course: "_Course") -> None:
-        if not course.persist(lambda: self._is_whole(blob, since)):
-            course.persist(lambda: self._send(blob, body, since))
-        course.measure().add(blob.size)
+    def _upload(self, blob: Blob, body: bytes | Path, since: datetime, rollout_client: "_Course") -> None:
+        if not rollout_client.persist(lambda: self._is_whole(blob, since)):
+            rollout_client.persist(lambda: self._send(blob, body, since))
+        rollout_client.measure().add(blob.size)
 
     def _send(self, blob: Blob, body: bytes | Path, since: datetime) -> None:
         key = keys.blob_key(blob)
         try:
             self._store.write(key, body, IfAbsent())
-        except (Lost, Doubtful):
+        except (Conflict, OutcomeUnknown):
             # One that somebody damaged, that may never have come, or that is old, is written again; whoever writes a
             # blob at the same time writes the same bytes.
             if not self._is_whole(blob, since):
                 self._store.write(key, body, Always())
 
-    def _is_right(self, blob: Blob, course: "_Course") -> bool:
-        digest, measure = hashlib.sha256(), course.measure()
+    def _is_right(self, blob: Blob, rollout_client: "_Course") -> bool:
+        digest, measure = hashlib.sha256(), rollout_client.measure()
 
         def take(chunk: bytes) -> None:
-            course.check()
+            rollout_client.check()
             digest.update(chunk)
             measure.add(len(chunk))
 
         try:
             self._store.fetch(keys.blob_key(blob), take)
-        except Absent:
+        except NotFound:
             return False
         return digest.hexdigest() == blob.sha256
 
@@ -169,7 +174,7 @@ class _Course:
         for _ in range(_TRIES - 1):
             try:
                 return act()
-            except (Unreachable, Tampered, Lost):
+            except (Unreachable, Corrupt, Conflict):
                 self._ended.wait(pause)
                 self.check()
                 pause *= 2

@@ -13,7 +13,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
-from da_agent.domain import keys
+from da_agent.domain.store import keys
 
 _REMOTE = re.compile(
     r"nfs4?|cifs|smb\d?|smbfs|9p|virtiofs|fuse.*|afs|ceph|glusterfs|lustre|gpfs|beegfs.*|ocfs2|gfs2|vboxsf|prl_fs"
@@ -36,14 +36,14 @@ def watch(path: Path, wake: Callable[[], object], polling: bool | None) -> Itera
     polling: whether to compare listings instead of asking the kernel; None to find out which of them sees changes.
     Nothing is raised: a root that is missing, or goes, is looked for every few seconds.
     """
-    follower = _Follower(path, wake, polling)
-    thread = threading.Thread(target=follower.run, name="watch", daemon=True)
-    follower.arrange()
+    reconciler = _Follower(path, wake, polling)
+    thread = threading.Thread(target=reconciler.run, name="watch", daemon=True)
+    reconciler.arrange()
     thread.start()
     try:
         yield
     finally:
-        follower.end()
+        reconciler.end()
         thread.join()
 
 

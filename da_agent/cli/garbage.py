@@ -8,10 +8,10 @@ import click
 
 from da_agent.cli import options
 from da_agent.errors import AgentError
-from da_agent.wiring import Machine
+from da_agent.wiring import NodeAgent
 
 if TYPE_CHECKING:
-    from da_agent.workflows.garbage import Collected
+    from da_agent.workflows.upkeep.garbage import Collected
 
 
 @click.command()
@@ -23,7 +23,7 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
 
     The newest releases stay, those that nodes serve and the ones before them, and whatever is younger than a day.
     """
-    machine = Machine(store=store)
+    machine = NodeAgent(store=store)
     verb = "would be removed" if dry_run else "removed"
     found: Collected | None = None
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from da_agent.cli import options, waiting, wishes
+from da_agent.cli import inbox_changes, options, waiting
 from da_agent.errors import NotHere
-from da_agent.wiring import Desk
+from da_agent.wiring import Admin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from da_agent.cli.wishes import Wish
-    from da_agent.domain.inboxes import Verdict
+    from da_agent.cli.inbox_changes import Wish
+    from da_agent.domain.store.inboxes import Verdict
 
 
 @click.group()
@@ -30,7 +30,7 @@ def push() -> None:
 @options.store
 def config(file: Path, store: str | None, *, wait: bool, timeout: int) -> None:
     """Make FILE the configuration of every node."""
-    _push(Desk(store=store), wishes.config(file), wait, timeout)
+    _push(Admin(store=store), inbox_changes.config(file), wait, timeout)
 
 
 @push.command()
@@ -39,7 +39,7 @@ def config(file: Path, store: str | None, *, wait: bool, timeout: int) -> None:
 @options.store
 def certs(directory: Path, store: str | None, *, wait: bool, timeout: int) -> None:
     """Install the certificates and keys of DIRECTORY on every node; other names stay as they are."""
-    _push(Desk(store=store), wishes.certificates(directory), wait, timeout)
+    _push(Admin(store=store), inbox_changes.certificates(directory), wait, timeout)
 
 
 @push.command()
@@ -48,8 +48,8 @@ def certs(directory: Path, store: str | None, *, wait: bool, timeout: int) -> No
 @options.store
 def package(packages: tuple[str, ...], store: str | None, *, wait: bool, timeout: int) -> None:
     """Install packages on every node: requirements such as "six>=1.16", or wheels, sdists and zips."""
-    desk = Desk(store=store)
-    _push(desk, wishes.packages(desk, packages), wait, timeout)
+    admin = Admin(store=store)
+    _push(admin, inbox_changes.packages(admin, packages), wait, timeout)
 
 
 @click.group()
@@ -63,41 +63,41 @@ def remove() -> None:
 @options.store
 def remove_package(name: str, store: str | None, *, wait: bool, timeout: int) -> None:
     """Uninstall the package NAME, and what only it needed, on every node."""
-    desk = Desk(store=store)
-    _push(desk, wishes.without(desk, name), wait, timeout)
+    admin = Admin(store=store)
+    _push(admin, inbox_changes.without(admin, name), wait, timeout)
 
 
 @click.command()
 @options.waiting
 @options.store
-def adopt(store: str | None, *, wait: bool, timeout: int) -> None:
+def publish(store: str | None, *, wait: bool, timeout: int) -> None:
     """Make the next release from what lies in the inbox; when that is one already, put back what the store has lost."""
-    desk = Desk(store=store)
-    desk.admit()
-    _await(desk, lambda: desk.adoption.adopt("adopted by command", mend=True), wait, timeout)
+    admin = Admin(store=store)
+    admin.admit()
+    _await(admin, lambda: admin.publisher.publish("adopted by command", mend=True), wait, timeout)
 
 
-def _push(desk: Desk, wish: Wish, wait: bool, timeout: int) -> None:
-    desk.admit()
-    _await(desk, lambda: desk.pushes.push(wish.change, wish.reason), wait, timeout)
+def _push(admin: Admin, wish: Wish, wait: bool, timeout: int) -> None:
+    admin.admit()
+    _await(admin, lambda: admin.pushes.push(wish.change, wish.reason), wait, timeout)
 
 
-def _await(desk: Desk, act: Callable[[], Verdict], wait: bool, timeout: int) -> None:
+def _await(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -> None:
     """Say what became of it, and wait until the nodes have it."""
-    from da_agent.workflows import waits
+    from da_agent.workflows.admin import waits
 
     with waiting.leaving(f"given up half-way: whatever has come into the inbox is adopted by a node; {waiting.LOOK}"):
-        verdict = _verdict(desk, act, wait, timeout)
+        verdict = _verdict(admin, act, wait, timeout)
     if verdict is None:
         return
     number = waits.release_of(verdict)
     click.echo(f"The inbox is release {number}.")
-    waiting.for_verdict(desk, number, wait=wait, timeout=timeout)
+    waiting.for_verdict(admin, number, wait=wait, timeout=timeout)
 
 
-def _verdict(desk: Desk, act: Callable[[], Verdict], wait: bool, timeout: int) -> Verdict | None:
+def _verdict(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -> Verdict | None:
     """None when it is left to a node and nobody waits."""
-    from da_agent.workflows import waits
+    from da_agent.workflows.admin import waits
 
     try:
         return act()
@@ -105,4 +105,4 @@ def _verdict(desk: Desk, act: Callable[[], Verdict], wait: bool, timeout: int) -
         click.echo(f"Left to a node of the cluster: {elsewhere}", err=True)
         if not wait:
             return None
-        return waits.until_adopted(desk.store, desk.clock, desk.progress, timedelta(seconds=timeout))
+        return waits.until_published(admin.store, admin.clock, admin.progress, timedelta(seconds=timeout))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from da_agent.cli import options, wishes
-from da_agent.wiring import Desk
+from da_agent.cli import inbox_changes, options
+from da_agent.wiring import Admin
 
 if TYPE_CHECKING:
-    from da_agent.workflows.plans import Plan
+    from da_agent.workflows.publish.plans import Plan
 
 
 @click.group(invoke_without_command=True)
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def plan(context: click.Context, store: str | None, *, as_json: bool) -> None:
     """What a push would change, what each node would do, how long it would take; alone: what lies in the inbox."""
     if context.invoked_subcommand is None:
-        _tell(Desk(store=store).plans.adopt(), as_json)
+        _tell(Admin(store=store).plans.publish(), as_json)
 
 
 @plan.command()
@@ -30,7 +30,7 @@ def plan(context: click.Context, store: str | None, *, as_json: bool) -> None:
 @options.store
 def config(file: Path, store: str | None, *, as_json: bool) -> None:
     """What it would do to make FILE the configuration of every node."""
-    _tell(Desk(store=store).plans.push(wishes.config(file).change), as_json)
+    _tell(Admin(store=store).plans.push(inbox_changes.config(file).change), as_json)
 
 
 @plan.command()
@@ -39,7 +39,7 @@ def config(file: Path, store: str | None, *, as_json: bool) -> None:
 @options.store
 def certs(directory: Path, store: str | None, *, as_json: bool) -> None:
     """What it would do to install the certificates and keys of DIRECTORY."""
-    _tell(Desk(store=store).plans.push(wishes.certificates(directory).change), as_json)
+    _tell(Admin(store=store).plans.push(inbox_changes.certificates(directory).change), as_json)
 
 
 @plan.command()
@@ -48,8 +48,8 @@ def certs(directory: Path, store: str | None, *, as_json: bool) -> None:
 @options.store
 def package(packages: tuple[str, ...], store: str | None, *, as_json: bool) -> None:
     """What it would do to install packages."""
-    desk = Desk(store=store)
-    _tell(desk.plans.push(wishes.packages(desk, packages).change), as_json)
+    admin = Admin(store=store)
+    _tell(admin.plans.push(inbox_changes.packages(admin, packages).change), as_json)
 
 
 def _tell(found: Plan, as_json: bool) -> None:
@@ -65,7 +65,7 @@ def _nothing(found: Plan) -> str:
     same = f"Nothing would change: release {found.before} is what there would be"
     if found.quarantine is None:
         return f"{same}."
-    return f"{same}. But {found.quarantine}; da-agent pardon {found.before} lets them try it again."
+    return f"{same}. But {found.quarantine}; da-agent retry {found.before} lets them try it again."
 
 
 def _lines(found: Plan) -> list[str]:
@@ -82,19 +82,19 @@ def _lines(found: Plan) -> list[str]:
         lines.append(f"{title}: {len(each)} {one if len(each) == 1 else many}" if each else f"{title}: the same")
         lines += [f"  {change}" for change in each]
     lines.append(f"Each node: {'; '.join(found.needs) or 'nothing, no process is touched'}")
-    lines += [f"Once, before the first node: {command}" for command in found.once]
+    lines += [f"Once, before the first node: {command}" for command in found.release_command]
     return lines + _course_lines(found)
 
 
 def _course_lines(found: Plan) -> list[str]:
-    course = found.course
-    if course is None or course.live == 0:
+    rollout_client = found.rollout_client
+    if rollout_client is None or rollout_client.live == 0:
         return ["Nodes: none is alive; each would take it when it starts."]
-    canary = f", after {course.canary} alone" if course.canary else ", without a canary"
+    canary = f", after {rollout_client.canary} alone" if rollout_client.canary else ", without a canary"
     lines = [
-        f"Nodes: {course.live} alive, {course.at_a_time} at a time{canary}",
-        f"Capacity: {course.capacity} of {course.live} nodes serve at any moment",
-        f"Time: {course.duration}",
+        f"Nodes: {rollout_client.live} alive, {rollout_client.at_a_time} at a time{canary}",
+        f"Capacity: {rollout_client.capacity} of {rollout_client.live} nodes serve at any moment",
+        f"Time: {rollout_client.duration}",
     ]
     if found.paused is not None:
         lines.append(f"Paused by {found.paused.by}: {found.paused.reason}; no node moves before da-agent resume")

@@ -3,7 +3,7 @@
 import click
 
 from da_agent.cli import options, waiting
-from da_agent.wiring import Desk
+from da_agent.wiring import Admin
 
 HALF_WAY = "given up half-way: da-agent history shows whether there is a new release; if so, the nodes take it"
 
@@ -18,13 +18,13 @@ def rollback(number: int | None, reason: str | None, store: str | None, *, wait:
 
     It skips the canary. The inbox stays as it is, so the next push is made from what lies there.
     """
-    desk = Desk(store=store)
-    desk.admit()
+    admin = Admin(store=store)
+    admin.admit()
     with waiting.leaving(HALF_WAY):
-        done = desk.steering.rollback(number, reason)
+        done = admin.steering.rollback(number, reason)
     click.echo(done.sentence)
     click.echo("The inbox stays as it is: whatever is pushed next is made from what lies there.", err=True)
-    waiting.for_verdict(desk, done.release, wait=wait, timeout=timeout)
+    waiting.for_verdict(admin, done.release, wait=wait, timeout=timeout)
 
 
 @click.command()
@@ -33,12 +33,12 @@ def rollback(number: int | None, reason: str | None, store: str | None, *, wait:
 @options.store
 def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None:
     """Let every node load the same contents in new processes, one after the other."""
-    desk = Desk(store=store)
-    desk.admit()
+    admin = Admin(store=store)
+    admin.admit()
     with waiting.leaving(HALF_WAY):
-        done = desk.steering.restart(reason)
+        done = admin.steering.restart(reason)
     click.echo(done.sentence)
-    waiting.for_verdict(desk, done.release, wait=wait, timeout=timeout)
+    waiting.for_verdict(admin, done.release, wait=wait, timeout=timeout)
 
 
 @click.command()
@@ -46,7 +46,7 @@ def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None
 @options.store
 def pause(reason: str, store: str | None) -> None:
     """Let no node move to a newer release until somebody resumes. Whoever has switched goes on."""
-    click.echo(Desk(store=store).steering.pause(reason).sentence)
+    click.echo(Admin(store=store).steering.pause(reason).sentence)
 
 
 @click.command()
@@ -54,13 +54,13 @@ def pause(reason: str, store: str | None) -> None:
 @options.store
 def resume(reason: str, store: str | None) -> None:
     """End the pause."""
-    click.echo(Desk(store=store).steering.resume(reason).sentence)
+    click.echo(Admin(store=store).steering.resume(reason).sentence)
 
 
 @click.command()
 @click.argument("number", type=click.IntRange(1))
 @click.option("--reason", required=True, metavar="TEXT", help="Others see it beside your name.")
 @options.store
-def pardon(number: int, reason: str, store: str | None) -> None:
+def retry(number: int, reason: str, store: str | None) -> None:
     """Let the nodes try the quarantined release NUMBER again, as if nothing had been held against it."""
-    click.echo(Desk(store=store).steering.pardon(number, reason).sentence)
+    click.echo(Admin(store=store).steering.retry(number, reason).sentence)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import click
 
 from da_agent.errors import Interrupted
-from da_agent.wiring import Desk
+from da_agent.wiring import Admin
 
 LOOK = "da-agent status shows how far they are"
 
@@ -21,24 +21,24 @@ def leaving(sentence: str) -> Iterator[None]:
         raise Interrupted(sentence) from None
 
 
-def for_verdict(desk: Desk, number: int, *, wait: bool, timeout: int) -> None:
+def for_verdict(admin: Admin, number: int, *, wait: bool, timeout: int) -> None:
     """Say what holds it up, and unless nobody is to `wait`, where it is served at last.
 
     Quarantined, TimedOut and others with the reason. Ctrl-C ends the waiting alone.
     """
-    from da_agent.workflows import waits
+    from da_agent.workflows.admin import waits
 
     with leaving(f"not waited for any longer: the nodes take release {number} all the same; {LOOK}"):
-        pause = waits.pause(desk.rollouts, number)
+        pause = waits.pause(admin.rollouts, number)
         if pause is not None:
             click.echo(f"{pause}.", err=True)
         if not wait:
             return
-        found = waits.until_proven(
-            desk.store,
-            desk.rollouts,
-            desk.clock,
-            desk.progress,
+        found = waits.until_stable(
+            admin.store,
+            admin.rollouts,
+            admin.clock,
+            admin.progress,
             number,
             patience=timedelta(seconds=timeout),
         )

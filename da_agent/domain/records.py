@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from da_agent.errors import Tampered
+from da_agent.errors import Corrupt
 
 T = TypeVar("T")
 
@@ -16,11 +16,11 @@ def encode(record: object) -> bytes:
 
 
 def decode(kind: type[T], data: bytes, name: str) -> T:
-    """The record in `data`; raises Tampered, naming `name`, when it is not a whole and valid one."""
+    """The record in `data`; raises Corrupt, naming `name`, when it is not a whole and valid one."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Tampered(f"{name} is not a valid {kind.__name__.lower()} record: {error}") from error
+        raise Corrupt(f"{name} is not a valid {kind.__name__.lower()} record: {error}") from error
 
 
 _SEAL = b',\n "sha256": "'
@@ -34,9 +34,9 @@ def seal(record: object) -> bytes:
 
 
 def unseal(kind: type[T], data: bytes, name: str) -> T:
-    """The record that was sealed; raises Tampered, naming `name`, when anything was changed since."""
+    """The record that was sealed; raises Corrupt, naming `name`, when anything was changed since."""
     record = decode(kind, data, name)
     lines, _, rest = data.rpartition(_SEAL)
     if rest != hashlib.sha256(lines).hexdigest().encode() + _END:
-        raise Tampered(f"{name} was changed after it was written: it does not have the sha256 in its last line")
+        raise Corrupt(f"{name} was changed after it was written: it does not have the sha256 in its last line")
     return record

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from da_agent.errors import NodeBroken, Stopped
-from da_agent.wiring import Machine
+from da_agent.wiring import NodeAgent
 
 PATIENCE = timedelta(minutes=15)
 """How long a one-shot waits for the node's lock: as long as another one may take to converge."""
@@ -29,23 +29,23 @@ def stop(_number: int, _frame: FrameType | None) -> NoReturn:
 def initialize() -> None:
     """Make this node ready, from an empty container to a serving node, then start the others."""
     signal.signal(signal.SIGTERM, stop)
-    machine = Machine()
+    agent = NodeAgent()
     try:
-        machine.prepare()
-        machine.sweep()
-        if machine.open_rpc_port():
+        agent.prepare()
+        agent.sweep()
+        if agent.open_rpc_port():
             return
         with ExitStack() as stack:
-            machine.beat(stack)
-            problem = machine.follower.until_serving()
+            agent.beat(stack)
+            problem = agent.reconciler.until_serving()
         # The password may have come with the configuration that is served since now.
-        if machine.open_rpc_port():
+        if agent.open_rpc_port():
             return
     except Exception:
         # Whatever happened: the loop keeps trying, and tells the cluster how this node is.
-        machine.supervisor.start("sync")
+        agent.supervisor.start("sync")
         raise
-    machine.supervisor.start("sync")
+    agent.supervisor.start("sync")
     if problem is not None:
         raise NodeBroken(f"this node does not serve yet, and keeps trying: {problem}")
 
@@ -54,26 +54,26 @@ def initialize() -> None:
 def sync() -> None:
     """Follow the store for ever: the loop, as an event listener of supervisor."""
     signal.signal(signal.SIGTERM, stop)
-    machine = Machine()
-    machine.prepare()
+    agent = NodeAgent()
+    agent.prepare()
     with ExitStack() as stack:
-        machine.listen(stack, WAKING)
-        machine.watch(stack)
-        machine.beat(stack)
-        machine.follower.run(machine.intact)
-        sys.stderr.write(f"The folders of this node below {machine.paths.root} have gone: everything starts anew\n")
-        machine.begin_anew()
+        agent.listen(stack, WAKING)
+        agent.watch(stack)
+        agent.beat(stack)
+        agent.reconciler.run(agent.intact)
+        sys.stderr.write(f"The folders of this node below {agent.paths.root} have gone: everything starts anew\n")
+        agent.begin_anew()
 
 
 @click.command()
 def update() -> None:
     """Converge now: also try again what was given up here before."""
     signal.signal(signal.SIGTERM, stop)
-    machine = Machine()
-    machine.prepare()
+    agent = NodeAgent()
+    agent.prepare()
     with ExitStack() as stack:
-        machine.beat(stack)
-        problem = machine.follower.update(PATIENCE)
+        agent.beat(stack)
+        problem = agent.reconciler.update(PATIENCE)
     if problem is not None:
         raise NodeBroken(problem)
 
@@ -81,16 +81,16 @@ def update() -> None:
 @click.command()
 def reset() -> None:
     """Reload this node: touch the WSGI file."""
-    Machine().web.reload()
+    NodeAgent().web.reload()
 
 
 @click.command(name="install_certs")
 def install_certs() -> None:
     """Put the certificates where the web server and others find them, and let Apache read them again."""
     signal.signal(signal.SIGTERM, stop)
-    machine = Machine()
-    with machine.lock.hold(PATIENCE):
-        machine.certificates.install()
+    agent = NodeAgent()
+    with agent.lock.hold(PATIENCE):
+        agent.certificates.install()
 
 
 COMMANDS = (initialize, sync, update, reset, install_certs)

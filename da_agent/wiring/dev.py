@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from da_agent.adapters.dev_clusters import DevCluster
-from da_agent.domain.locations import location_of_environment
+from da_agent.domain.store.locations import location_of_environment
 
 
 def default_directory() -> Path:
@@ -19,7 +19,7 @@ def create(
     directory: Path | None, *, nodes: int, store: str | None, application: str | None, application_path: Path
 ) -> DevCluster:
     if store:
-        # Refused before anything is started.
+        # Invalid before anything is started.
         location_of_environment({"DA_AGENT_STORE": store})
     return DevCluster.create(
         directory or default_directory(),

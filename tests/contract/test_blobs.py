@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.blob_files import BlobFiles, boots
-from da_agent.domain.blobs import Blob, blob_of
-from da_agent.domain.paths import Paths
-from da_agent.errors import NodeBroken, Tampered, Unreachable
+from da_agent.domain.node.paths import Paths
+from da_agent.domain.store.blobs import Blob, blob_of
+from da_agent.errors import Corrupt, NodeBroken, Unreachable
 from da_agent.ports import Blobs, Sink
 from tests.fakes import MemoryBlobs
 
@@ -69,7 +69,7 @@ def test_receiving_twice_is_the_same_as_receiving_once(blobs: Blobs) -> None:
 
 @pytest.mark.parametrize("wrong", [BODY[:-1], BODY + b"x", BODY[:-1] + b"x", b""])
 def test_wrong_bytes_are_never_kept(blobs: Blobs, wrong: bytes) -> None:
-    with pytest.raises(Tampered, match=BLOB.sha256):
+    with pytest.raises(Corrupt, match=BLOB.sha256):
         blobs.receive(BLOB, filling(wrong))
     assert not blobs.has(BLOB)
 
@@ -127,7 +127,7 @@ def test_what_stays_wrong_is_asked_for_twice_and_then_told(blobs: Blobs) -> None
     source = Source(bytes(len(BODY)))
     with pytest.raises(Unreachable):
         blobs.receive(BLOB, cutting(b"wrong"))
-    with pytest.raises(Tampered):
+    with pytest.raises(Corrupt):
         blobs.receive(BLOB, source.fill)
     assert source.asked == [5, 0]
     source.body = BODY
@@ -197,15 +197,15 @@ def test_what_somebody_else_has_put_beside_the_blobs_is_left_alone(
 
 @pytest.mark.parametrize("chunks", [[BODY[:-1]], [BODY, b"x"], [b"y" * len(BODY)]])
 def test_nothing_is_left_of_wrong_bytes(files: BlobFiles, tmp_path: Path, chunks: list[bytes]) -> None:
-    with pytest.raises(Tampered):
+    with pytest.raises(Corrupt):
         files.receive(BLOB, filling(*chunks))
     assert everything(tmp_path) == []
 
 
 def test_a_short_body_is_told_from_a_wrong_one(files: BlobFiles) -> None:
-    with pytest.raises(Tampered, match=f"came with 5 bytes instead of {BLOB.size}"):
+    with pytest.raises(Corrupt, match=f"came with 5 bytes instead of {BLOB.size}"):
         files.receive(BLOB, filling(BODY[:5]))
-    with pytest.raises(Tampered, match="came with other bytes"):
+    with pytest.raises(Corrupt, match="came with other bytes"):
         files.receive(BLOB, filling(BODY[1:], b"x"))
 
 
@@ -218,7 +218,7 @@ def test_a_body_without_end_is_refused_at_its_first_surplus_byte(files: BlobFile
             sink(b"z" * 1000)
             taken += 1000
 
-    with pytest.raises(Tampered, match="more than its"):
+    with pytest.raises(Corrupt, match="more than its"):
         files.receive(BLOB, fill)
     assert taken <= BLOB.size
 
@@ -256,8 +256,8 @@ def test_a_write_that_the_kernel_refuses_midway_leaves_nothing(tmp_path: Path) -
 import hashlib, resource, signal, sys
 from pathlib import Path
 from da_agent.adapters.blob_files import BlobFiles
-from da_agent.domain.blobs import blob_of
-from da_agent.domain.paths import Paths
+from da_agent.domain.store.blobs import blob_of
+from da_agent.domain.node.paths import Paths
 from da_agent.errors import NodeBroken
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
@@ -277,8 +277,8 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 from da_agent.adapters.blob_files import BlobFiles
-from da_agent.domain.blobs import Blob
-from da_agent.domain.paths import Paths
+from da_agent.domain.store.blobs import Blob
+from da_agent.domain.node.paths import Paths
 def fill(sink, start):
     sink(b"some bytes " * 500)
     print("begun", flush=True)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.directory_store import DirectoryStore
-from da_agent.adapters.races import Threads
+from da_agent.adapters.races import run_together
 from da_agent.adapters.s3_store import S3Store
-from da_agent.domain.locations import S3Location
-from da_agent.errors import Absent, AgentError, Doubtful, Lost, Refused, Unreachable
+from da_agent.domain.store.locations import S3Location
+from da_agent.errors import AgentError, Conflict, Invalid, NotFound, OutcomeUnknown, Unreachable
 from da_agent.ports import Always, IfAbsent, IfTag, Store
 from tests.contract.conftest import StoreMaker
 from tests.fakes import MemoryStore
@@ -71,7 +71,7 @@ def test_an_object_can_be_fetched_from_any_place_on(store: Store, start: int) ->
     body = secrets.token_bytes(2_500_000)
     store.write("key", body, Always())
     assert fetched(store, "key", start) == body[start:]
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         fetched(store, "another", start)
 
 
@@ -79,7 +79,7 @@ def test_a_file_is_written_like_its_bytes(store: Store, tmp_path: Path) -> None:
     (tmp_path / "body").write_bytes(b"from a file")
     store.write("always", tmp_path / "body", Always())
     tag = store.write("created", tmp_path / "body", IfAbsent())
-    with pytest.raises(Lost):
+    with pytest.raises(Conflict):
         store.write("created", tmp_path / "body", IfAbsent())
     (tmp_path / "body").write_bytes(b"changed")
     store.write("created", tmp_path / "body", IfTag(tag))
@@ -123,16 +123,16 @@ def test_the_last_write_wins_and_deleting_twice_is_like_once(store: Store) -> No
     assert store.read("key").data == b"two"
     store.delete("key")
     store.delete("key")
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         store.read("key")
 
 
 @pytest.mark.parametrize("act", [lambda store: store.read("a/b"), lambda store: fetched(store, "a/b")])
 def test_what_is_not_there_is_absent_and_named(store: Store, act: Callable[[Store], object]) -> None:
-    with pytest.raises(Absent, match=r"a/b"):
+    with pytest.raises(NotFound, match=r"a/b"):
         act(store)
     store.write("a/b/c", b"", Always())
-    with pytest.raises(Absent, match=r"a/b"):
+    with pytest.raises(NotFound, match=r"a/b"):
         act(store)
 
 
@@ -141,9 +141,9 @@ def test_a_key_that_looks_like_a_way_out_is_none(store: Store, tmp_path: Path, k
     """It is refused, or it is an object's name like any other."""
     try:
         store.write(key, b"data", Always())
-    except Refused:
+    except Invalid:
         for act in (store.read, store.delete):
-            with pytest.raises(Refused):
+            with pytest.raises(Invalid):
                 act(key)
         assert keys_of(store) == []
     else:
@@ -177,7 +177,7 @@ def test_the_clock_never_goes_back(store: Store) -> None:
 
 def test_an_object_is_created_once(store: Store) -> None:
     tag = store.write("key", b"first", IfAbsent())
-    with pytest.raises(Lost, match="key"):
+    with pytest.raises(Conflict, match="key"):
         store.write("key", b"second", IfAbsent())
     assert (store.read("key").data, store.read("key").tag) == (b"first", tag)
     store.delete("key")
@@ -188,7 +188,7 @@ def test_an_object_is_replaced_only_with_its_present_tag(store: Store) -> None:
     first = store.write("key", b"first", Always())
     second = store.write("key", b"second", IfTag(first))
     for tag in (first, '"00000000000000000000000000000000"', "no tag"):
-        with pytest.raises(Lost, match="key"):
+        with pytest.raises(Conflict, match="key"):
             store.write("key", b"third", IfTag(tag))
     assert (store.read("key").data, store.read("key").tag) == (b"second", second)
 
@@ -196,7 +196,7 @@ def test_an_object_is_replaced_only_with_its_present_tag(store: Store) -> None:
 def test_an_object_that_is_gone_is_not_replaced(store: Store) -> None:
     tag = store.write("key", b"first", Always())
     store.delete("key")
-    with pytest.raises(Absent, match="key"):
+    with pytest.raises(NotFound, match="key"):
         store.write("key", b"second", IfTag(tag))
     assert keys_of(store) == []
 
@@ -212,10 +212,10 @@ def test_of_many_who_create_at_once_exactly_one_wins(node: StoreMaker) -> None:
     stores = [node() for _ in range(8)]
     for number in range(10):
         jobs = [partial(each.write, f"race/{number}", b"%d" % index, IfAbsent()) for index, each in enumerate(stores)]
-        results = Threads().run(jobs)
+        results = run_together(jobs)
         winners = [index for index, result in enumerate(results) if isinstance(result, str)]
         assert len(winners) == 1, results
-        assert [type(result) for result in results if isinstance(result, AgentError)] == [Lost] * 7
+        assert [type(result) for result in results if isinstance(result, AgentError)] == [Conflict] * 7
         assert stores[0].read(f"race/{number}").data == b"%d" % winners[0]
 
 
@@ -226,11 +226,11 @@ def test_of_many_who_count_at_once_no_count_is_lost(node: StoreMaker) -> None:
         done = 0
         while done < 5:
             stored = store.read("count")
-            with suppress(Lost):
+            with suppress(Conflict):
                 store.write("count", b"%d" % (int(stored.data) + 1), IfTag(stored.tag))
                 done += 1
 
-    assert Threads().run([partial(count, node()) for _ in range(8)]) == [None] * 8
+    assert run_together([partial(count, node()) for _ in range(8)]) == [None] * 8
     assert node().read("count").data == b"40"
 
 
@@ -242,7 +242,7 @@ def test_nobody_reads_a_mixture_of_two_writes(node: StoreMaker) -> None:
             store.write("key", body, Always())
             assert store.read("key").data in bodies
 
-    assert Threads().run([partial(write, node(), body) for body in bodies]) == [None] * 4
+    assert run_together([partial(write, node(), body) for body in bodies]) == [None] * 4
 
 
 def test_one_store_serves_many_threads(store: Store) -> None:
@@ -252,7 +252,7 @@ def test_one_store_serves_many_threads(store: Store) -> None:
         assert store.read(f"thread-{index}/0").data == b"%d" % index
         return keys_of(store, f"thread-{index}/")
 
-    results = Threads().run([partial(work, index) for index in range(16)])
+    results = run_together([partial(work, index) for index in range(16)])
     assert results == [[f"thread-{index}/{number}" for number in range(5)] for index in range(16)]
 
 
@@ -298,7 +298,7 @@ def test_a_long_listing_is_whole(store: Store) -> None:
         for key in keys[part::8]:
             store.write(key, b"", Always())
 
-    assert Threads().run([partial(write, part) for part in range(8)]) == [None] * 8
+    assert run_together([partial(write, part) for part in range(8)]) == [None] * 8
     assert keys_of(store, "many/") == keys
     assert keys_of(store, "many/", "many/0050") == keys[51:]
 
@@ -345,7 +345,7 @@ ACTS: dict[str, Callable[[Store], object]] = {
 def test_a_store_that_cannot_be_reached_is_neither_empty_nor_absent(tmp_path: Path, kind: str, act: str) -> None:
     with pytest.raises(Unreachable) as unreachable:
         ACTS[act](GONE[kind](tmp_path))
-    assert not isinstance(unreachable.value, Doubtful), "nothing was sent"
+    assert not isinstance(unreachable.value, OutcomeUnknown), "nothing was sent"
 
 
 # ---- what a store is called

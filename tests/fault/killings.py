@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Self
 
 import da_agent
 from da_agent.adapters.apache import servers
-from da_agent.wiring import Machine
+from da_agent.wiring import NodeAgent
 
 HERE = Path(__file__).parents[2]
 
@@ -80,7 +80,7 @@ def moments(ways: Iterable[tuple[str, ...]]) -> list[Moment]:
     return found
 
 
-def turns(ways: Iterable[tuple[str, ...]]) -> list[Moment]:
+def slots(ways: Iterable[tuple[str, ...]]) -> list[Moment]:
     """For every step of every way the moments before the first and before the last effect that it leads to.
 
     A step is a call of one of our functions by another, or an effect of some kind in one of them. What lies between
@@ -194,20 +194,20 @@ def _words(arguments: Any) -> str:
 # ---- what is killed
 
 
-def converge(machine: Machine) -> str | None:
+def converge(machine: NodeAgent) -> str | None:
     """As `initialize` does: the way of a node that has just been started."""
     machine.prepare()
     machine.sweep()
-    return machine.follower.until_serving()
+    return machine.reconciler.until_serving()
 
 
-def adopt(machine: Machine) -> str | None:
+def publish(machine: NodeAgent) -> str | None:
     machine.prepare()
-    verdict = machine.adoption.adopt("adopted by command")
+    verdict = machine.publisher.publish("adopted by command")
     return "; ".join(verdict.mistakes) or None
 
 
-JOBS = {"converge": converge, "adopt": adopt}
+JOBS = {"converge": converge, "publish": publish}
 
 
 class Agents:
@@ -277,7 +277,7 @@ def _child(wish: Mapping[str, Any], writing: int) -> None:
         def report(ended: Ended) -> None:
             write(writing, json.dumps(asdict(ended)).encode())
 
-        machine = Machine(wish["environment"])
+        machine = NodeAgent(wish["environment"])
         fatal = None if wish["before"] is None else Moment(tuple(wish["before"][0]), wish["before"][1])
         countdown = Countdown(fatal, report)
         countdown.begin()

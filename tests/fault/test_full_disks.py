@@ -15,16 +15,17 @@ import pytest
 
 from da_agent.adapters.dev_clusters import DevNode
 from da_agent.adapters.directory_store import DirectoryStore
+from da_agent.adapters.disk_space import DiskSpace
 from da_agent.adapters.packaging import UvEnvironments
 from da_agent.adapters.release_folders import ReleaseFolders
-from da_agent.adapters.rooms import Room
-from da_agent.domain.journals import Journal
-from da_agent.domain.releases import Release, Wheel
-from da_agent.domain.settings import Settings
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.node_states import NodeState
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.release.releases import Release
 from da_agent.errors import Busy, NodeBroken, Unreachable
 from da_agent.ports import Always, IfAbsent
-from da_agent.wiring import Machine
-from da_agent.workflows.ledgers import Ledger
+from da_agent.wiring import NodeAgent
+from da_agent.workflows.records.ledgers import Ledger
 from tests import packages
 from tests.clusters_of_witnesses import create, folder, running, witness
 from tests.disks import Disk, disk
@@ -54,7 +55,7 @@ class Crammed:
     node: DevNode
     disk: Disk
     store: Path
-    admin: Machine
+    admin: NodeAgent
     agents: Agents
 
     def publish(self, greeting: str, size: int) -> int:
@@ -63,13 +64,13 @@ class Crammed:
         (self.store / "packages").mkdir(exist_ok=True)
         packages.wheel(self.store / "packages", "gift", "1.0", {"gift": f'VERSION = "1.0"\n{text}'})
         write_configuration(self.store, greeting)
-        verdict = self.admin.adoption.adopt("a test")
+        verdict = self.admin.publisher.publish("a test")
         assert verdict.release is not None, verdict
         return verdict.release
 
     @property
-    def machine(self) -> Machine:
-        return Machine(self.node.environment)
+    def machine(self) -> NodeAgent:
+        return NodeAgent(self.node.environment)
 
     def check_serves(self, release: int, greeting: str) -> None:
         facts = witness(self.node)
@@ -77,7 +78,7 @@ class Crammed:
         machine = self.machine
         assert machine.installation.current() == release
         machine.installation.verify(release)
-        assert machine.journals.load() == Journal(live=release)
+        assert machine.node_states.load() == NodeState(live=release)
         half = set(machine.paths.releases.iterdir()) - {
             machine.paths.release(number) for number in machine.installation.staged()
         }
@@ -104,7 +105,7 @@ def crammed() -> Iterator[Crammed]:
             wait_for(node, "sync", "STOPPED")
             variables = {**node.environment, "DA_AGENT_ROOT": str(path / "nowhere"), "DA_AGENT_NODE": "admin"}
             with Agents(node.environment) as agents:
-                yield Crammed(node, small, store, Machine(variables), agents)
+                yield Crammed(node, small, store, NodeAgent(variables), agents)
 
 
 @pytest.mark.timeout(300)
@@ -139,14 +140,14 @@ class Bench:
     """A node on a small disk whose web server does not run. Release 1 is live there, release 2 is in the store."""
 
     disk: Disk
-    machine: Machine
+    machine: NodeAgent
     packages: Path
     second: Release
 
     def stage(self, before_rendering: Callable[[], object] = lambda: None) -> None:
         """Stage release 2 with an agent that has looked for room before the disk became full."""
         machine, looks = self.machine, itertools.count()
-        room = Room(machine.paths, machine.blobs)
+        room = DiskSpace(machine.paths, machine.blobs)
 
         def early(release: Release, unpacked: Collection[Wheel]) -> None:
             if next(looks) > 0:
@@ -175,13 +176,13 @@ def bench() -> Iterator[Bench]:
         store = path / "store"
         (store / "packages").mkdir(parents=True)
         environment = {**os.environ, "DA_AGENT_STORE": f"file://{store}", "DA_AGENT_NODE": "n"}
-        admin = Machine({**environment, "DA_AGENT_ROOT": str(path / "nowhere")})
+        admin = NodeAgent({**environment, "DA_AGENT_ROOT": str(path / "nowhere")})
         for name in ("gift", "shop"):
             write_configuration(store, name)
             packages.wheel(store / "packages", name, "1.0", {name: "".join(f"V{n} = {n}\n" for n in range(5000))})
-            assert admin.adoption.adopt("a test").mistakes == ()
+            assert admin.publisher.publish("a test").mistakes == ()
         with disk(path / "node", DISK) as small:
-            machine = Machine({**environment, "DA_AGENT_ROOT": str(path / "node")})
+            machine = NodeAgent({**environment, "DA_AGENT_ROOT": str(path / "node")})
             machine.prepare()
             machine.web.prepare()
             first, second = (Ledger(machine.store).read(number) for number in (1, 2))
@@ -247,7 +248,7 @@ def test_an_adoption_on_a_full_disk_leaves_the_inbox_as_it_is_and_nothing_behind
     for free in (0, 1 << 20, 4 << 20, 8 << 20, 12 << 20):
         bench.disk.leave(free)
         with pytest.raises(NodeBroken) as caught:
-            machine.adoption.adopt("a test")
+            machine.publisher.publish("a test")
         lacking(caught.value, bench.disk.path)
         causes.add(" ".join(str(caught.value).split()[:3]))
         bench.check_first()
@@ -255,37 +256,37 @@ def test_an_adoption_on_a_full_disk_leaves_the_inbox_as_it_is_and_nothing_behind
         assert list(machine.paths.scratch.iterdir()) == []
     assert causes == {"cannot copy 1", "cannot resolve packages"}
     bench.disk.clear()
-    assert machine.adoption.adopt("a test").release == 3
+    assert machine.publisher.publish("a test").release == 3
 
 
 # ---- what needs no release
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[tuple[Machine, Disk]]:
+def machine(tmp_path: Path) -> Iterator[tuple[NodeAgent, Disk]]:
     with disk(tmp_path / "node", DISK) as small:
-        made = Machine({**os.environ, "DA_AGENT_ROOT": str(small.path)})
+        made = NodeAgent({**os.environ, "DA_AGENT_ROOT": str(small.path)})
         made.prepare()
         yield made, small
 
 
-def test_a_journal_that_cannot_be_written_is_the_one_before(machine: tuple[Machine, Disk]) -> None:
-    journals, small = machine[0].journals, machine[1]
-    journals.save(Journal(live=1))
+def test_a_journal_that_cannot_be_written_is_the_one_before(machine: tuple[NodeAgent, Disk]) -> None:
+    node_states, small = machine[0].node_states, machine[1]
+    node_states.save(NodeState(live=1))
     small.leave(0)
     with pytest.raises(NodeBroken, match="cannot write the journal") as caught:
-        journals.save(Journal(live=2))
+        node_states.save(NodeState(live=2))
     lacking(caught.value, small.path)
-    assert journals.load() == Journal(live=1)
+    assert node_states.load() == NodeState(live=1)
     small.clear()
-    journals.save(Journal(live=2))
-    assert journals.load() == Journal(live=2)
+    node_states.save(NodeState(live=2))
+    assert node_states.load() == NodeState(live=2)
 
 
-def test_a_node_with_a_full_disk_can_still_be_locked(machine: tuple[Machine, Disk]) -> None:
+def test_a_node_with_a_full_disk_can_still_be_locked(machine: tuple[NodeAgent, Disk]) -> None:
     made, small = machine
     small.leave(0)
-    other = Machine(made.environment)
+    other = NodeAgent(made.environment)
     with made.lock.hold(timedelta()), pytest.raises(Busy, match="at work"), other.lock.hold(timedelta()):
         pass
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.dev_clusters import DevNode
-from da_agent.wiring import Machine
-from da_agent.workflows.converges import KEPT_RELEASES
+from da_agent.wiring import NodeAgent
+from da_agent.workflows.node.converger import KEPT_RELEASES
 from tests import packages
 from tests.clusters_of_witnesses import LONG_AGO, cluster, folder, witness
-from tests.fault.killings import Agents, Moment, moments, turns
+from tests.fault.killings import Agents, Moment, moments, slots
 from tests.supervisorctl import supervisorctl, wait_for
 
 MISSED = 10
@@ -28,7 +28,7 @@ class Victim:
         self.node = node
         self.store = store
         self.agents = agents
-        self.machine = Machine(node.environment)
+        self.machine = NodeAgent(node.environment)
 
     def change(self, greeting: str) -> None:
         write_configuration(self.store, greeting)
@@ -47,9 +47,9 @@ class Victim:
         return int(facts["release"])
 
     def check_tidy(self, live: int) -> None:
-        journal = self.machine.journals.load()
-        assert journal is not None
-        assert (journal.live, journal.trial, journal.failed) == (live, None, ())
+        node_state = self.machine.node_states.load()
+        assert node_state is not None
+        assert (node_state.live, node_state.probation, node_state.rejected) == (live, None, ())
         assert self.machine.installation.current() == live
         agent = self.machine.paths.agent
         litter = [*(agent / "scratch").iterdir(), *agent.glob(".*"), *self.machine.paths.root.glob(".*")]
@@ -98,23 +98,23 @@ def test_an_agent_killed_on_any_way_to_an_effect_of_a_converge_leaves_one_whole_
     with victim() as at:
         greetings = {1: "first"}
 
-        def adopt() -> int:
+        def publish() -> int:
             """Change something; the release that it becomes."""
             number = max(greetings) + 1
             greetings[number] = f"change {number}"
             at.change(greetings[number])
-            assert at.agents.run("adopt").problem is None
+            assert at.agents.run("publish").problem is None
             return number
 
         # From here on a converge also has a release to remove that is too old to be kept.
         for _ in range(KEPT_RELEASES + 1):
-            adopt()
+            publish()
             seen = at.agents.run("converge")
-        due = turns(seen.ways)
+        due = slots(seen.ways)
         assert len(due) > 100, "an agent that stages, switches and proves has more ways than that"
 
         def kill(moment: Moment) -> bool:
-            number = adopt()
+            number = publish()
             killed = at.agents.run("converge", moment)
             served = at.check_whole(greetings)
             if killed.before is None:
@@ -133,14 +133,14 @@ def test_an_agent_killed_on_any_way_to_an_effect_of_a_converge_leaves_one_whole_
 def test_an_agent_killed_before_any_effect_of_an_adoption_leaves_the_ledger_without_it_or_with_all_of_it() -> None:
     with victim() as at:
         at.change("seen")
-        seen = moments(at.agents.run("adopt").ways)
+        seen = moments(at.agents.run("publish").ways)
         assert len(seen) > 30, "an agent that stores a release has more effects than that"
         numbers = itertools.count()
 
         def kill(moment: Moment) -> bool:
             before = at.releases()
             at.change(f"change {next(numbers)}")
-            killed = at.agents.run("adopt", moment)
+            killed = at.agents.run("publish", moment)
             after = at.releases()
             assert after[: len(before)] == before
             assert len(after) - len(before) in (0, 1), killed
@@ -149,7 +149,7 @@ def test_an_agent_killed_before_any_effect_of_an_adoption_leaves_the_ledger_with
                 assert blobs, killed
             if killed.before is None:
                 assert len(after) == len(before) + 1
-            assert at.agents.run("adopt").problem is None, killed
+            assert at.agents.run("publish").problem is None, killed
             assert len(at.releases()) == len(before) + 1, killed
             return killed.before is not None
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.certificate_folders import LinkedFolders
-from da_agent.domain.paths import Paths
-from da_agent.domain.places import Places
+from da_agent.domain.certificates.folders import Places
+from da_agent.domain.node.paths import Paths
 from tests.clusters_of_witnesses import folder
 from tests.fault.killings import Countdown
 

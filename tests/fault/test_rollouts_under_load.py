@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from da_agent.adapters.dev_clusters import DevNode
-from da_agent.domain.reports import Phase
+from da_agent.domain.node.reports import Phase
 from tests import servers, shops
 from tests.crowds import Crowd
 from tests.sites import Site, site
@@ -27,7 +27,7 @@ ROLLOUT = {
     "canary": 1,
     "max failures": 0,
     "drain": 1,
-    "turn": 90,
+    "slot timeout": 90,
     "health timeout": 5,
 }
 
@@ -188,7 +188,7 @@ def in_its_turn(on: Site, release: int) -> DevNode:
         turning[:] = [
             node
             for node in on.nodes
-            if said[node.name].target == release and said[node.name].phase in (Phase.SWITCHING, Phase.PROVING)
+            if said[node.name].target == release and said[node.name].phase in (Phase.SWITCHING, Phase.VERIFYING)
         ]
         return bool(turning)
 

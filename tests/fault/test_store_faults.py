@@ -9,23 +9,24 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from da_agent.adapters import transfers
 from da_agent.adapters.progress import Watched
 from da_agent.adapters.s3_store import S3Store, bodies, clients
-from da_agent.domain import keys
-from da_agent.domain.blobs import blob_of
-from da_agent.domain.decisions import TRY_AGAIN
-from da_agent.domain.releases import Release, Wheel
-from da_agent.domain.reports import Report
+from da_agent.domain.node.decisions import RETRY_REJECTED
+from da_agent.domain.node.reports import Report
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.release.releases import Release
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import blob_of
 from da_agent.errors import Forbidden
 from da_agent.ports import Always
-from da_agent.wiring import Machine
-from da_agent.workflows import reports
-from da_agent.workflows.ledgers import Ledger
+from da_agent.wiring import NodeAgent
+from da_agent.workflows.records import reports
+from da_agent.workflows.records.ledgers import Ledger
 from tests import packages, servers
 from tests.clusters_of_witnesses import cluster
 from tests.fake_nodes import FakeInstallation, FakePrograms, FakeWeb
@@ -55,7 +56,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 class Disk:
     """What the worker processes find when they start."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: NodeAgent) -> None:
         self._machine = machine
 
     @property
@@ -72,7 +73,7 @@ class Disk:
 class Site:
     """A node whose way to the store leads through a proxy, and the store itself: `store`."""
 
-    machine: Machine
+    machine: NodeAgent
     between: Proxy
     store: S3Store
     folder: Path
@@ -81,7 +82,8 @@ class Site:
         self.clock = FakeClock()
         self.said = SilentProgress()
         self.web = FakeWeb(cast(FakeInstallation, Disk(self.machine)))
-        self.machine.clock, self.machine.progress, self.machine.web = self.clock, Watched(self.said), self.web
+        self.machine.clock, self.machine.progress = self.clock, Watched(self.said)
+        self.machine.web = cast(Any, self.web)
         self.machine.supervisor = self.machine.commands = FakePrograms()
         self.machine.prepare()
 
@@ -114,12 +116,12 @@ class Site:
 
     def later(self) -> str | None:
         """What goes wrong in the next cycle, after as long as a node waits for a store to be mended."""
-        self.clock.time += TRY_AGAIN
-        return self.machine.follower.cycle()
+        self.clock.time += RETRY_REJECTED
+        return self.machine.reconciler.cycle()
 
     @property
     def reported(self) -> str:
-        return next(reports.sightings(self.store)).report.problem or ""
+        return next(reports.node_statuses(self.store)).report.problem or ""
 
 
 @pytest.fixture
@@ -135,11 +137,11 @@ def site(server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
             "DA_AGENT_ROOT": str(tmp_path / "node"),
             "DA_AGENT_NODE": "node",
         }
-        made = Site(Machine(variables), between, S3Store(location, server.credentials), tmp_path)
+        made = Site(NodeAgent(variables), between, S3Store(location, server.credentials), tmp_path)
         greet(made.store, "First")
         # Nobody else writes to the inbox: there is nothing to wait for.
-        made.machine.adoption.adopt("the first", own=(keys.CONFIG,))
-        assert made.machine.follower.cycle() is None
+        made.machine.publisher.publish("the first", own=(keys.CONFIG,))
+        assert made.machine.reconciler.cycle() is None
         made.check_whole(1)
         yield made
 
@@ -173,12 +175,12 @@ def test_a_store_that_is_away_is_said_with_its_last_answer_and_the_node_goes_on_
         site.between.refuse()
     else:
         site.between.choose = choice
-    problem = site.machine.follower.cycle() or ""
+    problem = site.machine.reconciler.cycle() or ""
     assert re.search(sentence, problem), problem
     assert "last answer of the store" in problem
     site.check_whole(1)
     site.between.mend()
-    assert site.machine.follower.cycle() is None
+    assert site.machine.reconciler.cycle() is None
     site.check_whole(2)
 
 
@@ -195,12 +197,12 @@ def test_a_store_that_is_away_is_said_with_its_last_answer_and_the_node_goes_on_
 def test_a_blob_that_does_not_come_is_said_and_comes_later(site: Site, fault: Fault, sentence: str) -> None:
     site.publish(2)
     site.between.choose = blobs(fault)
-    problem = site.machine.follower.cycle() or ""
+    problem = site.machine.reconciler.cycle() or ""
     assert re.search(sentence, problem), problem
     assert site.reported == problem
     site.check_whole(1)
     site.between.mend()
-    assert site.machine.follower.cycle() is None
+    assert site.machine.reconciler.cycle() is None
     assert site.reported == ""
     site.check_whole(2)
 
@@ -208,7 +210,7 @@ def test_a_blob_that_does_not_come_is_said_and_comes_later(site: Site, fault: Fa
 def test_a_body_that_is_cut_again_and_again_comes_in_pieces_and_no_byte_comes_twice(site: Site) -> None:
     wheel = site.publish(2)
     site.between.choose = blobs(Fault(cut=150_000))
-    assert site.machine.follower.cycle() is None
+    assert site.machine.reconciler.cycle() is None
     site.check_whole(2)
     asked = site.between.asked(wheel.blob.sha256)
     starts = [int((request.range or "bytes=0-").removeprefix("bytes=").removesuffix("-")) for request in asked]
@@ -218,12 +220,12 @@ def test_a_body_that_is_cut_again_and_again_comes_in_pieces_and_no_byte_comes_tw
 def test_after_the_death_of_the_agent_only_the_rest_is_asked_for(site: Site) -> None:
     wheel = site.publish(2)
     site.between.choose = blobs(Fault(cut=1000))
-    site.machine.follower.cycle()
+    site.machine.reconciler.cycle()
     kept = (site.machine.paths.partial / wheel.blob.sha256).stat().st_size
     assert 1000 <= kept <= 10_000
     site.between.mend()
     site.between.requests.clear()
-    again = Site(Machine(site.machine.environment), site.between, site.store, site.folder)
+    again = Site(NodeAgent(site.machine.environment), site.between, site.store, site.folder)
     again.machine.sweep()
     again.machine.transfers.fetch([wheel.blob])
     assert again.machine.blobs.has(wheel.blob)
@@ -232,15 +234,15 @@ def test_after_the_death_of_the_agent_only_the_rest_is_asked_for(site: Site) -> 
 
 def test_a_blob_that_the_node_has_is_never_asked_for_again(site: Site) -> None:
     first = site.publish(2)
-    assert site.machine.follower.cycle() is None
+    assert site.machine.reconciler.cycle() is None
     # The next release has it too, and so has the agent's next life.
     before = Ledger(site.store).read(2)
     second = site.publish(3)
     both = replace(before.contents, wheels=(replace(first, name="old-gift"), second))
     Ledger(site.store).append(replace(before, number=4, nonce="n4", contents=both))
     for number in (3, 4):
-        assert site.machine.follower.cycle() is None, number
-    again = Site(Machine(site.machine.environment), site.between, site.store, site.folder)
+        assert site.machine.reconciler.cycle() is None, number
+    again = Site(NodeAgent(site.machine.environment), site.between, site.store, site.folder)
     again.machine.transfers.fetch(both.blobs())
     for wheel in (first, second):
         assert len(site.between.asked(wheel.blob.sha256)) == 1
@@ -249,15 +251,15 @@ def test_a_blob_that_the_node_has_is_never_asked_for_again(site: Site) -> None:
 def test_wrong_bytes_are_never_used_and_named_and_the_node_converges_once_the_store_is_mended(site: Site) -> None:
     wheel = site.publish(2)
     site.between.choose = blobs(Fault(change=lambda part: bytes(len(part))))
-    assert site.machine.follower.cycle() is None
+    assert site.machine.reconciler.cycle() is None
     key = keys.blob_key(wheel.blob)
     assert site.reported.startswith(f"release 2 cannot be taken yet: cannot use {key} in s3://")
-    assert "da-agent adopt, on a node that still has it, puts it back" in site.reported
+    assert "da-agent publish, on a node that still has it, puts it back" in site.reported
     assert not site.machine.blobs.has(wheel.blob)
     assert list(site.machine.paths.partial.iterdir()) == []
     site.check_whole(1)
     asked = len(site.between.asked(wheel.blob.sha256))
-    site.machine.follower.cycle()
+    site.machine.reconciler.cycle()
     assert len(site.between.asked(wheel.blob.sha256)) == asked, "not before a while has passed"
     site.between.mend()
     assert site.later() is None
@@ -278,7 +280,7 @@ def test_bursts_of_errors_when_reading_are_ridden_out_at_once(site: Site, fault:
         return fault if reading and numbers[request] % 2 else None
 
     site.between.choose = every_other
-    assert site.machine.follower.cycle() is None
+    assert site.machine.reconciler.cycle() is None
     site.check_whole(2)
 
 
@@ -352,11 +354,11 @@ def altered(store: S3Store, key: str, change: bytes | None = None) -> bytes:
 def test_an_altered_manifest_is_refused_by_name_and_taken_once_it_is_mended(site: Site) -> None:
     site.publish(2)
     data = altered(site.store, keys.release_key(2))
-    assert site.machine.follower.cycle() is None
+    assert site.machine.reconciler.cycle() is None
     assert keys.release_key(2) in site.reported
     site.check_whole(1)
     site.store.write(keys.release_key(2), data, Always())
-    assert site.machine.follower.cycle() is None
+    assert site.machine.reconciler.cycle() is None
     assert site.reported == ""
     site.check_whole(2)
 
@@ -394,7 +396,7 @@ def test_an_altered_verdict_or_report_is_written_anew(site: Site, change: bytes)
     for _ in range(2):
         assert site.later() is None
     assert Ledger(site.store).numbers() == (1,)
-    assert next(reports.sightings(site.store)).report.release == 1
+    assert next(reports.node_statuses(site.store)).report.release == 1
     site.check_whole(1)
 
 

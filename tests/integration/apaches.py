@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from da_agent.adapters.apache import Apache, command
-from da_agent.domain.blobs import File, blob_of
-from da_agent.domain.nodes import Node
-from da_agent.domain.paths import Paths, Staged
-from da_agent.domain.proofs import Proof, prove
-from da_agent.domain.releases import Contents, Release, Target
-from da_agent.domain.settings import Settings
+from da_agent.domain.application.readiness import Readiness, readiness_of
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.nodes import Node
+from da_agent.domain.node.paths import Paths, Staged
+from da_agent.domain.packages.wheels import Target
+from da_agent.domain.release.releases import Contents, Release
+from da_agent.domain.store.blobs import File, blob_of
 from tests.load import Reply
 
 PYTHON = Path("/usr/bin/python3")
@@ -163,21 +164,21 @@ class Web:
         link.symlink_to(self.paths.release(number))
         link.replace(self.paths.current)
 
-    def prove(self, number: int, seconds: float = 30.0) -> Proof:
+    def probe(self, number: int, seconds: float = 30.0) -> Readiness:
         """Ask, as the agent does, until every worker answers from the release."""
         ends = time.monotonic() + seconds
         while True:
             workers = self.apache.workers()
-            proof = prove(self.apache.wanted(number), workers, self.apache.ask(len(workers)))
-            if proof.holds or time.monotonic() > ends:
-                return proof
+            readiness = readiness_of(self.apache.wanted(number), workers, self.apache.ask(len(workers)))
+            if readiness.holds or time.monotonic() > ends:
+                return readiness
 
     def serve(self, number: int, patience: float = 60.0) -> None:
         """As the agent does: the switch, the web server, the proof."""
         self.switch(number)
         self.apache.serve(number, timedelta(seconds=patience))
-        proof = self.prove(number)
-        assert proof.holds, f"{proof}\n{self.runner.log}"
+        readiness = self.probe(number)
+        assert readiness.holds, f"{readiness}\n{self.runner.log}"
 
 
 def make_node(root: Path, **changes: object) -> Node:

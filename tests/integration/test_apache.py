@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from da_agent.domain.settings import Settings
+from da_agent.domain.config.settings import Settings
 from tests.integration.apaches import (
     HEALTH,
     Web,
@@ -132,7 +132,7 @@ def test_a_draining_node_says_503_and_goes_on_serving(node: Web) -> None:
     status, body, _ = get(node.url + HEALTH)
     assert (status, json.loads(body)["draining"]) == (503, True)
     assert said(node.url)["version"] == "one"
-    assert node.prove(1).holds
+    assert node.probe(1).holds
     node.paths.draining.unlink()
     assert get(node.url + HEALTH)[0] == 200
 

@@ -45,7 +45,7 @@ def test_a_touch_replaces_every_worker_by_one_of_the_release_that_is_served(node
         load.wait_for(served("one"), count=30)
         node.apache.reload()
         wait_until(lambda: not node.apache.workers() & before)
-        assert node.prove(1).holds
+        assert node.probe(1).holds
         load.wait_for(served("one"), count=30)
     assert load.failures == []
 
@@ -87,13 +87,13 @@ def test_an_application_that_cannot_be_loaded_any_more_says_so_and_a_touch_heals
     node.serve(1)
     condition.unlink()
     node.apache.reload()
-    wait_until(lambda: node.prove(1, seconds=0).broken is not None)
-    assert "no database" in str(node.prove(1, seconds=0))
+    wait_until(lambda: node.probe(1, seconds=0).broken is not None)
+    assert "no database" in str(node.probe(1, seconds=0))
     assert get(node.url)[:2] == (500, "The application cannot be loaded.\n")
     assert get(node.url + HEALTH)[0] == 500
     condition.touch()
     node.apache.reload()
-    assert node.prove(1).holds
+    assert node.probe(1).holds
     assert said(node.url)["version"] == "one"
 
 

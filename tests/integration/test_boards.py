@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.directory_store import DirectoryStore
-from da_agent.domain import rollouts
-from da_agent.domain.rollouts import Note
+from da_agent.domain.rollout import rollouts
+from da_agent.domain.rollout.rollouts import Note
 from da_agent.ports import Always
-from da_agent.workflows.rollouts import Rollouts
+from da_agent.workflows.records.rollouts import Rollouts
 from tests.fakes import MemoryStore
 from tests.integration.test_progress import Terminal
 from tests.members import Member
@@ -33,7 +33,7 @@ class Night:
     def push(self, config: bytes) -> None:
         self.node.put("config.yml", config)
         for _ in range(3):
-            self.node.follower.cycle()
+            self.node.reconciler.cycle()
 
     def environment(self) -> dict[str, str]:
         laid = DirectoryStore(self.directory)

@@ -10,9 +10,9 @@ import zipfile
 from pathlib import Path
 
 from da_agent.adapters.packaging import UvEnvironments
-from da_agent.domain.blobs import blob_of
-from da_agent.domain.paths import Paths
-from da_agent.domain.releases import Wheel
+from da_agent.domain.node.paths import Paths
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.store.blobs import blob_of
 from tests import packages
 from tests.integration.test_environments import FolderOfBlobs
 from tests.integration.test_resolvers import PYTHON, inbox_of, lock, resolver_at

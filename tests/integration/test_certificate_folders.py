@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.certificate_folders import LinkedFolders, renames
-from da_agent.domain.paths import Paths
-from da_agent.domain.places import Placed, Places
-from da_agent.errors import NodeBroken, Refused
+from da_agent.domain.certificates.folders import Placed, Places
+from da_agent.domain.node.paths import Paths
+from da_agent.errors import Invalid, NodeBroken
 from tests.clusters_of_witnesses import folder
 
 OLD = {"docassemble.crt": b"old certificate", "docassemble.key": b"old key", "docassemble.ca.pem": b"old chain"}
@@ -169,7 +169,7 @@ def test_a_folder_that_holds_more_than_certificates_is_left_alone(folders: Linke
     install = places(paths).install
     install.mkdir(parents=True)
     (install / "openssl.cnf").write_bytes(b"[ca]")
-    with pytest.raises(Refused, match=r"holds more than certificates \(openssl.cnf\)"):
+    with pytest.raises(Invalid, match=r"holds more than certificates \(openssl.cnf\)"):
         folders.show(NEW, Places(install))
     assert content(install) == {"openssl.cnf": b"[ca]"}
 

@@ -19,7 +19,7 @@ import pytest
 from da_agent import files
 from da_agent.adapters.directory_store import DirectoryStore
 from da_agent.adapters.directory_store.tags import Tags, changed_at
-from da_agent.errors import Absent, Doubtful, Forbidden, Lost, NodeBroken, Refused, StoreUnfit, Unreachable
+from da_agent.errors import Conflict, Forbidden, Invalid, NodeBroken, NotFound, OutcomeUnknown, StoreUnfit, Unreachable
 from da_agent.ports import Always, IfAbsent, IfTag
 
 NOBODY = 65534 if os.geteuid() == 0 else os.getuid()
@@ -247,7 +247,7 @@ def test_a_mount_that_fails_is_unreachable(store: DirectoryStore, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("when", "expected"), [(Always(), Unreachable), (IfAbsent(), Doubtful), (IfTag("tag"), Doubtful)]
+    ("when", "expected"), [(Always(), Unreachable), (IfAbsent(), OutcomeUnknown), (IfTag("tag"), OutcomeUnknown)]
 )
 def test_a_mount_that_fails_at_the_last_step_leaves_doubt_only_about_conditions(
     store: DirectoryStore, monkeypatch: pytest.MonkeyPatch, when: Always | IfAbsent | IfTag, expected: type[Unreachable]
@@ -300,7 +300,7 @@ def test_a_link_whose_answer_was_lost_has_been_made(store: DirectoryStore, monke
 
     monkeypatch.setattr(os, "link", link_twice)
     store.write("key", b"new", IfAbsent())
-    with pytest.raises(Lost):
+    with pytest.raises(Conflict):
         store.write("key", b"newer", IfAbsent())
     assert store.read("key").data == b"new"
 
@@ -373,14 +373,14 @@ def test_a_key_never_leads_out_of_the_root(store: DirectoryStore, key: str) -> N
         lambda: store.write(key, b"", Always()),
         lambda: store.delete(key),
     ):
-        with pytest.raises(Refused, match="is not a name"):
+        with pytest.raises(Invalid, match="is not a name"):
             act()
 
 
 def test_a_prefix_never_leads_out_of_the_root(store: DirectoryStore) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Invalid):
         keys_of(store, "../")
-    with pytest.raises(Refused):
+    with pytest.raises(Invalid):
         keys_of(store, "/etc/")
 
 
@@ -405,7 +405,7 @@ def test_symbolic_links_are_followed_inside_the_root_and_nowhere_else(store: Dir
         store.delete("stolen-folder/secret")
     assert secret.read_bytes() == b"secret"
     for key in ("dangling", "loop"):
-        with pytest.raises(Absent):
+        with pytest.raises(NotFound):
             store.read(key)
 
 
@@ -422,11 +422,11 @@ def test_pipes_folders_and_names_that_are_no_text_are_no_objects(store: Director
     os.close(os.open(os.fsencode(root) + b"/certs/\xff.crt", os.O_CREAT))
     assert keys_of(store) == ["certs/a"]
     for key in ("certs/pipe", "certs/folder", "certs/a/below"):
-        with pytest.raises(Absent):
+        with pytest.raises(NotFound):
             store.read(key)
-    with pytest.raises(Refused, match="it is a folder"):
+    with pytest.raises(Invalid, match="it is a folder"):
         store.write("certs/folder", b"", IfAbsent())
-    with pytest.raises(Refused, match="cannot write certs/a/below"):
+    with pytest.raises(Invalid, match="cannot write certs/a/below"):
         store.write("certs/a/below", b"", IfAbsent())
     store.delete("certs/folder")
     assert (root / "certs/folder").is_dir()
@@ -497,7 +497,7 @@ def test_listing_blobs_reads_none_of_them(store: DirectoryStore, root: Path) -> 
         (keys[0], 5, tag),
         (keys[1], 5, names[1]),
     }
-    with pytest.raises(Lost):
+    with pytest.raises(Conflict):
         store.write(keys[1], b"damaged", IfTag(names[1]))
 
 
@@ -539,7 +539,7 @@ def test_an_old_file_that_is_copied_or_moved_in_counts_as_new(store: DirectorySt
 def test_a_swap_notices_what_people_changed_with_plain_tools(store: DirectoryStore, root: Path) -> None:
     tag = store.write("config.yml", b"first", Always())
     (root / "config.yml").write_bytes(b"by hand")
-    with pytest.raises(Lost, match="changed by somebody else"):
+    with pytest.raises(Conflict, match="changed by somebody else"):
         store.write("config.yml", b"second", IfTag(tag))
     assert (root / "config.yml").read_bytes() == b"by hand"
 

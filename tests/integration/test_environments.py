@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.packaging import UvEnvironments
-from da_agent.domain.blobs import Blob, blob_of
-from da_agent.domain.paths import Paths
-from da_agent.domain.releases import Wheel
-from da_agent.errors import NodeBroken, ReleaseBroken, Tampered
+from da_agent.domain.node.paths import Paths
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.store.blobs import Blob, blob_of
+from da_agent.errors import Corrupt, NodeBroken, ReleaseBroken
 from tests import packages
 from tests.fakes import MemoryBlobs
 
@@ -156,7 +156,7 @@ def test_bytes_that_are_not_the_releases_are_not_installed(
     evil = packages.wheel(tmp_path, "shop", "1.0", {"shop": "name = 'evil'"}).read_bytes()
     blobs.path(some[0].blob).unlink()
     blobs.put(some[0].blob, evil)
-    with pytest.raises(Tampered, match=r"[Hh]ash mismatch for `shop`"):
+    with pytest.raises(Corrupt, match=r"[Hh]ash mismatch for `shop`"):
         environments.build(some, paths.release(1) / "local")
     assert not list(paths.release(1).rglob("shop.py"))
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import uv
 
-from da_agent.domain.releases import Wheel
-from da_agent.wiring import Machine
-from da_agent.workflows.ledgers import Ledger
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.wiring import NodeAgent
+from da_agent.workflows.records.ledgers import Ledger
 from tests.clusters_of_witnesses import folder
 from tests.disks import disk
 
@@ -56,7 +56,7 @@ exit 1
 STAGE = """\
 import sys
 from da_agent.wiring import Machine
-from da_agent.workflows.ledgers import Ledger
+from da_agent.workflows.records.ledgers import Ledger
 machine = Machine()
 machine.prepare()
 release = Ledger(machine.store).read(1)
@@ -114,8 +114,8 @@ def two() -> Iterator[Two]:
         (store / "config.yml").write_text("secretkey: abcdefghijklmnop\nda agent:\n  quiet period: 0\n")
         (store / "packages" / "requirements.txt").write_text("".join(f"{line}\n" for line in REQUIREMENTS))
         environment = {**os.environ, "DA_AGENT_STORE": f"file://{store}"}
-        admin = Machine({**environment, "DA_AGENT_ROOT": str(path / "nowhere"), "DA_AGENT_NODE": "admin"})
-        assert admin.adoption.adopt("a test").mistakes == ()
+        admin = NodeAgent({**environment, "DA_AGENT_ROOT": str(path / "nowhere"), "DA_AGENT_NODE": "admin"})
+        assert admin.publisher.publish("a test").mistakes == ()
         called, trap = path / "called", path / "trap"
         trap.write_text(TRAP.format(called))
         trap.chmod(0o755)

@@ -22,33 +22,33 @@ from da_agent.adapters.clocks import SystemClock
 from da_agent.adapters.directory_store import DirectoryStore
 from da_agent.adapters.s3_store import S3Store
 from da_agent.cli.garbage import gc
-from da_agent.domain import keys
-from da_agent.domain.blobs import blob_of
-from da_agent.domain.journals import Journal
-from da_agent.domain.locations import S3Location
-from da_agent.errors import Absent, Unreachable
+from da_agent.domain.node.node_states import NodeState
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import blob_of
+from da_agent.domain.store.locations import S3Location
+from da_agent.errors import NotFound, Unreachable
 from da_agent.ports import Always
-from da_agent.wiring import Machine
-from da_agent.workflows import pushes
-from da_agent.workflows.ledgers import Ledger
+from da_agent.wiring import NodeAgent
+from da_agent.workflows.publish import pushes
+from da_agent.workflows.records.ledgers import Ledger
 from tests import packages, servers
 from tests.fake_nodes import release
 
 DAYS = 3 * 24 * 3600
 
 
-def node(desk: Path) -> Machine:
+def node(desk: Path) -> NodeAgent:
     (desk / "store" / "packages").mkdir(parents=True)
     variables = {"DA_AGENT_STORE": f"file://{desk}/store", "DA_AGENT_ROOT": f"{desk}/root", "DA_AGENT_NODE": "n"}
-    machine = Machine({**os.environ, **variables})
+    machine = NodeAgent({**os.environ, **variables})
     machine.prepare()
     machine.web.prepare()
     return machine
 
 
-def staged(machine: Machine, desk: Path, text: str) -> int:
+def staged(machine: NodeAgent, desk: Path, text: str) -> int:
     (desk / "store" / "config.yml").write_text(f"da agent:\n  quiet period: 0\nname: {text}\n")
-    verdict = machine.adoption.adopt("a test")
+    verdict = machine.publisher.publish("a test")
     assert verdict.release is not None, verdict.mistakes
     release = Ledger(machine.store).read(verdict.release)
     machine.transfers.fetch(release.contents.blobs())
@@ -90,20 +90,20 @@ def using(path: Path, how: str = HOLDS["an open file"][0]) -> Iterator[None]:
 
 
 @pytest.fixture
-def aged(desk: Path) -> Machine:
+def aged(desk: Path) -> NodeAgent:
     """A node with the live release 4, two others to go back to, and the first, which nobody needs."""
     machine = node(desk)
     for number in range(1, 5):
         staged(machine, desk, f"number {number}")
     machine.installation.switch(4)
-    machine.journals.save(Journal(live=4))
+    machine.node_states.save(NodeState(live=4))
     shutil.copyfile(psutil._psutil_linux.__file__, machine.paths.release(1) / "extension.so")
     grow_old(machine.paths.blobs, *map(machine.paths.release, range(1, 5)))
     return machine
 
 
 @pytest.mark.parametrize("how", HOLDS)
-def test_a_release_that_a_process_uses_in_any_way_stays(aged: Machine, how: str) -> None:
+def test_a_release_that_a_process_uses_in_any_way_stays(aged: NodeAgent, how: str) -> None:
     code, name = HOLDS[how]
     with using(aged.paths.release(1) / name, code):
         assert aged.clear(dry_run=True).releases == ()
@@ -112,7 +112,7 @@ def test_a_release_that_a_process_uses_in_any_way_stays(aged: Machine, how: str)
     assert aged.clear(dry_run=False).releases == (1,)
 
 
-def test_a_release_whose_program_runs_or_was_started_with_its_path_stays(aged: Machine) -> None:
+def test_a_release_whose_program_runs_or_was_started_with_its_path_stays(aged: NodeAgent) -> None:
     folder = aged.paths.release(1)
     program = folder / "sleep"
     program.write_bytes(Path("/bin/sleep").read_bytes())
@@ -131,7 +131,7 @@ def test_a_release_whose_program_runs_or_was_started_with_its_path_stays(aged: M
 
 
 def test_a_process_that_cannot_be_looked_at_is_taken_to_use_what_was_staged_last_before_it(
-    aged: Machine, monkeypatch: pytest.MonkeyPatch
+    aged: NodeAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a container, whose root may not see what another user has open."""
 
@@ -165,7 +165,7 @@ def test_releases_and_wheels_that_nobody_needs_leave_the_disk_but_not_those_a_pr
     for number in range(2, 6):
         assert staged(machine, desk, f"number {number}") == number
     machine.installation.switch(5)
-    machine.journals.save(Journal(live=5))
+    machine.node_states.save(NodeState(live=5))
     assert machine.clear(dry_run=False).releases == (), "all of it is young"
     grow_old(machine.paths.blobs, *map(machine.paths.release, range(1, 6)))
 
@@ -187,7 +187,7 @@ def test_releases_and_wheels_that_nobody_needs_leave_the_disk_but_not_those_a_pr
     assert staged(machine, desk, "another") == 6
 
 
-def unpacked(machine: Machine, version: str) -> list[Path]:
+def unpacked(machine: NodeAgent, version: str) -> list[Path]:
     """What uv's cache has of that version."""
     found = machine.paths.wheel_cache.rglob("gift.py")
     return [path for path in found if version in path.read_text()]
@@ -212,8 +212,8 @@ class Announced(SystemClock):
         return super().wait(period)
 
 
-def admin(location: S3Location, credentials: tuple[str, str], desk: Path) -> tuple[Machine, Announced]:
-    machine = Machine({"DA_AGENT_STORE": location.url, "DA_AGENT_ROOT": f"{desk}/root", "XDG_CACHE_HOME": str(desk)})
+def admin(location: S3Location, credentials: tuple[str, str], desk: Path) -> tuple[NodeAgent, Announced]:
+    machine = NodeAgent({"DA_AGENT_STORE": location.url, "DA_AGENT_ROOT": f"{desk}/root", "XDG_CACHE_HOME": str(desk)})
     clock = Announced()
     vars(machine).update(store=ThreeDaysLater(location, credentials), clock=clock)
     return machine, clock
@@ -255,7 +255,7 @@ def test_no_release_in_a_bucket_lacks_a_blob_when_others_begin_in_the_middle(
             assert Ledger(store).read(number).contents.config == blob_of(
                 store.read(keys.blob_key(Ledger(store).read(number).contents.config)).data
             )
-        with pytest.raises(Absent):
+        with pytest.raises(NotFound):
             store.read(keys.blob_key(blob_of(b"number: 1\n")))
 
 
@@ -266,7 +266,7 @@ def test_what_has_gone_is_printed_for_machines_too_when_the_rest_of_it_fails(
     """Each of the releases that may go has a manifest and a blob of its own."""
     root = desk / "store"
     root.mkdir()
-    store = Machine(store=f"file://{root}").store
+    store = NodeAgent(store=f"file://{root}").store
     for number in range(1, 14):
         body = f"number: {number}\n".encode()
         made = release(number)
@@ -280,7 +280,7 @@ def test_what_has_gone_is_printed_for_machines_too_when_the_rest_of_it_fails(
         delete = DirectoryStore.delete
 
         def break_down(self: DirectoryStore, key: str) -> None:
-            if not key.startswith(keys.COLLECTING) and next(left, None) is None:
+            if not key.startswith(keys.GC_LOCK) and next(left, None) is None:
                 raise Unreachable("the disk is away")
             delete(self, key)
 

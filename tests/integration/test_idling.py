@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from da_agent.adapters.s3_store import S3Store
-from da_agent.domain import keys
-from da_agent.domain.lookouts import term
-from da_agent.domain.settings import Settings
-from da_agent.workflows.leases import Leases
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.inbox_leader import term
+from da_agent.domain.store import keys
+from da_agent.workflows.records.leases import Leases
 from tests import servers
 from tests.members import Member
 from tests.scripted_s3 import listing, scripted
@@ -30,7 +30,7 @@ class Wire:
 
     def __init__(self, store: S3Store) -> None:
         self.requests: Counter[str] = Counter()
-        for client in (store._clients.patient, store._clients.once):
+        for client in (store._clients.patient, store._clients.release_command):
             client.meta.events.register("before-send.s3", self._sent)
 
     def _sent(self, request: Any, **_: object) -> None:
@@ -40,7 +40,7 @@ class Wire:
 def _subject(url: str) -> str:
     names = {
         "releases": "ledger",
-        "lookout.json": "lookout",
+        "inbox-leader.json": "inbox leader",
         "nodes": "report",
         "inbox.json": "verdict",
         "rollouts": "rollout",
@@ -56,9 +56,9 @@ def test_polls_of_a_node_without_the_lookout_cost_one_get_each_and_those_with_it
     node = Member(store, "idle")
     # The quiet period passes on the server's clock alone, which is a real one.
     node.clock.on_wait = lambda _: time.sleep(0.3)
-    assert node.follower.until_serving() is None
+    assert node.reconciler.until_serving() is None
     node.clock.on_wait = lambda _: None
-    other = Leases(S3Store(location, ministack.credentials), holder="other", nonce="n", key=keys.LOOKOUT)
+    other = Leases(S3Store(location, ministack.credentials), holder="other", nonce="n", key=keys.INBOX_LEADER)
     assert other.claim(term(Settings().poll_interval))
     wire = Wire(store)
     # The first poll looks at everything.

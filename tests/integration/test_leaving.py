@@ -8,14 +8,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from da_agent.__main__ import command
-from da_agent.domain import keys
-from da_agent.domain.blobs import blob_of
-from da_agent.errors import Interrupted, NobodyAlive
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import blob_of
+from da_agent.errors import Interrupted, NoLiveNodes
 from da_agent.ports import Always
-from da_agent.wiring import Machine
-from da_agent.workflows import waits
-from da_agent.workflows.ledgers import Ledger
-from da_agent.workflows.steerings import Steering
+from da_agent.wiring import NodeAgent
+from da_agent.workflows.admin import waits
+from da_agent.workflows.admin.steerings import Steering
+from da_agent.workflows.records.ledgers import Ledger
 from tests.fake_nodes import release
 
 CONFIG = b"name: a\n"
@@ -26,7 +26,7 @@ def variables(desk: Path) -> Mapping[str, str]:
     """For an admin's machine, and a store that has one release."""
     found = {"DA_AGENT_STORE": f"file://{desk}/store", "DA_AGENT_ROOT": f"{desk}/nowhere"}
     (desk / "store").mkdir()
-    store = Machine(found).store
+    store = NodeAgent(found).store
     store.write(keys.blob_key(blob_of(CONFIG)), CONFIG, Always())
     made = release(1)
     Ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(CONFIG), wheels=())))
@@ -51,10 +51,10 @@ def test_whoever_makes_a_release_during_a_pause_is_told_at_once_also_without_wai
 
 def test_a_restart_of_nobody_is_not_done(variables: Mapping[str, str]) -> None:
     said = type_(variables, "restart")
-    assert isinstance(said.exception, NobodyAlive), said.output
+    assert isinstance(said.exception, NoLiveNodes), said.output
 
 
-def give_up(*_: object, **__: object) -> None:
+def reject(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -68,7 +68,7 @@ def give_up(*_: object, **__: object) -> None:
 def test_ctrl_c_says_what_goes_on_all_the_same(
     variables: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, owner: object, name: str, told: str
 ) -> None:
-    monkeypatch.setattr(owner, name, give_up)
+    monkeypatch.setattr(owner, name, reject)
     said = type_(variables, "restart")
     assert isinstance(said.exception, Interrupted), said.output
     assert said.exception.exit_code == 130

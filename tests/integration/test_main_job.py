@@ -86,7 +86,7 @@ def test_certificates_that_s3cmd_uploads_are_presented_and_a_wrong_key_changes_n
             assert [served(node) for node in made.nodes] == [fingerprint(tmp_path / "second.crt")] * 2
 
             put("third.crt", "docassemble.crt")
-            refused = agent(made, "adopt", variables=variables)
+            refused = agent(made, "publish", variables=variables)
             assert refused.returncode == 3
             assert "docassemble.key" in refused.stderr
             assert "docassemble.key" in agent(made, "status", variables=variables).stdout
@@ -170,10 +170,10 @@ def test_a_file_that_is_copied_into_the_directory_is_served_and_shown_by_status(
     config.write_bytes(b"greeting: Copied\n" + config.read_bytes())
     two_nodes.wait(2, WAIT)
     assert [witness(node)["greeting"] for node in two_nodes.nodes] == ["Copied", "Copied"]
-    assert agent(two_nodes, "adopt").returncode == 0, "proven, so the nodes report it"
+    assert agent(two_nodes, "publish").returncode == 0, "proven, so the nodes report it"
 
     config.write_bytes(b"greeting: Once\ngreeting: Twice\n")
-    refused = agent(two_nodes, "adopt")
+    refused = agent(two_nodes, "publish")
     assert refused.returncode == 3
     status = json.loads(agent(two_nodes, "status", "--json").stdout)
     assert "line 2" in status["there"]["verdict"]["mistakes"][0]

@@ -20,9 +20,9 @@ from da_agent.adapters.apache.pins import Pins
 from da_agent.adapters.apache.servers import Apache
 from da_agent.adapters.packaging import UvEnvironments
 from da_agent.adapters.release_folders import ReleaseFolders
-from da_agent.domain.groups import Group
-from da_agent.domain.paths import Paths
-from da_agent.domain.settings import Settings
+from da_agent.domain.application.groups import Group
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.paths import Paths
 from da_agent.errors import NodeBroken, ReleaseBroken
 from tests.fakes import MemoryBlobs
 from tests.integration.apaches import HEALTH, Web, certificate, get, presented, said, served, wait_until, web
@@ -231,7 +231,7 @@ def test_settings_of_our_own_touch_no_process(node: Web) -> None:
     for pid in pids(node):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not node.apache.workers() & workers)
-    assert node.prove(2).holds
+    assert node.probe(2).holds
     assert said(node.url + HEALTH)["loaded"] == 2
 
 
@@ -316,7 +316,7 @@ def test_workers_that_are_killed_while_the_other_group_loads_come_back_on_the_li
         wait_until(lambda: served("one")(Reply(*get(node.url)[:2], at=0, seconds=0)), 30)
         agent.join()
         assert agent.error is None
-        assert node.prove(2).holds
+        assert node.probe(2).holds
         assert said(node.url)["version"] == "two"
 
 
@@ -329,9 +329,9 @@ def test_an_apache_that_is_killed_in_a_trial_comes_back_on_the_live_release() ->
         agent.join()
         assert agent.error is None or isinstance(agent.error, NodeBroken)
         if agent.error is not None:
-            assert node.prove(1).holds
+            assert node.probe(1).holds
             node.apache.serve(2, PATIENCE)
-        assert node.prove(2).holds
+        assert node.probe(2).holds
 
 
 @pytest.mark.parametrize("release", [1, 2])
@@ -340,7 +340,7 @@ def test_an_apache_that_is_killed_at_rest_comes_back_on_what_it_served(release: 
         node.serve(release)
         node.switch(3 - release)
         _restart_as_supervisor_does(node)
-        assert node.prove(release).holds
+        assert node.probe(release).holds
 
 
 def test_an_apache_that_the_agent_starts_serves_what_the_switch_says() -> None:
@@ -349,7 +349,7 @@ def test_an_apache_that_the_agent_starts_serves_what_the_switch_says() -> None:
         node.runner.stop("apache2")
         node.switch(1)
         node.apache.start()
-        assert node.prove(1).holds
+        assert node.probe(1).holds
         wait_until(lambda: is_light(node))
 
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.packaging import UvResolver
-from da_agent.domain.blobs import Blob
-from da_agent.domain.packages import Indexes, Locked, Sources
-from da_agent.domain.releases import Wheel
-from da_agent.errors import NodeBroken, NotHere, Refused, Unreachable
+from da_agent.domain.packages.locked import Indexes, Locked, Sources
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.store.blobs import Blob
+from da_agent.errors import Invalid, NodeBroken, NotHere, Unreachable
 from tests import packages
 from tests.fakes import MemoryBlobs, SilentProgress
 
@@ -222,7 +222,7 @@ def test_a_changed_source_of_the_same_version_is_built_anew(resolver: UvResolver
 
 def test_a_build_that_does_not_end_is_ended(desk: Path, inbox: Path) -> None:
     endless = packages.sdist(inbox, "endless", "1.0", {"endless": ""}, setup="import time\ntime.sleep(1000)")
-    with pytest.raises(Refused, match=r"cannot build endless-1\.0\.tar\.gz: not finished"):
+    with pytest.raises(Invalid, match=r"cannot build endless-1\.0\.tar\.gz: not finished"):
         lock(resolver_at(desk, patience=3), inbox_of(endless))
 
 
@@ -262,7 +262,7 @@ lock(resolver_at(Path(sys.argv[1])), inbox_of(Path(sys.argv[2])))
 
 def test_a_missing_header_is_named_with_its_package(resolver: UvResolver, inbox: Path) -> None:
     source = packages.sdist(inbox, "ldapper", "1.0", {"ldapper": ""}, header="no_such_ldap.h")
-    with pytest.raises(Refused, match=r"cannot build ldapper-1\.0\.tar\.gz: the C header no_such_ldap\.h is missing"):
+    with pytest.raises(Invalid, match=r"cannot build ldapper-1\.0\.tar\.gz: the C header no_such_ldap\.h is missing"):
         lock(resolver, inbox_of(source))
 
 
@@ -274,7 +274,7 @@ def test_every_missing_header_of_sdists_from_an_index_is_named(desk: Path) -> No
         sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
         (index / "index.html").write_text(f'<a href="{source.name}#sha256={sha256}">{source.name}</a>')
     indexes = Indexes(extra_index_urls=((desk / "simple").as_uri(),))
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Invalid) as caught:
         lock(resolver_at(desk), inbox_of(requirements=["airy", "ldapper", "saslish"], indexes=indexes))
     assert [mistake.split(" is missing")[0] for mistake in caught.value.mistakes] == [
         "cannot build ldapper: the C header no_such_ldap.h",
@@ -284,14 +284,14 @@ def test_every_missing_header_of_sdists_from_an_index_is_named(desk: Path) -> No
 
 def test_a_build_that_fails_says_why(resolver: UvResolver, inbox: Path) -> None:
     source = packages.sdist(inbox, "shop", "1.0", {"shop": ""}, setup="raise RuntimeError('the moon is too full')")
-    with pytest.raises(Refused, match=r"cannot build shop-1\.0\.tar\.gz: .*the moon is too full") as caught:
+    with pytest.raises(Invalid, match=r"cannot build shop-1\.0\.tar\.gz: .*the moon is too full") as caught:
         lock(resolver, inbox_of(source))
     assert len(str(caught.value)) < 900
 
 
 def test_requirements_that_contradict_each_other_are_explained(resolver: UvResolver, inbox: Path) -> None:
     ours = packages.wheel(inbox, "shop", "1.0", {"shop": ""}, ["six<1.5"])
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Invalid) as caught:
         lock(resolver, inbox_of(ours, requirements=["six>=1.16"]))
     sentence = str(caught.value)
     assert sentence.startswith("cannot install these packages together: because ")
@@ -303,7 +303,7 @@ def test_requirements_that_contradict_each_other_are_explained(resolver: UvResol
 
 
 def test_a_distribution_that_no_index_knows_is_named(resolver: UvResolver) -> None:
-    with pytest.raises(Refused, match="no-such-thing-as-this-one was not found"):
+    with pytest.raises(Invalid, match="no-such-thing-as-this-one was not found"):
         lock(resolver, inbox_of(requirements=["no-such-thing-as-this-one"]))
 
 
@@ -314,7 +314,7 @@ def test_every_file_that_is_wrong_is_named_at_once(resolver: UvResolver, inbox: 
     (inbox / "torn-3.0.tar.gz").write_bytes(b"junk")
     packages.wheel(inbox, "future", "1.0", {"future": ""}, tag="cp314-cp314-win_amd64")
     (inbox / "liar-1.0-py3-none-any.whl").write_bytes(whole.read_bytes())
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Invalid) as caught:
         lock(resolver, inbox_of(*inbox.iterdir()))
     assert [mistake.split(" ")[0:3] for mistake in caught.value.mistakes] == [
         ["future-1.0-cp314-cp314-win_amd64.whl", "is", "not"],
@@ -329,7 +329,7 @@ def test_every_file_that_is_wrong_is_named_at_once(resolver: UvResolver, inbox: 
     "line", ["--index-url https://example.com", "-r /etc/passwd", "shop @ file:///etc/shop.whl", "a @ git+https://b/c"]
 )
 def test_lines_that_mean_something_else_on_each_machine_are_refused(resolver: UvResolver, line: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Invalid):
         lock(resolver, inbox_of(requirements=[line]))
 
 
@@ -361,7 +361,7 @@ def test_the_machines_own_index_is_asked(desk: Path, closed_port: int, variable:
 
 def test_an_index_that_wants_other_credentials_is_its_authors_or_this_machines_matter(desk: Path) -> None:
     with _answering(401) as url:
-        with pytest.raises(Refused, match="wants other credentials"):
+        with pytest.raises(Invalid, match="wants other credentials"):
             lock(resolver_at(desk, _bare()), inbox_of(requirements=["iniconfig"], indexes=Indexes(index_url=url)))
         with pytest.raises(NotHere, match="wants other credentials"):
             lock(resolver_at(desk, _bare() | {"PIP_INDEX_URL": url}), inbox_of(requirements=["iniconfig"]))

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.dev_clusters import DevCluster
-from da_agent.domain.rollouts import Rollout, State
-from da_agent.wiring import Machine
+from da_agent.domain.rollout.rollouts import Rollout, State
+from da_agent.wiring import NodeAgent
 from tests.clusters_of_witnesses import agent, cluster, folder
 from tests.supervisorctl import supervisorctl, wait_for
 
@@ -29,7 +29,7 @@ class Place:
         self.cluster = made
         self.desk = desk
         place = {"DA_AGENT_STORE": made.store, "DA_AGENT_ROOT": str(made.directory / "onlooker")}
-        self.rollouts = Machine({**os.environ, **place}).rollouts
+        self.rollouts = NodeAgent({**os.environ, **place}).rollouts
 
     def push(self, *lines: str, **settings: object) -> int:
         """Push a configuration, with more `lines`; the number of its release."""
@@ -73,23 +73,23 @@ def place() -> Iterator[Place]:
 
 def test_commands_are_run_once_in_the_whole_cluster_in_the_environment_of_the_release(place: Place) -> None:
     note = place.desk / "notes" / "once"
-    release = place.push(once=[f"echo $DA_AGENT_RELEASE $(id -un) $VIRTUAL_ENV >> {note}", "echo done"])
+    release = place.push(release_command=[f"echo $DA_AGENT_RELEASE $(id -un) $VIRTUAL_ENV >> {note}", "echo done"])
     verdict = place.verdict(release)
-    assert verdict.state is State.PROVEN
+    assert verdict.state is State.STABLE
     user = "www-data" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     lines = note.read_text().splitlines()
     assert [line.split()[:2] for line in lines] == [[str(release), user]]
     assert f"releases/{release:010d}/local" in lines[0]
-    assert verdict.once is not None
-    assert verdict.once.output == ("done",)
+    assert verdict.release_command is not None
+    assert verdict.release_command.output == ("done",)
 
 
 def test_a_release_whose_command_fails_is_served_by_nobody_and_says_why(place: Place) -> None:
-    release = place.push(once=["echo no database; exit 3"], max_failures=0)
+    release = place.push(release_command=["echo no database; exit 3"], max_failures=0)
     verdict = place.verdict(release)
     assert verdict.state is State.QUARANTINED
-    assert "ended with exit code 3: no database" in verdict.blames[0].reason
-    assert verdict.moved == ()
+    assert "ended with exit code 3: no database" in verdict.failures[0].reason
+    assert verdict.updated == ()
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_a_release_that_is_not_well_is_quarantined_and_the_one_before_is_served(
     release = place.push(max_failures=0, **settings)
     verdict = place.verdict(release)
     assert verdict.state is State.QUARANTINED
-    assert reason in verdict.blames[0].reason
+    assert reason in verdict.failures[0].reason
     good = place.push(health_path="/", health_text="release", health_command='test -n "$DA_AGENT_RELEASE"')
-    assert place.verdict(good).state is State.PROVEN
+    assert place.verdict(good).state is State.STABLE
     place.cluster.wait(good, WAIT)
 
 
@@ -125,8 +125,8 @@ def test_a_release_that_makes_a_supervised_program_fail_is_quarantined_and_the_p
     try:
         release = place.push("spoils: true", max_failures=0)
         verdict = place.verdict(release)
-        assert (verdict.state, verdict.sick) == (State.QUARANTINED, ())
-        assert "supervisor has given up reader" in verdict.blames[0].reason
+        assert (verdict.state, verdict.unhealthy) == (State.QUARANTINED, ())
+        assert "supervisor has given up reader" in verdict.failures[0].reason
         for node in place.cluster.nodes:
             wait_for(node, "reader", "RUNNING")
     finally:

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.s3_store import bodies, clients, stores
-from da_agent.errors import Absent, AgentError, Doubtful, Forbidden, Lost, NodeBroken, StoreUnfit, Unreachable
+from da_agent.errors import (
+    AgentError,
+    Conflict,
+    Forbidden,
+    NodeBroken,
+    NotFound,
+    OutcomeUnknown,
+    StoreUnfit,
+    Unreachable,
+)
 from da_agent.ports import Always, IfAbsent, IfTag, Store
 from tests.scripted_s3 import ACTS, CLOSED, CONDITIONAL, NEVER, NOW, PATIENT, READING, answer, error, listing, scripted
 
@@ -30,7 +39,7 @@ def test_a_conditional_write_without_a_clear_answer_is_doubtful_and_not_repeated
 ) -> None:
     monkeypatch.setattr(clients, "_READ_TIMEOUT", 0.5 if reply == NEVER else 20)
     closing = reply if reply in (CLOSED, NEVER) or len(reply) > 50 else reply + b"Connection: close"
-    with scripted(closing) as script, pytest.raises(Doubtful, match="cannot write a/key in the store s3://shop"):
+    with scripted(closing) as script, pytest.raises(OutcomeUnknown, match="cannot write a/key in the store s3://shop"):
         CONDITIONAL[act](script.store())
     assert script.requests == ["PUT /shop/a/key"]
 
@@ -50,7 +59,7 @@ def test_what_may_be_repeated_is_repeated_until_it_is_answered(act: str) -> None
 def test_a_store_that_fails_is_unreachable(act: str, reply: bytes) -> None:
     with scripted(reply) as script, pytest.raises(Unreachable) as unreachable:
         PATIENT[act](script.store())
-    assert not isinstance(unreachable.value, Doubtful)
+    assert not isinstance(unreachable.value, OutcomeUnknown)
 
 
 @pytest.mark.parametrize("act", CONDITIONAL)
@@ -130,7 +139,10 @@ def test_a_store_that_knows_no_ranges_sends_everything_and_nothing_is_doubled() 
 
 
 def test_another_object_is_never_joined_to_the_first_part_of_one() -> None:
-    with scripted(whole(cut=len(FIRST)), TOO_LATE) as script, pytest.raises(Lost, match="replaced while it was read"):
+    with (
+        scripted(whole(cut=len(FIRST)), TOO_LATE) as script,
+        pytest.raises(Conflict, match="replaced while it was read"),
+    ):
         fetched(script.store())
 
 
@@ -157,16 +169,16 @@ def test_a_store_that_sends_byte_by_byte_is_told_from_one_that_is_only_slow(monk
 
 CONFLICTS: dict[str, tuple[str, list[bytes], type[AgentError] | None]] = {
     "nothing is there, and then it works": ("create", [CONFLICT, GONE, DONE], None),
-    "somebody else was first": ("create", [CONFLICT, OTHERS], Lost),
-    "what is there may be ours": ("create", [CONFLICT, OURS], Doubtful),
-    "somebody else is first the second time": ("create", [CONFLICT, GONE, TOO_LATE, OTHERS], Lost),
-    "our own first attempt is in the way": ("create", [CONFLICT, GONE, TOO_LATE, OURS], Doubtful),
-    "nobody can tell": ("create", [CONFLICT, *[BROKEN] * 3], Doubtful),
-    "it never ends": ("create", [CONFLICT, *[GONE, CONFLICT] * 4], Doubtful),
+    "somebody else was first": ("create", [CONFLICT, OTHERS], Conflict),
+    "what is there may be ours": ("create", [CONFLICT, OURS], OutcomeUnknown),
+    "somebody else is first the second time": ("create", [CONFLICT, GONE, TOO_LATE, OTHERS], Conflict),
+    "our own first attempt is in the way": ("create", [CONFLICT, GONE, TOO_LATE, OURS], OutcomeUnknown),
+    "nobody can tell": ("create", [CONFLICT, *[BROKEN] * 3], OutcomeUnknown),
+    "it never ends": ("create", [CONFLICT, *[GONE, CONFLICT] * 4], OutcomeUnknown),
     "the tag is still the same, and then it works": ("swap", [CONFLICT, UNCHANGED, DONE], None),
-    "somebody else has swapped": ("swap", [CONFLICT, OTHERS], Lost),
-    "our own swap may have happened": ("swap", [CONFLICT, OURS], Doubtful),
-    "it is gone": ("swap", [CONFLICT, GONE], Absent),
+    "somebody else has swapped": ("swap", [CONFLICT, OTHERS], Conflict),
+    "our own swap may have happened": ("swap", [CONFLICT, OURS], OutcomeUnknown),
+    "it is gone": ("swap", [CONFLICT, GONE], NotFound),
 }
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.s3_store import S3Store, stores
-from da_agent.domain.locations import S3Location
-from da_agent.errors import Doubtful, Forbidden, Refused, Unreachable
+from da_agent.domain.store.locations import S3Location
+from da_agent.errors import Forbidden, Invalid, OutcomeUnknown, Unreachable
 from da_agent.ports import Always, IfAbsent
 from tests import servers
 from tests.scripted_s3 import ACTS
@@ -51,7 +51,7 @@ def test_a_missing_bucket_is_unreachable_and_never_an_absent_object(ministack: S
     location = replace(ministack.bucket(), bucket="no-such-bucket")
     with pytest.raises(Unreachable, match=r"NoSuchBucket .*create it, or correct the name") as error:
         ACTS[act](S3Store(location, ministack.credentials))
-    assert not isinstance(error.value, Doubtful)
+    assert not isinstance(error.value, OutcomeUnknown)
 
 
 def test_what_lies_beside_the_prefix_belongs_to_others(ministack: S3Server) -> None:
@@ -126,7 +126,7 @@ def test_credentials_are_found_where_boto3_looks_for_them(ministack: S3Server, m
 
 def test_a_profile_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
-    with pytest.raises(Refused, match="no-such-profile"):
+    with pytest.raises(Invalid, match="no-such-profile"):
         S3Store(S3Location("shop", "", None, None, path_style=False))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.directory_store import DirectoryStore
-from da_agent.domain import keys
+from da_agent.domain.store import keys
 from da_agent.ports import Always
 
 HEAVY = frozenset(

@@ -100,7 +100,7 @@ def test_a_pause_holds_a_push_until_somebody_resumes(night: DevCluster, good: in
     assert "Paused" in type_(night, "pause", "--reason", "night shift")
     pushed = config(tmp_path, "Paused")
     type_(night, "push", "config", pushed, "--no-wait")
-    late = type_(night, "adopt", "--timeout", "1", code=12)
+    late = type_(night, "publish", "--timeout", "1", code=12)
     assert "night shift" in late
     assert "da-agent resume" in late
     assert "The cluster is paused by " in type_(night, "why", name)
@@ -124,10 +124,10 @@ def test_a_bad_push_is_quarantined_and_a_pardon_lets_it_be_tried_again(
     assert "is quarantined" in type_(night, "status", "--watch", code=14)
     assert "is quarantined" in type_(night, "rollback", str(good + 1), code=3)
     assert "no_such_module" in type_(night, "why", night.nodes[1].name)
-    assert f"Release {good + 1} is pardoned" in type_(night, "pardon", str(good + 1), "--reason", "try")
+    assert f"Release {good + 1} is pardoned" in type_(night, "retry", str(good + 1), "--reason", "try")
     # It is as bad as before.
     assert "no_such_module" in type_(night, "status", "--watch", code=14)
     assert greetings(night) == ["Good", "Good"]
-    assert "not quarantined" in type_(night, "pardon", str(good), "--reason", "why not", code=3)
+    assert "not quarantined" in type_(night, "retry", str(good), "--reason", "why not", code=3)
     unknown = type_(night, "why", "nobody", code=8)
     assert all(node.name in unknown for node in night.nodes)

@@ -3,7 +3,7 @@
 import pytest
 
 from da_agent.adapters.s3_store import S3Store
-from da_agent.errors import Absent, Forbidden, Lost
+from da_agent.errors import Conflict, Forbidden, NotFound
 from da_agent.ports import Always
 from tests import servers
 from tests.scripted_s3 import CLOSED, answer, error, scripted
@@ -43,9 +43,9 @@ def test_what_has_no_good_answer_is_asked_by_the_client_with_its_patience(reply:
 @pytest.mark.parametrize(
     ("reply", "raised"),
     [
-        (error("404 Not Found", "NoSuchKey"), Absent),
+        (error("404 Not Found", "NoSuchKey"), NotFound),
         (error("403 Forbidden", "AccessDenied"), Forbidden),
-        (error("412 Precondition Failed", "PreconditionFailed"), Lost),
+        (error("412 Precondition Failed", "PreconditionFailed"), Conflict),
     ],
     ids=["404", "403", "412"],
 )

@@ -11,10 +11,10 @@ from da_agent.adapters import transfers
 from da_agent.adapters.blob_files import BlobFiles
 from da_agent.adapters.directory_store import DirectoryStore
 from da_agent.adapters.transfers import ParallelTransfers
-from da_agent.domain import keys
-from da_agent.domain.blobs import blob_of
-from da_agent.domain.paths import Paths
-from da_agent.errors import AgentError, Doubtful, NodeBroken, StoreDamaged, Unreachable
+from da_agent.domain.node.paths import Paths
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import blob_of
+from da_agent.errors import AgentError, NodeBroken, OutcomeUnknown, StoreDamaged, Unreachable
 from da_agent.ports import Always, Blobs, Condition, Sink, Store, Transfers
 from tests.fakes import MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
 
@@ -258,7 +258,7 @@ def test_a_blob_in_the_store_that_lost_its_end_is_mended(store: BusyStore, paral
 def test_after_a_lost_answer_the_blob_is_there_whether_or_not_it_was_written(
     store: BusyStore, parallel: ParallelTransfers, written: bool
 ) -> None:
-    errors: list[AgentError] = [Doubtful("no answer")]
+    errors: list[AgentError] = [OutcomeUnknown("no answer")]
 
     def lose_the_answer(key: str) -> None:
         if errors:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TypeVar
 
-from da_agent.domain.policies import Policy, Share
+from da_agent.domain.config.strategies import Share, Strategy
 
 T = TypeVar("T")
 Steps = Generator[float, None, T]
@@ -17,7 +17,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 POLL, HEARTBEAT, PATIENCE = 10.0, 30.0, 100.0
 START = timedelta(seconds=20)
 MIN_HEALTHY = timedelta(seconds=2)
-POLICY = Policy(Share(1), canary=1, max_failures=1, turn=timedelta(seconds=60))
+POLICY = Strategy(Share(1), canary=1, max_failures=1, slot_timeout=timedelta(seconds=60))
 
 
 class Quality(Enum):
@@ -63,7 +63,7 @@ A_MOVER_DIES = (
 
 KINDS = (
     *("push", "kill", "power", "gone", "hang", "cut", "store"),
-    *("lose", "crash", "incident", "join", "pause", "pardon"),
+    *("lose", "crash", "incident", "join", "pause", "retry"),
 )
 TROUBLES = ("full", "stall", "outage", "slow", "stop")
 SHARES = (Share(1), Share(1), Share(2), Share(50, percent=True))
@@ -90,12 +90,12 @@ def troubles_of(seed: int) -> list[Fault]:
     ]
 
 
-def policy_of(seed: int) -> Policy:
+def policy_of(seed: int) -> Strategy:
     chance = random.Random(-1 - seed)
     return replace(
         POLICY,
         max_unavailable=chance.choice(SHARES),
         canary=chance.choice([0, 1, 1, 2]),
         max_failures=chance.choice([0, 1, 1, 2]),
-        once=chance.choice([(), ("create_tables",)]),
+        release_command=chance.choice([(), ("create_tables",)]),
     )

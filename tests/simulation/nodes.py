@@ -8,15 +8,16 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from da_agent.domain import actions, decisions, rollouts, turns, verdicts
-from da_agent.domain.actions import Action
-from da_agent.domain.decisions import Cluster, Observation
-from da_agent.domain.hearings import Hearing, Nodes
-from da_agent.domain.journals import Failure, Journal
-from da_agent.domain.proofs import Answer, Proof, Wanted, Worker, prove
-from da_agent.domain.reports import Phase
-from da_agent.domain.rollouts import Denied, Rollout, State
-from da_agent.workflows.converges import MOST_CLAIMS, PHASES
+from da_agent.domain.application.readiness import Answer, Readiness, Wanted, Worker, readiness_of
+from da_agent.domain.node import actions, decisions
+from da_agent.domain.node.actions import Action
+from da_agent.domain.node.decisions import Cluster, Observation
+from da_agent.domain.node.node_states import NodeState, Rejection
+from da_agent.domain.node.reports import Phase
+from da_agent.domain.node.store_liveness import Nodes, StoreLiveness
+from da_agent.domain.rollout import rollouts, slots, verdicts
+from da_agent.domain.rollout.rollouts import Denied, Rollout, State
+from da_agent.workflows.node.converger import MOST_CLAIMS, PHASES
 from tests.simulation.faults import (
     HEARTBEAT,
     MIN_HEALTHY,
@@ -40,7 +41,7 @@ class Disk:
     """What outlives a process of the agent."""
 
     current: int | None = None
-    journal: Journal = field(default_factory=Journal)
+    node_state: NodeState = field(default_factory=NodeState)
     staged: set[int] = field(default_factory=set)
     draining: bool = False
     serving: int | None = None
@@ -69,7 +70,7 @@ class Node:
         self.stall = 0.0
         self.lost_replies = 0
         self.incidents = 0
-        """Trials that fail here whatever the release is like."""
+        """Switcher that fail here whatever the release is like."""
         self.skew = timedelta(seconds=world.random.uniform(-600, 600))
         self.drift = timedelta(seconds=world.random.uniform(-1, 1))
         self.life = 0
@@ -89,21 +90,21 @@ class Node:
         self.offered: set[int] = set()
         self.rehearsed: set[int] = set()
         self.conducting = False
-        self.proof: Proof | None = None
-        self.proven: frozenset[Worker] = frozenset()
+        self.readiness: Readiness | None = None
+        self.ready_workers: frozenset[Worker] = frozenset()
         self.refused: str | None = None
         self.condemned: int | None = None
         self.healthy_since: datetime | None = None
         self.asked_late = self.checked_late = False
-        self.unhealthy: str | None = None
+        self.failing_check: str | None = None
         self.drained = self.looked = False
         self.begun: int | None = None
         self.good: int | None = None
         self.claims = 0
         self.good_until = 0.0
-        self.sick: str | None = None
+        self.unhealthy: str | None = None
         self.well: int | None = None
-        self.hearing = Hearing()
+        self.store_liveness = StoreLiveness()
         self.beat_at = self.looked_at = self.read_at = self.asked_at = self.counted_at = -1e9
         self.listed_at = float("-inf")
         self.listed: frozenset[str] = frozenset()
@@ -130,34 +131,34 @@ class Node:
             now=self.now,
             offered=tuple(self.offered),
             current=disk.current,
-            journal=disk.journal,
+            node_state=disk.node_state,
             cluster=cluster,
             staged=frozenset(disk.staged),
             rehearsed=frozenset(self.rehearsed),
             conducting=self.conducting,
             running=disk.serving is not None,
             workers=self.workers(),
-            proven=self.proven,
-            proof=self.proof,
+            ready_workers=self.ready_workers,
+            readiness=self.readiness,
             refused=self.refused,
             left=self.left,
             asked_late=self.asked_late,
             checked_late=self.checked_late,
             healthy_for=None if self.healthy_since is None else self.now - self.healthy_since,
-            unhealthy=self.unhealthy,
+            failing_check=self.failing_check,
             draining=disk.draining,
             drained=self.drained,
             looked=self.looked,
             begun=self.begun if self.world.time < self.good_until else None,
-            sick=self.sick,
+            unhealthy=self.unhealthy,
             well=self.well,
             min_healthy=MIN_HEALTHY,
         )
 
     @property
     def left(self) -> timedelta:
-        trial = self.disk.journal.trial
-        return timedelta() if trial is None else trial.until - self.now
+        probation = self.disk.node_state.probation
+        return timedelta() if probation is None else probation.until - self.now
 
     # ---- what it does
 
@@ -184,17 +185,17 @@ class Node:
             seen = self.observe()
             self.good, action = seen.begun, self.world.decide(seen)
             yield from self.report(PHASES.get(type(action), self.phase))
-            if isinstance(action, actions.Rest):
+            if isinstance(action, actions.Idle):
                 yield from self.report(Phase.SERVING)
                 self.frozen = False
-                self.sick = None
+                self.unhealthy = None
                 return
             yield from self.act(action)
         raise Violation(f"{self.name} never comes to rest: {action}")
 
     def let_come(self) -> None:
         """Whoever cannot go on with its turn lets people come again."""
-        if self.disk.journal.trial is None:
+        if self.disk.node_state.probation is None:
             self.disk.draining = self.drained = False
 
     def leave(self) -> Steps[None]:
@@ -211,10 +212,10 @@ class Node:
 
     def complain(self, reason: str) -> Steps[None]:
         """The others need not wait for it."""
-        self.sick = reason
+        self.unhealthy = reason
         cluster = self.observe().cluster
         if cluster is not None and not decisions.is_excused(cluster):
-            yield from self.do_tell_sick(actions.TellSick(reason))
+            yield from self.do_tell_sick(actions.TellUnhealthy(reason))
 
     def act(self, action: Action) -> Steps[None]:
         yield self.world.random.uniform(0.01, 0.2)
@@ -273,7 +274,7 @@ class Node:
                 break
             missing.append(number)
         for number in (*reversed(missing), head):
-            made = rollouts.opened(number, self.world.policy, before, now=self.at)
+            made = rollouts.opened(number, self.world.strategy, before, now=self.at)
             made = made if number == head else rollouts.closed(made, now=self.at)
             yield from self.call(partial(self.world.create, number, made))
             there = yield from (self.close(number) if number != head else self.read(number))
@@ -298,7 +299,7 @@ class Node:
         world = self.world
         yield self.moment()
         if world.time < self.cut_until or world.time < world.down_until:
-            self.hearing = self.hearing.broken()
+            self.store_liveness = self.store_liveness.broken()
             raise StoreFailed
         world.requests += 1
         result = effect()
@@ -306,9 +307,9 @@ class Node:
         if self.lost_replies:
             self.lost_replies -= 1
             self.cut_until = max(self.cut_until, world.time)
-            self.hearing = self.hearing.broken()
+            self.store_liveness = self.store_liveness.broken()
             raise StoreFailed
-        self.hearing = self.hearing.heard(timedelta(seconds=world.time))
+        self.store_liveness = self.store_liveness.heard(timedelta(seconds=world.time))
         return result
 
     def moment(self) -> float:
@@ -319,7 +320,7 @@ class Node:
 
     @property
     def sure(self) -> bool:
-        return self.hearing.is_sure(timedelta(seconds=self.world.time))
+        return self.store_liveness.is_sure(timedelta(seconds=self.world.time))
 
     def change(
         self, make: Callable[[Rollout, Nodes], Rollout | Denied], *, lists: bool = False
@@ -342,7 +343,7 @@ class Node:
             if (yield from self.call(partial(self.world.swap, record, made))):
                 self.rollout = self.world.records[number]
                 return made
-            yield turns.pause_after(losses, self.world.random.random()).total_seconds()
+            yield slots.pause_after(losses, self.world.random.random()).total_seconds()
         raise AssertionError
 
     # ---- each action
@@ -356,15 +357,15 @@ class Node:
     def do_rehearse(self, action: actions.Rehearse) -> Steps[None]:
         yield self.world.random.uniform(0.5, 3)
         if self.world.ledger[action.release - 1] is Quality.UNFIT:
-            self.give_up(action.release, "it cannot be imported")
+            self.reject(action.release, "it cannot be imported")
         else:
             self.rehearsed.add(action.release)
 
     def do_claim(self, action: actions.Claim) -> Steps[None]:
         assert self.rollout is not None
-        lasts = turns.listing_lasts(self.rollout.policy).total_seconds()
+        lasts = slots.listing_lasts(self.rollout.strategy).total_seconds()
         if not action.joining and self.world.time - self.listed_at < lasts:
-            forgone = turns.forgone(self.rollout, self.name, action.release, self.listed, now=self.at)
+            forgone = slots.forgone(self.rollout, self.name, action.release, self.listed, now=self.at)
             if forgone is not None:
                 self.denied = forgone.reason
                 return
@@ -375,7 +376,7 @@ class Node:
         def claim(record: Rollout, nodes: Nodes) -> Rollout | Denied:
             nonlocal asked
             asked = self.world.time
-            return turns.claim(
+            return slots.claim(
                 record,
                 self.name,
                 action.release,
@@ -390,13 +391,13 @@ class Node:
         if isinstance(made, Denied):
             self.denied = made.reason
             return
-        turn = made.turn(self.name)
-        if turn is None or turn.release != action.release or rollouts.is_bad(made, action.release):
+        slot = made.slot(self.name)
+        if slot is None or slot.release != action.release or rollouts.is_bad(made, action.release):
             return
         self.claims += 1
-        if turn.begun:
+        if slot.begun:
             self.begun = action.release
-            self.good_until = asked + turns.time_to_switch(made.policy.turn, 2 * START).total_seconds()
+            self.good_until = asked + slots.time_to_switch(made.strategy.slot_timeout, 2 * START).total_seconds()
             self.stand_still()
 
     def stand_still(self) -> None:
@@ -405,18 +406,18 @@ class Node:
             self.world.happen(Fault(0.0, "hang", self.number, self.stall))
             self.stall = 0.0
 
-    def do_run_once(self, action: actions.RunOnce) -> Steps[None]:
-        made = yield from self.change(lambda record, _: turns.take_once(record, self.name, now=self.at))
+    def do_run_once(self, action: actions.RunReleaseCommand) -> Steps[None]:
+        made = yield from self.change(lambda record, _: slots.take_release_command(record, self.name, now=self.at))
         if isinstance(made, Denied):
             self.denied = made.reason
             return
         # As long as they may take, now and then.
-        longest = self.world.policy.turn - turns.SLACK
+        longest = self.world.strategy.slot_timeout - slots.SLACK
         yield self.world.random.uniform(0.5, self.world.random.choice((5.0, 5.0, 5.0, longest.total_seconds())))
-        yield from self.change(lambda record, _: turns.finish_once(record, self.name, (), now=self.at))
+        yield from self.change(lambda record, _: slots.finish_release_command(record, self.name, (), now=self.at))
 
     def do_drain(self, _: actions.Drain) -> Steps[None]:
-        left = turns.time_to_drain(timedelta(seconds=self.good_until - self.world.time))
+        left = slots.time_to_drain(timedelta(seconds=self.good_until - self.world.time))
         self.disk.draining, self.looked = True, False
         yield min(self.world.random.uniform(0, 8), left.total_seconds())
         self.drained = True
@@ -433,12 +434,12 @@ class Node:
         self.stand_still()
 
     def do_switch(self, action: actions.Switch) -> Steps[None]:
-        disk, number, before = self.disk, action.release, self.disk.journal
+        disk, number, before = self.disk, action.release, self.disk.node_state
         free, self.begun = self.good != number, None
-        pardons = self.observe().pardons(number)
+        retries = self.observe().retries(number)
         escape = decisions.escapes(self.observe(), number)
-        disk.journal = disk.journal.begin(
-            number, until=self.now + START, current=disk.current, pardons=pardons, escape=escape
+        disk.node_state = disk.node_state.begin(
+            number, until=self.now + START, current=disk.current, retries=retries, escape=escape
         )
         (self.world.escaping.add if escape else self.world.escaping.discard)(self.name)
         self.served = disk.serving is not None
@@ -446,7 +447,7 @@ class Node:
         self.forget()
         yield 0.01
         if not free and self.world.time >= self.good_until:
-            disk.journal, self.conducting = before, False
+            disk.node_state, self.conducting = before, False
             return
         self.world.switched(self, number)
         disk.current = number
@@ -480,9 +481,9 @@ class Node:
     @property
     def can_go_back(self) -> bool:
         back = self.fallback
-        return back in self.disk.staged and back is not None and self.disk.journal.failure(back) is None
+        return back in self.disk.staged and back is not None and self.disk.node_state.rejection(back) is None
 
-    def do_prove(self, action: actions.Prove) -> Steps[None]:
+    def do_prove(self, action: actions.Probe) -> Steps[None]:
         self.asked_late = self.left <= timedelta()
         yield self.world.random.uniform(0.05, 0.5)
         serving = self.disk.serving
@@ -491,9 +492,9 @@ class Node:
         answers = (
             () if serving is None or quality is Quality.HANGING else (Answer(self.disk.pid, serving, error=error),)
         )
-        self.proof = prove(Wanted(action.release, None), self.workers(), answers)
-        if self.proof.holds:
-            self.proven = self.workers()
+        self.readiness = readiness_of(Wanted(action.release, None), self.workers(), answers)
+        if self.readiness.holds:
+            self.ready_workers = self.workers()
             return
         yield 1.0
         if not self.conducting and self.disk.current is not None:
@@ -504,53 +505,53 @@ class Node:
         self.asked_late = self.checked_late = self.left <= timedelta()
         yield 0.5
         ill = self.world.ledger[action.release - 1] is Quality.ILL
-        if self.disk.journal.trial is None:
+        if self.disk.node_state.probation is None:
             accused = self.rollout.release if self.rollout is not None else 0
             if ill:
-                self.disk.journal = self.disk.journal.excuse(accused, at=self.now)
+                self.disk.node_state = self.disk.node_state.excuse(accused, at=self.now)
                 raise NodeFailed("it is not well on the old release, either")
             self.well = action.release
         elif ill:
-            self.healthy_since, self.unhealthy = None, "its health URL answers 500"
+            self.healthy_since, self.failing_check = None, "its health URL answers 500"
         else:
             self.healthy_since = self.healthy_since or self.now
 
-    def do_settle(self, _: actions.Settle) -> Steps[None]:
-        self.disk.journal = self.disk.journal.settle()
+    def do_settle(self, _: actions.Commit) -> Steps[None]:
+        self.disk.node_state = self.disk.node_state.commit()
         self.conducting = False
         self.world.settled(self)
         yield 0.01
 
     def do_revert(self, action: actions.Revert) -> Steps[None]:
-        trial = self.disk.journal.trial
-        assert trial is not None
-        yield from self.back(trial.release, decisions.way_out(self.observe()))
-        self.give_up(trial.release, action.reason, lasting=self.condemned != trial.release)
+        probation = self.disk.node_state.probation
+        assert probation is not None
+        yield from self.back(probation.release, decisions.way_out(self.observe()))
+        self.reject(probation.release, action.reason, lasting=self.condemned != probation.release)
         self.condemned = None
-        self.disk.journal = self.disk.journal.revert()
+        self.disk.node_state = self.disk.node_state.revert()
         self.conducting = False
 
     def do_recover(self, _: actions.Recover) -> Steps[None]:
-        trial = self.disk.journal.trial
-        assert trial is not None
-        yield from self.back(trial.release, decisions.way_out(self.observe()))
-        if trial.attempt > 1 and trial.before is not None:
-            self.give_up(trial.release, "its trial was interrupted twice")
-        self.disk.journal = self.disk.journal.interrupt()
+        probation = self.disk.node_state.probation
+        assert probation is not None
+        yield from self.back(probation.release, decisions.way_out(self.observe()))
+        if probation.attempt > 1 and probation.before is not None:
+            self.reject(probation.release, "its trial was interrupted twice")
+        self.disk.node_state = self.disk.node_state.interrupt()
 
     def do_accept(self, action: actions.Accept) -> Steps[None]:
-        self.disk.journal = self.disk.journal.accept(action.release)
+        self.disk.node_state = self.disk.node_state.accept(action.release)
         yield 0.0
 
-    def do_tell_moved(self, _: actions.TellMoved) -> Steps[None]:
-        yield from self.tell(partial(verdicts.moved, node=self.name))
+    def do_tell_moved(self, _: actions.TellUpdated) -> Steps[None]:
+        yield from self.tell(partial(verdicts.updated, node=self.name))
 
     def do_tell_failed(self, action: actions.TellFailed) -> Steps[None]:
         yield from self.tell(partial(verdicts.failed, node=self.name, reason=action.reason, log=()))
 
-    def do_tell_sick(self, action: actions.TellSick) -> Steps[None]:
-        yield from self.tell(partial(verdicts.sickened, node=self.name, reason=action.reason))
-        self.sick = None
+    def do_tell_sick(self, action: actions.TellUnhealthy) -> Steps[None]:
+        yield from self.tell(partial(verdicts.reported_unhealthy, node=self.name, reason=action.reason))
+        self.unhealthy = None
 
     def tell(self, outcome: Callable[..., Rollout]) -> Steps[None]:
         yield from self.change(
@@ -561,7 +562,7 @@ class Node:
         )
 
     def do_give_back(self, _: actions.GiveBack) -> Steps[None]:
-        yield from self.change(lambda record, _: turns.give_back(record, self.name, now=self.at), lists=True)
+        yield from self.change(lambda record, _: slots.give_back(record, self.name, now=self.at), lists=True)
 
     def do_review(self, _: actions.Review) -> Steps[None]:
         if self.sure:
@@ -576,21 +577,21 @@ class Node:
             actions.Stage: self.do_stage,
             actions.Rehearse: self.do_rehearse,
             actions.Claim: self.do_claim,
-            actions.RunOnce: self.do_run_once,
+            actions.RunReleaseCommand: self.do_run_once,
             actions.Drain: self.do_drain,
             actions.Undrain: self.do_undrain,
             actions.Look: self.do_look,
             actions.Switch: self.do_switch,
             actions.Start: self.do_start,
-            actions.Prove: self.do_prove,
+            actions.Probe: self.do_prove,
             actions.Check: self.do_check,
-            actions.Settle: self.do_settle,
+            actions.Commit: self.do_settle,
             actions.Revert: self.do_revert,
             actions.Recover: self.do_recover,
             actions.Accept: self.do_accept,
-            actions.TellMoved: self.do_tell_moved,
+            actions.TellUpdated: self.do_tell_moved,
             actions.TellFailed: self.do_tell_failed,
-            actions.TellSick: self.do_tell_sick,
+            actions.TellUnhealthy: self.do_tell_sick,
             actions.GiveBack: self.do_give_back,
             actions.Review: self.do_review,
         }
@@ -618,17 +619,17 @@ class Node:
         self.incidents -= 1
         return True
 
-    def give_up(self, number: int, reason: str, *, lasting: bool = True) -> None:
-        pardons = self.observe().pardons(number)
-        self.disk.journal = self.disk.journal.give_up(Failure(number, reason, self.now, lasting, pardons))
+    def reject(self, number: int, reason: str, *, lasting: bool = True) -> None:
+        retries = self.observe().retries(number)
+        self.disk.node_state = self.disk.node_state.reject(Rejection(number, reason, self.now, lasting, retries))
 
     def forget(self) -> None:
-        self.proof, self.proven, self.refused = None, frozenset(), None
-        self.healthy_since, self.unhealthy = None, None
+        self.readiness, self.ready_workers, self.refused = None, frozenset(), None
+        self.healthy_since, self.failing_check = None, None
         self.asked_late = self.checked_late = False
 
     @property
     def out(self) -> bool:
         """Whether nobody is sure that it serves, because of a rollout: it drains, or is in a trial of its own."""
-        trial = self.disk.journal.trial
-        return self.disk.draining or (trial is not None and self.served and self.name not in self.world.escaping)
+        probation = self.disk.node_state.probation
+        return self.disk.draining or (probation is not None and self.served and self.name not in self.world.escaping)

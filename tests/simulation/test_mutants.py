@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from da_agent.domain import actions, decisions, hearings, rollouts, turns, verdicts
-from da_agent.domain.actions import Action
-from da_agent.domain.decisions import Observation
-from da_agent.domain.rollouts import Rollout
+from da_agent.domain.node import actions, decisions, store_liveness
+from da_agent.domain.node.actions import Action
+from da_agent.domain.node.decisions import Observation
+from da_agent.domain.rollout import rollouts, slots, verdicts
+from da_agent.domain.rollout.rollouts import Rollout
 from tests.simulation.faults import A_MOVER_DIES, Violation, faults_of, policy_of, troubles_of
 from tests.simulation.worlds import play
 
@@ -26,7 +27,7 @@ def found(decide: Callable[[Observation], Action] = decisions.decide, *, blind: 
                 [*faults_of(number), *troubles_of(number)],
                 decide=decide,
                 blind=blind,
-                policy=policy_of(number),
+                strategy=policy_of(number),
                 patience=1200,
             )
         except Violation as violation:
@@ -36,35 +37,35 @@ def found(decide: Callable[[Observation], Action] = decisions.decide, *, blind: 
 
 
 def test_more_nodes_than_allowed_are_out_of_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = turns.places
+    places = slots.places
 
     def everybody(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> int:
-        through = len(rollout.moved) >= rollout.policy.canary
+        through = len(rollout.updated) >= rollout.strategy.canary
         return 99 if through else places(rollout, node, live, now=now)
 
-    monkeypatch.setattr(turns, "places", everybody)
+    monkeypatch.setattr(slots, "places", everybody)
     assert "out of service at the same time" in found()
 
 
 def test_a_quarantined_release_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusal = turns._refusal
+    refusal = slots._refusal
 
     def lenient(rollout: Rollout, target: int, *, joining: bool) -> rollouts.Denied | None:
         quarantined = rollout.state is rollouts.State.QUARANTINED and target == rollout.release
         return None if quarantined else refusal(rollout, target, joining=joining)
 
-    monkeypatch.setattr(turns, "_refusal", lenient)
+    monkeypatch.setattr(slots, "_refusal", lenient)
     assert "which is quarantined" in found()
 
 
 def test_a_turn_does_not_end_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "running", lambda rollout, *, now: rollout.turns)
+    monkeypatch.setattr(slots, "running", lambda rollout, *, now: rollout.slots)
     monkeypatch.setattr(verdicts, "without_lost", lambda rollout, *_, **__: rollout)
     assert "not whole" in found()
 
 
 def test_a_machine_that_stood_still_switches_after_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "time_to_switch", lambda turn, trial: timedelta(days=1))
+    monkeypatch.setattr(slots, "time_to_switch", lambda slot, probation: timedelta(days=1))
     assert "switches to release" in found()
 
 
@@ -72,7 +73,7 @@ def test_those_that_failed_are_not_heard_where_all_others_are_sick(monkeypatch: 
     verdict = verdicts._verdict
 
     def timid(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> rollouts.State | None:
-        return None if rollout.sick and not rollout.moved else verdict(rollout, live, heard)
+        return None if rollout.unhealthy and not rollout.updated else verdict(rollout, live, heard)
 
     monkeypatch.setattr(verdicts, "_verdict", timid)
     assert "not whole" in found()
@@ -85,7 +86,7 @@ def test_a_record_does_not_tell_the_next_one_what_came_before_it(monkeypatch: py
 
 
 def test_silence_counts_at_once_after_the_store_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hearings, "WATCH", timedelta())
+    monkeypatch.setattr(store_liveness, "WATCH", timedelta())
     assert "is held to be lost, and is well" in found()
 
 
@@ -100,19 +101,19 @@ def test_the_ledger_is_never_read_while_a_rollout_is_open(monkeypatch: pytest.Mo
 
 
 def test_nobody_asks_for_the_turn_of_those_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    forgone = turns.forgone
+    forgone = slots.forgone
 
     def patient(
         rollout: Rollout, node: str, target: int, live: Collection[str], *, now: datetime
     ) -> rollouts.Denied | None:
         return forgone(replace(rollout, changed_at=now), node, target, live, now=now)
 
-    monkeypatch.setattr(turns, "forgone", patient)
+    monkeypatch.setattr(slots, "forgone", patient)
     assert "not whole" in found()
 
 
 def test_a_node_that_failed_once_never_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decisions, "TRY_PROVEN", timedelta(days=365))
+    monkeypatch.setattr(decisions, "RETRY_STABLE", timedelta(days=365))
     assert "not whole" in found()
 
 
@@ -143,7 +144,7 @@ def test_a_node_does_not_look_again_after_it_has_drained() -> None:
 def test_a_node_that_drains_never_lets_people_come_again() -> None:
     def stubborn(seen: Observation) -> Action:
         action = decisions.decide(seen)
-        return actions.Rest() if isinstance(action, actions.Undrain) else action
+        return actions.Idle() if isinstance(action, actions.Undrain) else action
 
     assert "not whole" in found(stubborn, like="not whole"), "such a node never serves again"
 
@@ -154,41 +155,41 @@ def test_a_store_ignores_conditions() -> None:
 
 
 def test_the_commands_that_are_run_once_are_run_by_a_second_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    take = turns.take_once
+    take = slots.take_release_command
     monkeypatch.setattr(
-        turns, "take_once", lambda rollout, node, *, now: take(replace(rollout, once=None), node, now=now)
+        slots, "take_once", lambda rollout, node, *, now: take(replace(rollout, release_command=None), node, now=now)
     )
     assert "runs the commands that are run once" in found()
 
 
 def test_the_commands_that_are_run_once_are_run_in_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    take = turns.take_once
+    take = slots.take_release_command
 
     def deaf(rollout: Rollout, node: str, *, now: datetime) -> Rollout | rollouts.Denied:
         made = take(replace(rollout, paused=None), node, now=now)
         return made if isinstance(made, rollouts.Denied) else replace(made, paused=rollout.paused)
 
-    monkeypatch.setattr(turns, "take_once", deaf)
+    monkeypatch.setattr(slots, "take_once", deaf)
     assert "and may not" in found()
 
 
 def test_others_do_not_wait_for_the_canary(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = turns.places
+    places = slots.places
 
     def hasty(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> int:
         return places(replace(rollout, skip_canary=True), node, live, now=now)
 
-    monkeypatch.setattr(turns, "places", hasty)
+    monkeypatch.setattr(slots, "places", hasty)
     assert "before the canary has moved" in found()
 
 
 def test_a_pause_is_not_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusal = turns._refusal
+    refusal = slots._refusal
 
     def deaf(rollout: Rollout, target: int, *, joining: bool) -> rollouts.Denied | None:
         return refusal(replace(rollout, paused=None), target, joining=joining)
 
-    monkeypatch.setattr(turns, "_refusal", deaf)
+    monkeypatch.setattr(slots, "_refusal", deaf)
     assert "in a pause" in found() or "and may not" in found()
 
 
@@ -196,7 +197,7 @@ def test_one_failure_is_enough_whatever_is_allowed(monkeypatch: pytest.MonkeyPat
     verdict = verdicts._verdict
 
     def harsh(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> rollouts.State | None:
-        return verdict(replace(rollout, policy=replace(rollout.policy, max_failures=0)), live, heard)
+        return verdict(replace(rollout, strategy=replace(rollout.strategy, max_failures=0)), live, heard)
 
     monkeypatch.setattr(verdicts, "_verdict", harsh)
     assert "is quarantined for 1 failures" in found()
@@ -206,7 +207,7 @@ def test_the_dead_prove_a_release(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = verdicts._verdict
 
     def credulous(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> rollouts.State | None:
-        return verdict(rollout, live, heard | {*rollout.moved})
+        return verdict(rollout, live, heard | {*rollout.updated})
 
     monkeypatch.setattr(verdicts, "_verdict", credulous)
     with pytest.raises(Violation, match="nobody who is alive serves it"):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from da_agent.domain.policies import Share
-from da_agent.domain.rollouts import Past, State
+from da_agent.domain.config.strategies import Share
+from da_agent.domain.rollout.rollouts import Past, State
 from tests.simulation.faults import (
     A_MOVER_DIES,
     KINDS,
@@ -41,7 +41,7 @@ faults = st.builds(
 def test_ten_thousand_schedules_keep_every_invariant(shard: int) -> None:
     for number in range(shard, SCHEDULES, SHARDS):
         faults = [*faults_of(number), *troubles_of(number)]
-        play(number, 1 + number % 5, faults, policy=policy_of(number))
+        play(number, 1 + number % 5, faults, strategy=policy_of(number))
 
 
 @seed(20261124)
@@ -68,7 +68,7 @@ def test_what_was_found_once_stays_mended(number: int) -> None:
 def test_whatever_happens_in_any_moment_of_a_turn_a_good_release_is_served_everywhere(kind: str) -> None:
     for moment in range(80):
         world = play(1, 2, [Fault(0.5, "push"), Fault(moment / 2, kind, moment % 2, 30)])
-        assert (world.state(2), {node.disk.serving for node in world.nodes}) == (State.PROVEN, {2})
+        assert (world.state(2), {node.disk.serving for node in world.nodes}) == (State.STABLE, {2})
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 4, 30])
@@ -83,21 +83,21 @@ def test_after_thirty_bad_releases_in_a_row_the_proven_one_before_them_is_served
     pushes = [Fault(100.0 * number, "push", quality=Quality.UNFIT) for number in range(30)]
     world = play(1, 2, pushes)
     assert (len(world.ledger), {node.disk.serving for node in world.nodes}) == (31, {1})
-    assert world.records[31].past == Past(proven=1, served=1, fit=1, bad=tuple(range(2, 31)))
+    assert world.records[31].past == Past(stable=1, served=1, fit=1, bad=tuple(range(2, 31)))
 
 
 def test_a_release_that_fails_where_it_can_be_tried_is_quarantined_although_all_others_are_sick_for_ever() -> None:
-    sick = [Fault(0.1, "spent", node) for node in (1, 2)]
-    world = play(1, 3, [*sick, Fault(0.5, "push", quality=Quality.ILL)])
+    unhealthy = [Fault(0.1, "spent", node) for node in (1, 2)]
+    world = play(1, 3, [*unhealthy, Fault(0.5, "push", quality=Quality.ILL)])
     assert world.state(2) is State.QUARANTINED
 
 
 def test_a_release_that_only_a_dead_node_has_served_is_quarantined_where_it_fails() -> None:
     world = play(2, 2, A_MOVER_DIES)
-    assert world.records[2].moved == ("web-1",)
+    assert world.records[2].updated == ("web-1",)
     assert (world.state(2), world.nodes[1].disk.serving) == (State.QUARANTINED, 1)
 
 
 def test_a_thousand_nodes_get_a_release() -> None:
-    world = play(1, 1000, [Fault(0.5, "push")], policy=replace(POLICY, max_unavailable=Share(10, percent=True)))
+    world = play(1, 1000, [Fault(0.5, "push")], strategy=replace(POLICY, max_unavailable=Share(10, percent=True)))
     assert {node.disk.serving for node in world.nodes} == {2}

@@ -11,12 +11,13 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from da_agent.domain import decisions, rollouts
-from da_agent.domain.actions import Action
-from da_agent.domain.decisions import Observation
-from da_agent.domain.hearings import Nodes
-from da_agent.domain.policies import Policy
-from da_agent.domain.rollouts import Note, Rollout, State, Turn
+from da_agent.domain.config.strategies import Strategy
+from da_agent.domain.node import decisions
+from da_agent.domain.node.actions import Action
+from da_agent.domain.node.decisions import Observation
+from da_agent.domain.node.store_liveness import Nodes
+from da_agent.domain.rollout import rollouts
+from da_agent.domain.rollout.rollouts import Note, Rollout, Slot, State
 from tests.simulation.faults import EPOCH, PATIENCE, POLICY, POLL, Fault, Quality, Steps, StoreFailed, Violation
 from tests.simulation.nodes import Node
 
@@ -40,7 +41,7 @@ class World:
         self.ledger: list[Quality] = []
         self.nonces: list[str] = []
         self.acknowledged: dict[int, str] = {}
-        self.policy = POLICY
+        self.strategy = POLICY
         self.blind = False
         """A store that ignores conditions: what the passport refuses."""
         self.records: dict[int, Rollout] = {}
@@ -147,7 +148,7 @@ class World:
         """The process of the agent is told to end, and there is another one after a while; soon, in a trial."""
         if not node.alive:
             return
-        if node.disk.journal.trial is not None:
+        if node.disk.node_state.probation is not None:
             self._kill(node, fault)
             return
         node.let_come()
@@ -233,10 +234,10 @@ class World:
             return
         self.say(lambda record: rollouts.resume(record, Note("admin", self.clock, "done")))
 
-    def _pardon(self, _node: Node, _fault: Fault) -> None:
+    def _retry(self, _node: Node, _fault: Fault) -> None:
         """What is not quarantined cannot be pardoned."""
         note = Note("admin", self.clock, "the database is back")
-        self.say(lambda record: rollouts.pardon(record, note) if record.state is State.QUARANTINED else record)
+        self.say(lambda record: rollouts.retry(record, note) if record.state is State.QUARANTINED else record)
 
     def say(self, change: Callable[[Rollout], Rollout]) -> None:
         record = self.records.get(len(self.ledger))
@@ -266,10 +267,10 @@ class World:
         if there.nonce != before.nonce:
             return False
         if before.state is State.QUARANTINED:
-            begun = {turn.node for turn in before.turns if turn.begun and turn.release == before.release}
-            for turn in after.turns:
-                if turn.begun and turn.release == before.release and turn.node not in begun and not after.pardons:
-                    raise Violation(f"{turn.node} begins release {before.release}, which is quarantined")
+            begun = {slot.node for slot in before.slots if slot.begun and slot.release == before.release}
+            for slot in after.slots:
+                if slot.begun and slot.release == before.release and slot.node not in begun and not after.retries:
+                    raise Violation(f"{slot.node} begins release {before.release}, which is quarantined")
         self.look_for_slander(before, after)
         self.look_at_turns(before, after)
         self.look_at_once(before, after)
@@ -281,7 +282,9 @@ class World:
 
     def look_for_slander(self, before: Rollout, after: Rollout) -> None:
         """Nobody is held to be lost who is well and has only not been heard, as the store was away."""
-        lost = {blame.node for blame in after.blames if blame.lost} - {blame.node for blame in before.blames}
+        lost = {failure.node for failure in after.failures if failure.lost} - {
+            failure.node for failure in before.failures
+        }
         for node in self.nodes if lost else ():
             # One that was cut off alone, or nearly so, has had its chance to speak when it has polled twice.
             apart = max(node.cut_until, node.slow_until, node.stopped_until)
@@ -296,9 +299,9 @@ class World:
     def fallback(self, head: int) -> int | None:
         """Found by looking at every record: each must have told the next one what there is to go back to."""
         numbers = [number for number in range(head - 1, 0, -1) if number in self.records]
-        proven = (number for number in numbers if self.records[number].state is State.PROVEN)
+        proven = (number for number in numbers if self.records[number].state is State.STABLE)
         fit = [number for number in numbers if self.records[number].state is not State.QUARANTINED]
-        served = (number for number in fit if self.records[number].moved)
+        served = (number for number in fit if self.records[number].updated)
         return next(proven, next(served, next(iter(fit), None)))
 
     # ---- the invariants
@@ -311,7 +314,7 @@ class World:
         knew = late and max(node.hung_until, node.slow_until) < node.read_at
         if knew and record is not None and number == record.release:
             raise Violation(f"{node.name} switches to release {number}, which is quarantined")
-        left = node.disk.journal.live if node.disk.current == number else node.disk.current
+        left = node.disk.node_state.live if node.disk.current == number else node.disk.current
         # What it has just read is what counts: a pardon of the newest may come in the moment between.
         known = (
             node.rollout if self.time - node.read_at < 5 or (node.rollout and node.rollout.release != left) else None
@@ -322,14 +325,14 @@ class World:
         else:
             self.escaping.discard(node.name)
         newest = self.records.get(number)
-        if newest is None or newest.state is State.PROVEN or quarantined:
+        if newest is None or newest.state is State.STABLE or quarantined:
             return
-        turn = record.turn(node.name) if record is not None else None
+        slot = record.slot(node.name) if record is not None else None
         if record is None or number != record.release:
             return
-        if turn is not None and turn.until <= self.clock:
+        if slot is not None and slot.until <= self.clock:
             raise Violation(f"{node.name} switches to release {number} after its turn")
-        if turn is None or not turn.begun:
+        if slot is None or not slot.begun:
             raise Violation(f"{node.name} switches to release {number} without having begun it")
 
     def state(self, number: int) -> State | None:
@@ -342,23 +345,23 @@ class World:
 
     def look_at_turns(self, before: Rollout, after: Rollout) -> None:
         """A turn is given only where it may be: not in a pause, and to nobody else before the canary has moved."""
-        given = [turn for turn in after.turns if not turn.joining and self.is_new(turn, before.turn(turn.node))]
+        given = [slot for slot in after.slots if not slot.joining and self.is_new(slot, before.slot(slot.node))]
         if given and before.paused is not None:
             raise Violation(f"{given[0].node} gets a turn for release {given[0].release} in a pause")
-        running = [turn for turn in after.turns if turn.until > self.clock + DRIFT and not turn.joining]
-        early = after.state is State.OPEN and len(before.moved) < self.policy.canary
+        running = [slot for slot in after.slots if slot.until > self.clock + DRIFT and not slot.joining]
+        early = after.state is State.OPEN and len(before.updated) < self.strategy.canary
         if given and early and len(running) > 1:
             raise Violation(f"{given[0].node} gets a turn for release {after.release} before the canary has moved")
 
-    def is_new(self, turn: Turn, held: Turn | None) -> bool:
+    def is_new(self, slot: Slot, held: Slot | None) -> bool:
         """Whether it is given, begun, or given again now; not whether it lasts longer."""
-        if held is None or held.release != turn.release or turn.begun > held.begun:
+        if held is None or held.release != slot.release or slot.begun > held.begun:
             return True
-        return turn.until > held.until and held.until <= self.clock - DRIFT
+        return slot.until > held.until and held.until <= self.clock - DRIFT
 
     def look_at_once(self, before: Rollout, after: Rollout) -> None:
         """Nobody runs the commands that are run once while another may, or where nobody gets a turn."""
-        old, new = before.once, after.once
+        old, new = before.release_command, after.release_command
         if new is None or new.done or (old is not None and old.node == new.node and old.until >= new.until):
             return
         if before.paused is not None or before.state is State.QUARANTINED or before.closed:
@@ -373,23 +376,25 @@ class World:
         proven by somebody who serves it."""
         if after.state is before.state:
             return
-        if after.state is State.PROVEN:
+        if after.state is State.STABLE:
             if not any(
-                node.alive or node.left_at > self.time - PATIENCE for node in self.nodes if node.name in after.moved
+                node.alive or node.left_at > self.time - PATIENCE for node in self.nodes if node.name in after.updated
             ):
                 raise Violation(f"release {after.release} is proven, and nobody who is alive serves it")
             return
         if after.state is not State.QUARANTINED:
             return
-        said = {*after.moved, *(blame.node for blame in after.blames), *(note.by for note in after.sick)}
+        said = {*after.updated, *(failure.node for failure in after.failures), *(note.by for note in after.unhealthy)}
         # Whoever judges has listed the nodes a moment ago.
         moment = 2 * PATIENCE if any(node.slow_until > self.time - PATIENCE for node in self.nodes) else POLL
         listed = [
             node for node in self.nodes if self.is_heard(node) and self.time - self.heard_since[node.name] > moment
         ]
         left = [node.name for node in listed if node.alive and node.name not in said]
-        if left and len(after.blames) <= self.policy.max_failures:
-            raise Violation(f"release {after.release} is quarantined for {len(after.blames)} failures, {left} to come")
+        if left and len(after.failures) <= self.strategy.max_failures:
+            raise Violation(
+                f"release {after.release} is quarantined for {len(after.failures)} failures, {left} to come"
+            )
 
     def is_heard(self, node: Node) -> bool:
         return self.time - self.beats.get(node.name, -PATIENCE) < PATIENCE / 2
@@ -403,9 +408,9 @@ class World:
             return
         self.out.add(stepped)
         out = sorted(node.name for node in self.out if node.alive and not node.frozen and node.out)
-        lately = self.time - PATIENCE - 2 * self.policy.turn.total_seconds()
+        lately = self.time - PATIENCE - 2 * self.strategy.slot_timeout.total_seconds()
         there = sum(1 for node in self.nodes if node.alive or node.left_at > lately)
-        if len(out) > self.policy.at_once(there):
+        if len(out) > self.strategy.at_once(there):
             raise Violation(f"at {self.time:.1f} s {', '.join(out)} are out of service at the same time")
 
     def look_for_losses(self) -> None:
@@ -421,10 +426,11 @@ class World:
         if not self.ledger or record is None or record.state is State.OPEN:
             return False
         head = len(self.ledger)
-        right = head if record.state is State.PROVEN else self.fallback(head)
+        right = head if record.state is State.STABLE else self.fallback(head)
         up = [node for node in self.nodes if node.alive]
         return all(
-            node.disk.serving == right and node.disk.journal.trial is None and not node.disk.draining for node in up
+            node.disk.serving == right and node.disk.node_state.probation is None and not node.disk.draining
+            for node in up
         )
 
 
@@ -435,13 +441,13 @@ def play(
     *,
     decide: Callable[[Observation], Action] = decisions.decide,
     blind: bool = False,
-    policy: Policy = POLICY,
+    strategy: Strategy = POLICY,
     patience: float = 3600.0,
 ) -> World:
     """Let the faults happen to a cluster that serves release 1; Violation unless it ends whole."""
     world = World(seed, nodes, decide)
     world.blind = blind
-    world.policy = policy
+    world.strategy = strategy
     world.append(1, "first", Quality.GOOD)
     if not world.run(600, world.whole):
         raise Violation(f"the first release is not served everywhere: {world.records}")
@@ -460,7 +466,7 @@ def describe(world: World) -> str:
     record = world.records.get(len(world.ledger))
     nodes = "; ".join(
         f"{node.name} {'on' if node.alive else 'off'} serves {node.disk.serving} at {node.disk.current}, journal"
-        f" {node.disk.journal}, denied {node.denied}, draining {node.disk.draining}"
+        f" {node.disk.node_state}, denied {node.denied}, draining {node.disk.draining}"
         for node in world.nodes
     )
     return f"{record}; {nodes}"

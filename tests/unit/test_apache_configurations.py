@@ -13,11 +13,12 @@ import pytest
 
 from da_agent.adapters.apache import command
 from da_agent.adapters.apache.configurations import check_node, tls, web_server, webapp
-from da_agent.domain.blobs import File, blob_of
-from da_agent.domain.nodes import Node
-from da_agent.domain.paths import Paths
-from da_agent.domain.releases import Contents, Release, Target
-from da_agent.domain.settings import Settings
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.nodes import Node
+from da_agent.domain.node.paths import Paths
+from da_agent.domain.packages.wheels import Target
+from da_agent.domain.release.releases import Contents, Release
+from da_agent.domain.store.blobs import File, blob_of
 from da_agent.errors import NodeBroken
 
 PATHS = Paths(Path("/srv/node"))

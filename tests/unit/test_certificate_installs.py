@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from da_agent import ports
-from da_agent.domain import keys, records
-from da_agent.domain.blobs import File, blob_of
-from da_agent.domain.locations import Location
-from da_agent.domain.paths import Paths
-from da_agent.domain.places import Placed, Places
-from da_agent.domain.releases import Contents, Release
-from da_agent.domain.variables import parse_node
-from da_agent.errors import AgentError, NodeBroken, Refused, Tampered, Unreachable
-from da_agent.workflows.certificates import Certificates
+from da_agent.domain import records
+from da_agent.domain.certificates.folders import Placed, Places
+from da_agent.domain.node.paths import Paths
+from da_agent.domain.node.variables import parse_node
+from da_agent.domain.release.releases import Contents, Release
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import File, blob_of
+from da_agent.domain.store.locations import Location
+from da_agent.errors import AgentError, Corrupt, Invalid, NodeBroken, Unreachable
+from da_agent.workflows.node.certificates import Certificates
 from tests.certificates import authority, issue
 from tests.fake_nodes import TARGET, FakeInstallation, FakeWeb, release
 from tests.fakes import NOON, MemoryStore, SilentProgress
@@ -57,7 +58,7 @@ class Folders:
 
 
 @dataclass
-class Machine:
+class NodeAgent:
     """A node with its files, and the stores that it can open, by URL."""
 
     variables: dict[str, str] = field(default_factory=dict)
@@ -83,7 +84,8 @@ class Machine:
             paths=Paths(ROOT),
             installation=self.installation,
             folders=self.folders,
-            web=self.web,
+            running=self.web.running,
+            reread=self.web.read_certificates,
             progress=self.progress,
             now=lambda: NOON,
             trusted=lambda: {CA.subject},
@@ -122,16 +124,16 @@ def below(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def test_an_empty_object_that_is_a_folder_for_others_is_a_marker() -> None:
-    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
     machine.store("file:///srv/cluster", {"certs/mail": b"", "certs/mail/readme.txt": b"x"})
     machine.install()
     assert machine.folders.shown == {"mail/readme.txt": b"x"}
 
 
 def test_a_file_that_would_have_to_be_a_folder_too_is_refused_by_name() -> None:
-    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
     machine.store("file:///srv/cluster", {"certs/mail": b"x", "certs/mail/readme.txt": b"x"})
-    with pytest.raises(Refused, match=r"certs/mail is a file, and certs/mail/readme.txt lies in a folder"):
+    with pytest.raises(Invalid, match=r"certs/mail is a file, and certs/mail/readme.txt lies in a folder"):
         machine.install()
     assert machine.folders.shown is None
 
@@ -140,7 +142,7 @@ def test_a_file_that_would_have_to_be_a_folder_too_is_refused_by_name() -> None:
 
 
 def test_the_live_release_is_the_source_and_its_configuration_says_where_to() -> None:
-    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
     machine.serve(3, b"cert_install_directory: /srv/tls\n", pair())
     assert "The certificates of release 3 are in /srv/tls" in machine.install()
     assert machine.folders.shown == "the live release's"
@@ -148,16 +150,16 @@ def test_the_live_release_is_the_source_and_its_configuration_says_where_to() ->
 
 
 def test_a_live_release_with_certificates_and_a_setting_that_names_others_is_a_contradiction() -> None:
-    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
     machine.serve(3, b"certs: /etc/other\n", pair())
     machine.folders.disk[Path("/etc/other")] = pair()
-    with pytest.raises(Refused, match="delete the setting, or what is in certs/"):
+    with pytest.raises(Invalid, match="delete the setting, or what is in certs/"):
         machine.install()
     assert machine.folders.shown is None
 
 
 def test_a_live_release_without_certificates_leaves_the_setting_as_the_source() -> None:
-    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
     machine.serve(3, b"certs: /etc/other\n", {})
     machine.folders.disk[Path("/etc/other")] = mine = pair()
     assert "The certificates of file:///etc/other are in /srv/node/ssl" in machine.install()
@@ -165,7 +167,7 @@ def test_a_live_release_without_certificates_leaves_the_setting_as_the_source() 
 
 
 def test_what_the_inbox_has_is_never_installed_past_a_live_release() -> None:
-    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
     machine.store("file:///srv/cluster", below("certs/", pair()))
     machine.serve(3, b"a: 1\n", {})
     assert "release 3 has none" in machine.install()
@@ -173,23 +175,23 @@ def test_what_the_inbox_has_is_never_installed_past_a_live_release() -> None:
 
 
 def test_a_machine_without_a_release_takes_those_of_the_newest_one_in_the_ledger() -> None:
-    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
-    adopted, config = pair(), b"cert install directory: /srv/tls\n"
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
+    published, config = pair(), b"cert install directory: /srv/tls\n"
     store = machine.store("file:///srv/cluster", below("certs/", {"docassemble.crt": b"half uploaded"}))
-    newest = with_certificates(7, config, adopted)
+    newest = with_certificates(7, config, published)
     store.write(keys.release_key(7), records.seal(newest), ports.Always())
-    for data in (config, *adopted.values()):
+    for data in (config, *published.values()):
         store.write(keys.blob_key(blob_of(data)), data, ports.Always())
     assert "The certificates of release 7 of memory://store are in /srv/tls" in machine.install()
-    assert machine.folders.shown == adopted
+    assert machine.folders.shown == published
 
-    store.write(keys.blob_key(blob_of(adopted["docassemble.key"])), b"something else", ports.Always())
-    with pytest.raises(Tampered, match="damaged"):
+    store.write(keys.blob_key(blob_of(published["docassemble.key"])), b"something else", ports.Always())
+    with pytest.raises(Corrupt, match="damaged"):
         machine.install()
 
 
 def test_before_there_is_any_release_the_stores_folder_is_the_source() -> None:
-    machine = Machine({"S3BUCKET": "mine", "S3ACCESSKEY": "A", "S3SECRETACCESSKEY": "B"})
+    machine = NodeAgent({"S3BUCKET": "mine", "S3ACCESSKEY": "A", "S3SECRETACCESSKEY": "B"})
     mine = pair() | {"mail/exim.pem": CA.pem}
     marks = {"certs/": b"", "certs/mail/": b"", "certs/.DS_Store": b"x", "files/1/file": b"never read"}
     machine.store("s3://mine", {**below("certs/", mine), **marks, "config.yml": b"cert install directory: /srv/tls\n"})
@@ -199,7 +201,7 @@ def test_before_there_is_any_release_the_stores_folder_is_the_source() -> None:
 
 
 def test_the_nodes_own_configuration_names_the_bucket_and_its_keys() -> None:
-    machine = Machine({"DA_CONFIG_FILE": "/etc/da/config.yml"})
+    machine = NodeAgent({"DA_CONFIG_FILE": "/etc/da/config.yml"})
     text = "s3:\n  bucket: mine\n  access key id: A\n  secret_access_key: B\ncerts: s3://other/tls/\n"
     machine.files[Path("/etc/da/config.yml")] = text.encode()
     mine = pair()
@@ -210,7 +212,7 @@ def test_the_nodes_own_configuration_names_the_bucket_and_its_keys() -> None:
 
 
 def test_without_a_store_the_folder_of_the_node_is_the_source() -> None:
-    machine = Machine()
+    machine = NodeAgent()
     machine.files[ROOT / "config.yml"] = b"s3:\n  enable: false\n  bucket: null\n"
     mine = machine.folders.disk[ROOT / "certs"] = pair()
     assert "The certificates of /srv/node/certs are in /srv/node/ssl" in machine.install()
@@ -218,7 +220,7 @@ def test_without_a_store_the_folder_of_the_node_is_the_source() -> None:
 
 
 def test_a_store_that_has_clearly_none_leaves_it_to_the_folder_of_the_node() -> None:
-    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
     machine.store("file:///srv/cluster", {"certs/": b""})
     mine = machine.folders.disk[ROOT / "certs"] = pair()
     machine.install()
@@ -226,7 +228,7 @@ def test_a_store_that_has_clearly_none_leaves_it_to_the_folder_of_the_node() -> 
 
 
 def test_a_store_that_does_not_answer_is_not_one_that_has_none() -> None:
-    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
     machine.store("file:///srv/cluster", {}).failing = Unreachable("no answer")
     machine.folders.disk[ROOT / "certs"] = pair()
     with pytest.raises(Unreachable):
@@ -235,7 +237,7 @@ def test_a_store_that_does_not_answer_is_not_one_that_has_none() -> None:
 
 
 def test_a_machine_with_nothing_to_install_says_so() -> None:
-    machine = Machine()
+    machine = NodeAgent()
     assert machine.install() == ("No certificates to install: no store is named, and there are none in /srv/node/certs")
     assert machine.folders.shown is None
 
@@ -251,38 +253,38 @@ def test_a_machine_with_nothing_to_install_says_so() -> None:
     ],
 )
 def test_a_setting_that_leads_nowhere_is_said(disk: dict[Path, Mapping[str, bytes]], sentence: str) -> None:
-    machine = Machine(folders=Folders(disk))
+    machine = NodeAgent(folders=Folders(disk))
     machine.files[ROOT / "config.yml"] = b"certs: /etc/other\n"
     machine.folders.disk[ROOT / "certs"] = pair()
-    with pytest.raises(Refused, match=sentence):
+    with pytest.raises(Invalid, match=sentence):
         machine.install()
 
 
 def test_a_key_of_another_certificate_is_not_installed() -> None:
-    machine = Machine()
+    machine = NodeAgent()
     machine.folders.disk[ROOT / "certs"] = pair() | {"docassemble.key": pair()["docassemble.key"]}
-    with pytest.raises(Refused, match="does not belong to the certificate"):
+    with pytest.raises(Invalid, match="does not belong to the certificate"):
         machine.install()
     assert machine.folders.shown is None
 
 
 def test_a_file_too_large_for_a_certificate_is_not_read() -> None:
-    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
     machine.store("file:///srv/cluster", {"certs/film.pem": bytes(2**20 + 1)})
-    with pytest.raises(Refused, match="too large for a certificate"):
+    with pytest.raises(Invalid, match="too large for a certificate"):
         machine.install()
 
 
 def test_a_configuration_that_is_named_and_missing_is_said() -> None:
     with pytest.raises(NodeBroken, match=r"/nowhere/config.yml, which DA_CONFIG_FILE names"):
-        Machine({"DA_CONFIG_FILE": "/nowhere/config.yml"}).install()
+        NodeAgent({"DA_CONFIG_FILE": "/nowhere/config.yml"}).install()
 
 
 # ---- Apache
 
 
 def test_apache_reads_them_again_only_when_it_runs_and_something_has_changed() -> None:
-    machine = Machine()
+    machine = NodeAgent()
     machine.folders.disk[ROOT / "certs"] = pair()
     machine.install()
     assert machine.web.power.effects == []
@@ -295,7 +297,7 @@ def test_apache_reads_them_again_only_when_it_runs_and_something_has_changed() -
 
 
 def test_where_nothing_that_runs_presents_them_it_is_said_what_to_do() -> None:
-    machine = Machine({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
     machine.serve(3, b"certs: /etc/other\n", {})
     machine.folders.disk[Path("/etc/other")] = pair()
     machine.web.up, machine.web.presents = True, False
@@ -306,7 +308,7 @@ def test_where_nothing_that_runs_presents_them_it_is_said_what_to_do() -> None:
 
 
 def test_certificates_are_installed_where_no_supervisor_runs() -> None:
-    machine = Machine()
+    machine = NodeAgent()
     machine.folders.disk[ROOT / "certs"] = pair()
 
     def unreachable() -> bool:
@@ -320,7 +322,7 @@ def test_certificates_are_installed_where_no_supervisor_runs() -> None:
 
 
 def test_following_says_only_what_has_changed() -> None:
-    machine = Machine()
+    machine = NodeAgent()
     machine.serve(3, b"web server certificate directory: /var/www/.certs\n", pair())
     machine.certificates.follow()
     machine.certificates.follow()

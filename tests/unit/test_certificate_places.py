@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from da_agent.domain import configurations
-from da_agent.domain.certificate_places import places
-from da_agent.domain.paths import Paths
-from da_agent.domain.places import Places
-from da_agent.errors import Refused
+from da_agent.domain.certificates.folders import Places
+from da_agent.domain.config import configurations
+from da_agent.domain.node.certificate_places import places
+from da_agent.domain.node.paths import Paths
+from da_agent.errors import Invalid
 
 STANDARD = Paths(Path("/usr/share/docassemble"))
 ELSEWHERE = Paths(Path("/srv/node"))
@@ -65,7 +65,7 @@ def test_nobody_else_owns_the_copy_where_everything_runs_as_one_user() -> None:
     ],
 )
 def test_places_that_cannot_be_are_mistakes_of_the_configuration(text: str, sentence: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         read(text)
     assert [mistake for mistake in refused.value.mistakes if sentence in mistake], refused.value.mistakes
     assert len(refused.value.mistakes) == 1
@@ -73,10 +73,10 @@ def test_places_that_cannot_be_are_mistakes_of_the_configuration(text: str, sent
 
 @pytest.mark.parametrize("name", ["", "/certs", "/current/certs", "/releases", "/agent/x", "/files", "/webapp"])
 def test_what_the_node_uses_for_something_else_is_no_place(name: str) -> None:
-    with pytest.raises(Refused, match="used for something else"):
+    with pytest.raises(Invalid, match="used for something else"):
         read(f"cert install directory: /srv/node{name}\n", ELSEWHERE)
 
 
 def test_the_folder_above_the_node_is_no_place() -> None:
-    with pytest.raises(Refused, match="used for something else"):
+    with pytest.raises(Invalid, match="used for something else"):
         read("cert install directory: /srv\n", ELSEWHERE)

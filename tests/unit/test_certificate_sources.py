@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from da_agent.domain import certificate_sources, configurations
-from da_agent.domain.documents import Section
-from da_agent.domain.locations import DirectoryLocation, Location, S3Location, location_of
-from da_agent.errors import Refused
+from da_agent.domain.config import configurations
+from da_agent.domain.config.documents import Section
+from da_agent.domain.node import certificate_sources
+from da_agent.domain.store.locations import DirectoryLocation, Location, S3Location, location_of
+from da_agent.errors import Invalid
 
 BUCKET = location_of("s3://cluster?endpoint_url=http://minio:9000&region=eu-central-1")
 PREFIX = location_of("s3://cluster/one")
@@ -63,7 +64,7 @@ def test_the_setting_names_a_place_that_is_not_the_stores_own(
     ],
 )
 def test_a_setting_that_names_no_place_is_refused(text: str, sentence: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         certificate_sources.elsewhere(read(text), BUCKET)
     assert sentence in str(refused.value)
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from da_agent import ports
-from da_agent.domain.settings import Health
-from da_agent.workflows.checkups import LEAST, Checkup
+from da_agent.domain.config.settings import Health
+from da_agent.workflows.node.checkups import LEAST, Checkup
 from tests.fake_nodes import FakeInstallation, FakePrograms, FakeWeb
 from tests.fakes import FakeClock
 

@@ -2,10 +2,10 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain.configurations import Configuration, parse
-from da_agent.domain.packages import Indexes
-from da_agent.domain.settings import Settings
-from da_agent.errors import Refused
+from da_agent.domain.config.configurations import Configuration, parse
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.packages.locked import Indexes
+from da_agent.errors import Invalid
 
 MINIMAL = "db:\n  name: docassemble\n"
 
@@ -15,7 +15,7 @@ def read(text: str) -> Configuration:
 
 
 def mistakes(text: str) -> tuple[str, ...]:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         read(text)
     return tuple(mistake.removeprefix("config.yml ") for mistake in refused.value.mistakes)
 
@@ -296,8 +296,8 @@ def test_unknown_settings_are_refused_by_name() -> None:
         'line 2: "da agent.poll-intervall" is unknown: did you mean "poll interval"?',
         (
             'line 3: "da agent.colour" is unknown: there are application, canary, drain, health command, health path, '
-            "health status, health text, health timeout, max failures, max unavailable, min healthy, once, "
-            "poll interval, processes, quiet period, start timeout, threads, turn"
+            "health status, health text, health timeout, max failures, max unavailable, min healthy, "
+            "poll interval, processes, quiet period, release command, slot timeout, start timeout, threads"
         ),
     )
 

@@ -6,42 +6,43 @@ from typing import Any
 
 import pytest
 
-from da_agent.domain import decisions, rollouts
-from da_agent.domain.actions import (
+from da_agent.domain.application.readiness import Answer, Wanted, Worker, readiness_of
+from da_agent.domain.config.strategies import Strategy
+from da_agent.domain.node import decisions
+from da_agent.domain.node.actions import (
     Accept,
     Action,
     Check,
     Claim,
+    Commit,
     Drain,
     GiveBack,
+    Idle,
     Look,
-    Prove,
+    Probe,
     Recover,
     Rehearse,
-    Rest,
     Revert,
     Review,
-    RunOnce,
-    Settle,
+    RunReleaseCommand,
     Stage,
     Start,
     Switch,
     TellFailed,
-    TellMoved,
-    TellSick,
+    TellUnhealthy,
+    TellUpdated,
     Undrain,
 )
-from da_agent.domain.decisions import Cluster, Observation
-from da_agent.domain.journals import Failure, Journal, Trial
-from da_agent.domain.policies import Policy
-from da_agent.domain.proofs import Answer, Wanted, Worker, prove
-from da_agent.domain.rollouts import Blame, Note, Past, State, Turn
-from da_agent.domain.turns import SLACK
+from da_agent.domain.node.decisions import Cluster, Observation
+from da_agent.domain.node.node_states import NodeState, Probation, Rejection
+from da_agent.domain.rollout import rollouts
+from da_agent.domain.rollout.rollouts import NodeFailure, Note, Past, Slot, State
+from da_agent.domain.rollout.slots import SLACK
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORKERS = frozenset({Worker(10, 1.0), Worker(11, 1.0)})
 LATE = NOW + timedelta(seconds=61)
-LONG = Policy().turn
+LONG = Strategy().slot_timeout
 ADMIN = Note("admin", NOW, "maintenance")
 OVER: Any = {"left": timedelta(), "asked_late": True, "checked_late": True}
 """The time of a trial is over, and the release was asked once more."""
@@ -57,24 +58,24 @@ def cluster(
     **changes: Any,
 ) -> Cluster:
     """What the store says of release `head`; the one before is proven, and three other nodes are alive."""
-    rollout = replace(rollouts.opened(head, Policy(), (), now=NOW), state=state, **changes)
+    rollout = replace(rollouts.opened(head, Strategy(), (), now=NOW), state=state, **changes)
     return Cluster("a", NOW, rollout, head - 1 if fallback == -1 else fallback, others, denied)
 
 
-def turn(release: int = 6, *, node: str = "a", joining: bool = False, left: timedelta = LONG) -> tuple[Turn, ...]:
-    return (Turn(node, release, "update", NOW, NOW + left, joining=joining),)
+def slot(release: int = 6, *, node: str = "a", joining: bool = False, left: timedelta = LONG) -> tuple[Slot, ...]:
+    return (Slot(node, release, "update", NOW, NOW + left, joining=joining),)
 
 
 SERVING = Observation(
     now=NOW,
-    cluster=cluster(5, State.PROVEN, moved=("a",)),
+    cluster=cluster(5, State.STABLE, updated=("a",)),
     offered=(5,),
     current=5,
-    journal=Journal(live=5),
+    node_state=NodeState(live=5),
     staged=frozenset({4, 5}),
     running=True,
     workers=WORKERS,
-    proven=WORKERS,
+    ready_workers=WORKERS,
 )
 BEHIND = replace(SERVING, offered=(6,), cluster=cluster(6))
 AWAY = replace(SERVING, offered=(), cluster=None)
@@ -83,78 +84,78 @@ STAGED = replace(BEHIND, staged=frozenset({5, 6}))
 TRIAL = replace(
     STAGED,
     current=6,
-    journal=Journal(live=5).begin(6, until=NOW + timedelta(seconds=60)),
+    node_state=NodeState(live=5).begin(6, until=NOW + timedelta(seconds=60)),
     conducting=True,
     left=timedelta(seconds=60),
     rehearsed=frozenset({6}),
 )
 SIX = Wanted(6, "f6")
-GOOD = prove(SIX, WORKERS, [Answer(10, 6, "f6"), Answer(11, 6, "f6")])
-PARTIAL = prove(SIX, WORKERS, [Answer(10, 6, "f6")])
-BROKEN = prove(SIX, WORKERS, [Answer(10, 6, "f6", "ImportError: no module named x")])
-OLD = prove(SIX, WORKERS, [Answer(10, 5, "f5"), Answer(11, 6, "f6")])
-PROVEN = replace(TRIAL, proof=GOOD, proven=WORKERS)
-BLAME = (Blame("a", "bad", NOW),)
+GOOD = readiness_of(SIX, WORKERS, [Answer(10, 6, "f6"), Answer(11, 6, "f6")])
+PARTIAL = readiness_of(SIX, WORKERS, [Answer(10, 6, "f6")])
+BROKEN = readiness_of(SIX, WORKERS, [Answer(10, 6, "f6", "ImportError: no module named x")])
+OLD = readiness_of(SIX, WORKERS, [Answer(10, 5, "f5"), Answer(11, 6, "f6")])
+STABLE = replace(TRIAL, readiness=GOOD, ready_workers=WORKERS)
+BLAME = (NodeFailure("a", "bad", NOW),)
 READY = replace(STAGED, rehearsed=frozenset({6}))
-MINE = replace(READY, cluster=cluster(6, turns=turn()), begun=6)
+MINE = replace(READY, cluster=cluster(6, slots=slot()), begun=6)
 DRAINED = replace(MINE, draining=True, drained=True)
 SECOND = timedelta(seconds=1)
 
 
 def mine(left: timedelta, seen: Observation = READY) -> Observation:
     """It is this node's turn, for so long."""
-    return replace(seen, cluster=cluster(6, turns=turn(left=left)))
+    return replace(seen, cluster=cluster(6, slots=slot(left=left)))
 
 
-JOINING = Observation(NOW, (6, 5), None, Journal(), cluster=cluster(6))
-MOVED = replace(READY, current=6, journal=Journal(live=6))
+JOINING = Observation(NOW, (6, 5), None, NodeState(), cluster=cluster(6))
+MOVED = replace(READY, current=6, node_state=NodeState(live=6))
 BAD = cluster(6, State.QUARANTINED)
-CLOSED = cluster(6, turns=turn(), closed=True)
-PAUSED = cluster(6, turns=turn(), paused=ADMIN)
+CLOSED = cluster(6, slots=slot(), closed=True)
+PAUSED = cluster(6, slots=slot(), paused=ADMIN)
 LOOKED = replace(DRAINED, looked=True)
-AFTER_BAD = cluster(6, fallback=4, past=Past(proven=4, bad=(5,)), paused=ADMIN)
+AFTER_BAD = cluster(6, fallback=4, past=Past(stable=4, bad=(5,)), paused=ADMIN)
 """Release 5 is quarantined, 4 is proven, and 6 has just come; somebody has paused all."""
 ON_BAD = replace(READY, staged=frozenset({4, 5, 6}), cluster=AFTER_BAD)
-ESCAPED = replace(ON_BAD, current=4, proven=frozenset())
+ESCAPED = replace(ON_BAD, current=4, ready_workers=frozenset())
 
 
-def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = True) -> Journal:
-    return journal.give_up(Failure(release, reason, NOW, lasting))
+def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool = True) -> NodeState:
+    return node_state.reject(Rejection(release, reason, NOW, lasting))
 
 
 @pytest.mark.parametrize(
     ("seen", "action"),
     [
-        pytest.param(SERVING, Rest(), id="serving the wanted release"),
-        pytest.param(AWAY, Rest(), id="the store does not answer"),
+        pytest.param(SERVING, Idle(), id="serving the wanted release"),
+        pytest.param(AWAY, Idle(), id="the store does not answer"),
         pytest.param(BEHIND, Stage(6), id="behind"),
-        pytest.param(replace(SERVING, staged=frozenset()), Rest(), id="damaged, and it is being served"),
+        pytest.param(replace(SERVING, staged=frozenset()), Idle(), id="damaged, and it is being served"),
         pytest.param(
             replace(SERVING, staged=frozenset(), running=False, workers=frozenset()),
             Stage(5),
             id="damaged, nobody serves",
         ),
         pytest.param(
-            replace(SERVING, staged=frozenset(), journal=given_up(Journal(live=5), 5, "no blob")),
-            Rest(),
+            replace(SERVING, staged=frozenset(), node_state=rejection(NodeState(live=5), 5, "no blob")),
+            Idle(),
             id="damaged, and it cannot be staged again",
         ),
         pytest.param(
             replace(
                 FIRST,
-                journal=given_up(Journal(), 6, "no database"),
-                cluster=cluster(6, fallback=None, sick=(Note("a", NOW, "no database"),)),
+                node_state=rejection(NodeState(), 6, "no database"),
+                cluster=cluster(6, fallback=None, unhealthy=(Note("a", NOW, "no database"),)),
             ),
-            Rest(),
+            Idle(),
             id="the first release was given up just now",
         ),
         pytest.param(
-            replace(FIRST, journal=given_up(Journal(), 6, "no database"), now=LATE),
+            replace(FIRST, node_state=rejection(NodeState(), 6, "no database"), now=LATE),
             Stage(6),
             id="the first release was given up a while ago",
         ),
         pytest.param(
-            replace(SERVING, cluster=cluster(5, fallback=None), journal=given_up(Journal(), 5, "too slow")),
+            replace(SERVING, cluster=cluster(5, fallback=None), node_state=rejection(NodeState(), 5, "too slow")),
             Accept(5),
             id="the first release serves after all",
         ),
@@ -162,18 +163,18 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
         pytest.param(READY, Claim(6), id="rehearsed"),
         pytest.param(
             replace(READY, cluster=cluster(6, denied="it is the turn of b")),
-            Rest("it is the turn of b"),
+            Idle("it is the turn of b"),
             id="others go first",
         ),
         pytest.param(MINE, Drain(), id="it is its turn"),
-        pytest.param(replace(MINE, cluster=cluster(6, turns=turn(), others=0)), Switch(6), id="nobody else serves"),
+        pytest.param(replace(MINE, cluster=cluster(6, slots=slot(), others=0)), Switch(6), id="nobody else serves"),
         pytest.param(replace(MINE, harmless=frozenset({6})), Switch(6), id="no worker is disturbed"),
         pytest.param(mine(SLACK + SECOND, MINE), Drain(), id="just in time"),
         pytest.param(mine(SLACK, MINE), Claim(6), id="just too late"),
         pytest.param(replace(MINE, begun=None), Claim(6), id="a turn of an earlier process, or one that is too old"),
         pytest.param(replace(MINE, begun=5), Claim(6), id="it was claimed for another release"),
         pytest.param(
-            replace(READY, running=False, cluster=cluster(6, turns=turn(joining=True), others=None)),
+            replace(READY, running=False, cluster=cluster(6, slots=slot(joining=True), others=None)),
             Start(),
             id="who serves nobody need not know the others",
         ),
@@ -190,39 +191,39 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
             id="nobody waits in its turn for the end",
         ),
         pytest.param(
-            replace(READY, running=False, cluster=cluster(6, turns=turn(joining=True), paused=ADMIN)),
+            replace(READY, running=False, cluster=cluster(6, slots=slot(joining=True), paused=ADMIN)),
             Start(),
             id="who serves nobody goes on in a pause",
         ),
         pytest.param(
-            replace(DRAINED, cluster=cluster(6, turns=turn(), denied="paused")), Undrain(), id="it may not begin"
+            replace(DRAINED, cluster=cluster(6, slots=slot(), denied="paused")), Undrain(), id="it may not begin"
         ),
         pytest.param(replace(AWAY, draining=True), Undrain(), id="drained, and the store does not answer"),
         pytest.param(replace(DRAINED, cluster=cluster(6)), Undrain(), id="its turn is over"),
-        pytest.param(replace(READY, cluster=cluster(6, turns=turn(5))), Claim(6), id="a turn for another release"),
+        pytest.param(replace(READY, cluster=cluster(6, slots=slot(5))), Claim(6), id="a turn for another release"),
         pytest.param(
-            replace(MINE, begun=None, cluster=cluster(6, turns=turn(), policy=Policy(once=("x",)))),
-            RunOnce(6),
+            replace(MINE, begun=None, cluster=cluster(6, slots=slot(), strategy=Strategy(release_command=("x",)))),
+            RunReleaseCommand(6),
             id="first of all",
         ),
         pytest.param(
-            replace(DRAINED, cluster=cluster(6, turns=turn(), policy=Policy(once=("x",)))),
+            replace(DRAINED, cluster=cluster(6, slots=slot(), strategy=Strategy(release_command=("x",)))),
             Undrain(),
             id="a pardon makes them due again: nobody need be away for that",
         ),
-        pytest.param(MOVED, TellMoved(), id="settled, and the others do not know"),
+        pytest.param(MOVED, TellUpdated(), id="settled, and the others do not know"),
         pytest.param(replace(MOVED, draining=True), Undrain(), id="settled"),
-        pytest.param(replace(MOVED, cluster=cluster(6, moved=("a",))), Rest(), id="settled, and they know"),
+        pytest.param(replace(MOVED, cluster=cluster(6, updated=("a",))), Idle(), id="settled, and they know"),
         pytest.param(
-            replace(MOVED, cluster=cluster(6, moved=("a", "b"), changed_at=NOW - timedelta(seconds=16))),
+            replace(MOVED, cluster=cluster(6, updated=("a", "b"), changed_at=NOW - timedelta(seconds=16))),
             Review(),
             id="nobody moves any more",
         ),
         pytest.param(replace(MOVED, cluster=BAD), Switch(5), id="back from a quarantined release, at once"),
         pytest.param(
-            replace(MOVED, cluster=replace(BAD, fallback=None)), Rest(), id="quarantined, and there is nothing else"
+            replace(MOVED, cluster=replace(BAD, fallback=None)), Idle(), id="quarantined, and there is nothing else"
         ),
-        pytest.param(replace(READY, cluster=BAD), Rest(), id="another release is quarantined"),
+        pytest.param(replace(READY, cluster=BAD), Idle(), id="another release is quarantined"),
         pytest.param(ON_BAD, Switch(4), id="from an older quarantined release at once, also during a pause"),
         pytest.param(
             replace(ON_BAD, running=False, workers=frozenset()), Switch(4), id="an older quarantined one is not started"
@@ -244,51 +245,59 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
             id="the one after it is quarantined, too, and all is paused",
         ),
         pytest.param(
-            replace(ON_BAD, cluster=cluster(6, State.PROVEN, fallback=4, past=AFTER_BAD.rollout.past)),
+            replace(ON_BAD, cluster=cluster(6, State.STABLE, fallback=4, past=AFTER_BAD.rollout.past)),
             Switch(6),
             id="the one after it is proven",
         ),
         pytest.param(ESCAPED, Switch(4), id="interrupted on its way back"),
         pytest.param(
-            replace(READY, journal=given_up(Journal(live=5), 6, "bad")),
+            replace(READY, node_state=rejection(NodeState(live=5), 6, "bad")),
             Check(5),
             id="failed, and served again by the old release: is this node well there?",
         ),
         pytest.param(
-            replace(READY, journal=given_up(Journal(live=5), 6, "bad"), well=5),
+            replace(READY, node_state=rejection(NodeState(live=5), 6, "bad"), well=5),
             TellFailed("bad"),
             id="failed, and well again on the old release",
         ),
         pytest.param(
-            replace(READY, journal=given_up(Journal(live=5), 6, "bad").excuse(6, at=NOW), well=5),
-            Rest(),
+            replace(READY, node_state=rejection(NodeState(live=5), 6, "bad").excuse(6, at=NOW), well=5),
+            Idle(),
             id="failed, and this node was at fault",
         ),
         pytest.param(
-            replace(READY, journal=given_up(Journal(live=5), 6, "bad"), proven=frozenset()),
-            Prove(5),
+            replace(READY, node_state=rejection(NodeState(live=5), 6, "bad"), ready_workers=frozenset()),
+            Probe(5),
             id="failed, and not yet well again",
         ),
-        pytest.param(replace(MINE, sick="the disk is full"), TellSick("the disk is full"), id="at fault itself"),
         pytest.param(
-            replace(MINE, journal=given_up(Journal(live=5), 6, "bad"), cluster=cluster(6, turns=turn(), blames=BLAME)),
+            replace(MINE, unhealthy="the disk is full"), TellUnhealthy("the disk is full"), id="at fault itself"
+        ),
+        pytest.param(
+            replace(
+                MINE,
+                node_state=rejection(NodeState(live=5), 6, "bad"),
+                cluster=cluster(6, slots=slot(), failures=BLAME),
+            ),
             GiveBack(),
             id="a turn of no use",
         ),
         pytest.param(
-            replace(FIRST, journal=given_up(Journal(), 6, "no wheel fits")),
-            TellSick("no wheel fits"),
+            replace(FIRST, node_state=rejection(NodeState(), 6, "no wheel fits")),
+            TellUnhealthy("no wheel fits"),
             id="who has never served anything is no witness",
         ),
         pytest.param(
-            replace(READY, cluster=replace(cluster(6, turns=turn(), denied="paused"), at=NOW + LONG)),
+            replace(READY, cluster=replace(cluster(6, slots=slot(), denied="paused"), at=NOW + LONG)),
             GiveBack(),
             id="back from a turn that is over",
         ),
         pytest.param(JOINING, Stage(5), id="who joins an unproven rollout takes what is proven"),
         pytest.param(replace(JOINING, offered=(6,)), Stage(6), id="what is proven cannot be had"),
         pytest.param(
-            replace(JOINING, journal=given_up(Journal(), 5, "no wheel fits")), Stage(6), id="what is proven fails here"
+            replace(JOINING, node_state=rejection(NodeState(), 5, "no wheel fits")),
+            Stage(6),
+            id="what is proven fails here",
         ),
         pytest.param(
             replace(JOINING, staged=frozenset({5}), rehearsed=frozenset({5})), Switch(5), id="for that it needs no turn"
@@ -299,76 +308,76 @@ def given_up(journal: Journal, release: int, reason: str, *, lasting: bool = Tru
             id="nothing has been proven yet",
         ),
         pytest.param(
-            replace(JOINING, cluster=cluster(6, State.PROVEN), staged=frozenset({6}), rehearsed=frozenset({6})),
+            replace(JOINING, cluster=cluster(6, State.STABLE), staged=frozenset({6}), rehearsed=frozenset({6})),
             Switch(6),
             id="who joins after the verdict takes the newest",
         ),
         pytest.param(
             replace(READY, running=False, workers=frozenset()), Start(), id="served first, then it waits for its turn"
         ),
-        pytest.param(TRIAL, Prove(6), id="switched"),
+        pytest.param(TRIAL, Probe(6), id="switched"),
         pytest.param(replace(TRIAL, running=False), Start(), id="the web server does not run in a trial"),
-        pytest.param(replace(TRIAL, proof=PARTIAL), Prove(6), id="not every worker has answered"),
-        pytest.param(replace(TRIAL, proof=OLD), Prove(6), id="a worker still serves the old release"),
-        pytest.param(PROVEN, Check(6), id="every worker has answered"),
-        pytest.param(replace(PROVEN, healthy_for=timedelta()), Settle(), id="and all is well"),
-        pytest.param(replace(PROVEN, healthy_for=timedelta(), **OVER), Settle(), id="well in the last moment"),
+        pytest.param(replace(TRIAL, readiness=PARTIAL), Probe(6), id="not every worker has answered"),
+        pytest.param(replace(TRIAL, readiness=OLD), Probe(6), id="a worker still serves the old release"),
+        pytest.param(STABLE, Check(6), id="every worker has answered"),
+        pytest.param(replace(STABLE, healthy_for=timedelta()), Commit(), id="and all is well"),
+        pytest.param(replace(STABLE, healthy_for=timedelta(), **OVER), Commit(), id="well in the last moment"),
         pytest.param(
-            replace(PROVEN, healthy_for=timedelta(), min_healthy=timedelta(seconds=9)),
+            replace(STABLE, healthy_for=timedelta(), min_healthy=timedelta(seconds=9)),
             Check(6),
             id="not for long enough",
         ),
         pytest.param(
-            replace(PROVEN, healthy_for=timedelta(), min_healthy=timedelta(seconds=9), **OVER),
+            replace(STABLE, healthy_for=timedelta(), min_healthy=timedelta(seconds=9), **OVER),
             Check(6),
             id="well when its time is over, and not yet for long enough",
         ),
         pytest.param(
-            replace(PROVEN, unhealthy="/ answers 500", **OVER), Revert("/ answers 500"), id="never well in its time"
+            replace(STABLE, failing_check="/ answers 500", **OVER), Revert("/ answers 500"), id="never well in its time"
         ),
         pytest.param(
-            replace(PROVEN, unhealthy="/ answers 500", left=timedelta(seconds=-30)),
+            replace(STABLE, failing_check="/ answers 500", left=timedelta(seconds=-30)),
             Check(6),
             id="this machine stood still: it is asked once more",
         ),
         pytest.param(
-            replace(PROVEN, left=timedelta(seconds=-30), asked_late=True),
+            replace(STABLE, left=timedelta(seconds=-30), asked_late=True),
             Check(6),
             id="this machine stood still: its processes have answered, and are they well?",
         ),
         pytest.param(
-            replace(PROVEN, left=timedelta(seconds=-30), asked_late=True, proven=frozenset()),
+            replace(STABLE, left=timedelta(seconds=-30), asked_late=True, ready_workers=frozenset()),
             Revert("it was not well in time"),
             id="its processes die and die",
         ),
         pytest.param(
-            replace(TRIAL, proof=PARTIAL, left=timedelta(seconds=-30)),
-            Prove(6),
+            replace(TRIAL, readiness=PARTIAL, left=timedelta(seconds=-30)),
+            Probe(6),
             id="this machine stood still: its processes are asked once more",
         ),
         pytest.param(
-            replace(PROVEN, now=NOW + timedelta(minutes=10)), Check(6), id="somebody has set the clock in a trial"
+            replace(STABLE, now=NOW + timedelta(minutes=10)), Check(6), id="somebody has set the clock in a trial"
         ),
-        pytest.param(replace(PROVEN, proven=frozenset()), Prove(6), id="a worker died while it was checked"),
+        pytest.param(replace(STABLE, ready_workers=frozenset()), Probe(6), id="a worker died while it was checked"),
         pytest.param(replace(TRIAL, conducting=False), Recover(), id="a trial that another process began"),
         pytest.param(replace(SERVING, running=False), Start(), id="the web server has ended"),
-        pytest.param(replace(SERVING, proven=frozenset()), Prove(5), id="after a restart of the agent"),
+        pytest.param(replace(SERVING, ready_workers=frozenset()), Probe(5), id="after a restart of the agent"),
         pytest.param(
-            replace(SERVING, workers=WORKERS | {Worker(12, 2.0)}), Prove(5), id="a worker process that is new"
+            replace(SERVING, workers=WORKERS | {Worker(12, 2.0)}), Probe(5), id="a worker process that is new"
         ),
-        pytest.param(replace(SERVING, workers=frozenset({Worker(10, 9.0)})), Prove(5), id="a pid that was given again"),
+        pytest.param(replace(SERVING, workers=frozenset({Worker(10, 9.0)})), Probe(5), id="a pid that was given again"),
         pytest.param(
             replace(SERVING, staged=frozenset({4}), running=False, workers=frozenset()),
             Stage(5),
             id="the live release is damaged, nobody serves it, and it can be had again",
         ),
-        pytest.param(replace(AWAY, staged=frozenset({4})), Rest(), id="damaged, and the store does not answer"),
-        pytest.param(Observation(NOW, (), None, Journal()), Rest(), id="an empty node that knows of no release"),
+        pytest.param(replace(AWAY, staged=frozenset({4})), Idle(), id="damaged, and the store does not answer"),
+        pytest.param(Observation(NOW, (), None, NodeState()), Idle(), id="an empty node that knows of no release"),
         pytest.param(
-            Observation(NOW, (1,), None, Journal(), cluster=cluster(1, fallback=None)), Stage(1), id="an empty node"
+            Observation(NOW, (1,), None, NodeState(), cluster=cluster(1, fallback=None)), Stage(1), id="an empty node"
         ),
         pytest.param(
-            replace(SERVING, journal=Journal(live=None), rehearsed=frozenset({5})),
+            replace(SERVING, node_state=NodeState(live=None), rehearsed=frozenset({5})),
             Claim(5),
             id="a live release that was never proven",
         ),
@@ -379,72 +388,72 @@ def test_the_next_action(seen: Observation, action: Action) -> None:
 
 
 def test_a_release_that_the_store_could_not_give_is_tried_again_after_a_while() -> None:
-    spoilt = replace(BEHIND, journal=given_up(BEHIND.journal, 6, "other bytes", lasting=False))
-    assert decisions.decide(spoilt) == Rest()
+    spoilt = replace(BEHIND, node_state=rejection(BEHIND.node_state, 6, "other bytes", lasting=False))
+    assert decisions.decide(spoilt) == Idle()
     assert decisions.decide(replace(spoilt, now=LATE)) == Stage(6)
 
 
 def test_a_release_that_failed_here_is_tried_again_only_when_it_is_pardoned_or_proven_by_others() -> None:
-    known = replace(BEHIND, journal=given_up(BEHIND.journal, 6, "bad"), cluster=cluster(6, blames=BLAME))
-    assert decisions.decide(replace(known, now=LATE)) == Rest()
-    assert decisions.decide(replace(known, cluster=cluster(6, pardons=(ADMIN,)))) == Stage(6)
-    proven = replace(known, cluster=cluster(6, State.PROVEN, blames=BLAME))
-    assert decisions.decide(proven) == Rest()
-    assert decisions.decide(replace(proven, now=NOW + decisions.TRY_PROVEN)) == Stage(6)
+    known = replace(BEHIND, node_state=rejection(BEHIND.node_state, 6, "bad"), cluster=cluster(6, failures=BLAME))
+    assert decisions.decide(replace(known, now=LATE)) == Idle()
+    assert decisions.decide(replace(known, cluster=cluster(6, retries=(ADMIN,)))) == Stage(6)
+    proven = replace(known, cluster=cluster(6, State.STABLE, failures=BLAME))
+    assert decisions.decide(proven) == Idle()
+    assert decisions.decide(replace(proven, now=NOW + decisions.RETRY_STABLE)) == Stage(6)
 
 
-PARDONED = cluster(6, pardons=(ADMIN, ADMIN))
-TRIED = replace(TRIAL, journal=Journal(live=5).begin(6, until=LATE, pardons=2), cluster=None)
+PARDONED = cluster(6, retries=(ADMIN, ADMIN))
+TRIED = replace(TRIAL, node_state=NodeState(live=5).begin(6, until=LATE, retries=2), cluster=None)
 
 
 @pytest.mark.parametrize(
-    ("seen", "pardons"),
+    ("seen", "retries"),
     [
         pytest.param(replace(READY, cluster=PARDONED), {6: 2, 5: 0}, id="as the store says"),
         pytest.param(replace(READY, cluster=None), {6: 0, 5: 0}, id="the store is away"),
         pytest.param(TRIED, {6: 2, 5: 0}, id="the store is away at the end of a trial"),
-        pytest.param(replace(TRIED, cluster=cluster(6, pardons=3 * (ADMIN,))), {6: 2}, id="pardoned in its trial"),
+        pytest.param(replace(TRIED, cluster=cluster(6, retries=3 * (ADMIN,))), {6: 2}, id="pardoned in its trial"),
     ],
 )
 def test_a_failure_is_held_against_a_release_as_it_stood_when_it_was_tried(
-    seen: Observation, pardons: dict[int, int]
+    seen: Observation, retries: dict[int, int]
 ) -> None:
-    assert {number: seen.pardons(number) for number in pardons} == pardons
+    assert {number: seen.retries(number) for number in retries} == retries
 
 
 def test_a_fresh_node_takes_the_newest_release_that_has_not_failed() -> None:
-    seen = Observation(NOW, (6, 5), None, given_up(Journal(), 6, "bad"), cluster=cluster(6))
+    seen = Observation(NOW, (6, 5), None, rejection(NodeState(), 6, "bad"), cluster=cluster(6))
     assert decisions.decide(seen) == Stage(5)
 
 
 def test_a_broken_application_is_taken_back_at_once_and_a_slow_one_when_its_time_is_over() -> None:
-    broken = decisions.decide(replace(TRIAL, proof=BROKEN))
+    broken = decisions.decide(replace(TRIAL, readiness=BROKEN))
     assert isinstance(broken, Revert)
     assert "no module named x" in broken.reason
-    slow = decisions.decide(replace(TRIAL, proof=PARTIAL, **OVER))
+    slow = decisions.decide(replace(TRIAL, readiness=PARTIAL, **OVER))
     assert isinstance(slow, Revert)
     assert "11" in slow.reason
 
 
 def test_the_only_release_of_a_node_is_served_although_it_failed() -> None:
     only = cluster(5, fallback=None)
-    seen = replace(SERVING, cluster=only, journal=given_up(Journal(), 5, "slow"), running=False)
+    seen = replace(SERVING, cluster=only, node_state=rejection(NodeState(), 5, "slow"), running=False)
     assert decisions.decide(seen) == Start()
 
 
 def test_an_interrupted_trial_is_tried_once_more_and_then_counted() -> None:
-    once = TRIAL.journal.interrupt()
-    assert once.trial is None
-    again = once.begin(6, until=LATE)
-    assert again.trial is not None
-    assert again.trial.attempt == 2
-    other = once.begin(7, until=LATE)
-    assert other.trial is not None
-    assert other.trial.attempt == 1
+    release_command = TRIAL.node_state.interrupt()
+    assert release_command.probation is None
+    again = release_command.begin(6, until=LATE)
+    assert again.probation is not None
+    assert again.probation.attempt == 2
+    other = release_command.begin(7, until=LATE)
+    assert other.probation is not None
+    assert other.probation.attempt == 1
 
 
 def test_a_settled_trial_is_the_live_release() -> None:
-    assert TRIAL.journal.settle() == Journal(live=6)
+    assert TRIAL.node_state.commit() == NodeState(live=6)
 
 
 def test_a_release_that_the_web_server_refuses_is_taken_back_at_once() -> None:
@@ -452,11 +461,11 @@ def test_a_release_that_the_web_server_refuses_is_taken_back_at_once() -> None:
 
 
 def test_a_refusal_outside_a_trial_takes_nothing_back() -> None:
-    assert decisions.decide(replace(SERVING, refused="it was not loaded in time")) == Rest()
+    assert decisions.decide(replace(SERVING, refused="it was not loaded in time")) == Idle()
 
 
 def in_trial(release: int, before: int | None) -> Observation:
-    return replace(ESCAPED, journal=replace(ESCAPED.journal, trial=Trial(release, before, LATE)))
+    return replace(ESCAPED, node_state=replace(ESCAPED.node_state, probation=Probation(release, before, LATE)))
 
 
 @pytest.mark.parametrize(

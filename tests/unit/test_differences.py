@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from da_agent.domain import differences, masks
-from da_agent.domain.blobs import Blob
-from da_agent.domain.differences import Change
-from da_agent.domain.masks import MASK
-from da_agent.domain.releases import Wheel
+from da_agent.domain.config import redaction
+from da_agent.domain.config.redaction import MASK
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.release import differences
+from da_agent.domain.release.differences import Change
+from da_agent.domain.store.blobs import Blob
 from tests.certificates import authority, issue
 
 NOW = datetime.now(UTC)
@@ -105,7 +106,7 @@ def test_numbers_are_masked_where_the_name_or_their_length_tells_of_a_secret(lin
     ],
 )
 def test_of_a_command_only_the_program_is_shown(line: str, shown: str) -> None:
-    assert masks.command(line) == shown
+    assert redaction.command(line) == shown
 
 
 def test_values_of_unknown_keys_are_shown_when_they_are_too_common_to_be_secret() -> None:
@@ -138,7 +139,8 @@ def test_what_lies_below_a_key_of_secrets_is_one_change_without_names() -> None:
 
 def test_our_own_settings_and_addresses_are_shown() -> None:
     text = (
-        b"da agent: {max unavailable: 25%, health path: /health, drain: 30s, once: [PGPASSWORD=hunter2 psql],"
+        b"da agent: {max unavailable: 25%, health path: /health, drain: 30s,"
+        b" release command: [PGPASSWORD=hunter2 psql],"
         b" health_command: curl -u me:hunter2 localhost}\n"
         b"pip_index_url: https://me:hunter2@pypi.example:8443/root/docassemble-2024/simple?page=2\n"
         b"redis: redis://:hunter2@host:6379/1\ndispatch: {shop: 'docassemble.shop:data/questions/a.yml'}\n"
@@ -147,7 +149,7 @@ def test_our_own_settings_and_addresses_are_shown() -> None:
         "da agent.max unavailable": "25%",
         "da agent.health path": "/health",
         "da agent.drain": "30s",
-        "da agent.once[0]": "psql …",
+        "da agent.release command[0]": "psql …",
         "da agent.health_command": "curl …",
         "pip_index_url": f"https://{MASK}@pypi.example:8443/root/docassemble-2024/simple?page=2",
         "redis": f"redis://{MASK}@host:6379/1",

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from da_agent.domain import documents
-from da_agent.domain.documents import Document, Entry, Mistake, Scalar, Section, Series
-from da_agent.errors import Refused
+from da_agent.domain.config import documents
+from da_agent.domain.config.documents import Document, Entry, Mistake, Scalar, Section, Series
+from da_agent.errors import Invalid
 
 
 def read(text: str) -> Document:
@@ -14,7 +14,7 @@ def read(text: str) -> Document:
 
 
 def refusal(data: bytes) -> str:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         documents.parse(data, "config.yml")
     (mistake,) = refused.value.mistakes
     return mistake
@@ -161,7 +161,7 @@ def test_nesting_without_end_is_refused_and_does_not_end_the_process() -> None:
 
 def test_mistakes_are_refused_once_each_in_the_order_of_the_file() -> None:
     documents.refuse("config.yml", [])
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         documents.refuse("config.yml", [Mistake(9, "is bad"), Mistake(2, "is worse"), Mistake(9, "is bad")])
     assert refused.value.mistakes == ("config.yml line 2: is worse", "config.yml line 9: is bad")
 
@@ -171,6 +171,6 @@ def test_mistakes_are_refused_once_each_in_the_order_of_the_file() -> None:
 def test_whatever_the_bytes_are_the_answer_is_a_document_or_a_refusal(data: bytes) -> None:
     try:
         mistakes = [f"config.yml line {mistake.line}" for mistake in documents.parse(data, "config.yml").mistakes]
-    except Refused as refused:
+    except Invalid as refused:
         mistakes = list(refused.mistakes)
     assert all(mistake.startswith("config.yml ") for mistake in mistakes)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain.drains import NOTICE, is_over
+from da_agent.domain.rollout.drains import NOTICE, is_over
 
 MOMENT = timedelta(milliseconds=100)
 PATIENCE = timedelta(seconds=10)

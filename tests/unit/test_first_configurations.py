@@ -2,11 +2,11 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from da_agent.domain import configurations
-from da_agent.domain.configurations import Configuration
-from da_agent.domain.first_configurations import render
-from da_agent.domain.settings import Settings
-from da_agent.errors import Refused
+from da_agent.domain.config import configurations
+from da_agent.domain.config.configurations import Configuration
+from da_agent.domain.config.first_configurations import render
+from da_agent.domain.config.settings import Settings
+from da_agent.errors import Invalid
 
 
 def configuration(**variables: str) -> Configuration:
@@ -114,7 +114,7 @@ def test_the_file_ends_in_the_agents_section_with_every_setting_at_its_default()
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_the_name_of_its_variable(name: str, value: str, expected: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         render({name: value}, "x")
     (mistake,) = refused.value.mistakes
     assert mistake.startswith(expected)
@@ -122,7 +122,7 @@ def test_a_value_that_cannot_be_is_refused_by_the_name_of_its_variable(name: str
 
 
 def test_all_wrong_variables_are_named_at_once() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         render({"EC2": "x", "S3ENABLE": "x", "DBPORT": "x"}, "x")
     assert len(refused.value.mistakes) == 3
 

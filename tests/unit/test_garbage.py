@@ -10,16 +10,19 @@ from pathlib import Path
 import pytest
 
 from da_agent import ports
-from da_agent.domain import garbage, keys, records, verdicts
-from da_agent.domain.blobs import blob_of
-from da_agent.domain.journals import Journal, Trial
-from da_agent.domain.releases import Wheel
-from da_agent.domain.reports import Phase, Report
-from da_agent.errors import Tampered
-from da_agent.workflows import reports
-from da_agent.workflows.garbage import Collected, Freed, clear, collect
-from da_agent.workflows.ledgers import Ledger
-from da_agent.workflows.rollouts import Rollouts
+from da_agent.domain import records
+from da_agent.domain.node import garbage
+from da_agent.domain.node.node_states import NodeState, Probation
+from da_agent.domain.node.reports import Phase, Report
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.rollout import verdicts
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import blob_of
+from da_agent.errors import Corrupt
+from da_agent.workflows.records import reports
+from da_agent.workflows.records.ledgers import Ledger
+from da_agent.workflows.records.rollouts import Rollouts
+from da_agent.workflows.upkeep.garbage import Collected, Freed, clear, collect
 from tests.fake_nodes import FakeInstallation, release
 from tests.fakes import NOON, FakeClock, MemoryBlobs, MemoryStore
 
@@ -49,19 +52,21 @@ def test_nothing_younger_than_a_day_goes_and_never_the_newest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("current", "journal", "kept"),
+    ("current", "node_state", "kept"),
     [
-        pytest.param(9, Journal(live=9), {9, 8, 7}, id="the live one and the two newest others"),
-        pytest.param(9, Journal(live=3, trial=Trial(9, 3, NOON)), {9, 8, 7, 3}, id="in a trial"),
-        pytest.param(3, Journal(live=3, trial=Trial(5, 3, NOON)), {3, 5, 9, 8}, id="before the switch of a trial"),
-        pytest.param(2, Journal(), {2, 9, 8}, id="nothing was ever proven"),
-        pytest.param(None, Journal(), {9, 8}, id="nothing is live"),
+        pytest.param(9, NodeState(live=9), {9, 8, 7}, id="the live one and the two newest others"),
+        pytest.param(9, NodeState(live=3, probation=Probation(9, 3, NOON)), {9, 8, 7, 3}, id="in a trial"),
+        pytest.param(
+            3, NodeState(live=3, probation=Probation(5, 3, NOON)), {3, 5, 9, 8}, id="before the switch of a trial"
+        ),
+        pytest.param(2, NodeState(), {2, 9, 8}, id="nothing was ever proven"),
+        pytest.param(None, NodeState(), {9, 8}, id="nothing is live"),
     ],
 )
 def test_a_node_keeps_what_it_serves_what_it_may_go_back_to_and_a_few_more(
-    current: int | None, journal: Journal, kept: set[int]
+    current: int | None, node_state: NodeState, kept: set[int]
 ) -> None:
-    assert garbage.kept_here(range(1, 10), current, journal) == kept
+    assert garbage.kept_here(range(1, 10), current, node_state) == kept
 
 
 def test_a_node_is_cleared_of_releases_and_of_the_blobs_that_only_they_had() -> None:
@@ -74,7 +79,7 @@ def test_a_node_is_cleared_of_releases_and_of_the_blobs_that_only_they_had() -> 
     installation.live = 6
 
     def cleared(*, dry_run: bool) -> Freed:
-        return clear(installation, blobs, environments, Journal(live=6), now=NOON, dry_run=dry_run)
+        return clear(installation, blobs, environments, NodeState(live=6), now=NOON, dry_run=dry_run)
 
     planned = cleared(dry_run=True)
     assert (planned.releases, len(planned.blobs), len(blobs.bodies)) == ((1, 2, 3), 3, 6)
@@ -93,7 +98,9 @@ def test_the_newest_proven_release_stays_however_many_bad_ones_came_after_it(los
     for number in range(1, 41):
         rollouts_.open(number, None)
         if number == 3:
-            rollouts_.change(3, lambda record, nodes, now: verdicts.moved(record, "a", nodes.lately, now=now), node="a")
+            rollouts_.change(
+                3, lambda record, nodes, now: verdicts.updated(record, "a", nodes.lately, now=now), node="a"
+            )
     if lost is not None:
         store.write(keys.rollout_key(lost), b"{", ports.Always())
     gone = collected(store).releases
@@ -116,7 +123,7 @@ def test_a_node_that_is_long_gone_keeps_nothing_and_is_told() -> None:
     store.now = NOON - timedelta(days=300)
     store.write(keys.node_key("damaged"), b"{", ports.Always())
     store.now = NOON
-    with pytest.raises(Tampered, match=r"away, too.*for one that is gone, delete it"):
+    with pytest.raises(Corrupt, match=r"away, too.*for one that is gone, delete it"):
         collected(store)
     store.delete(keys.node_key("away, too"))
     planned = collected(store, dry_run=True)
@@ -176,9 +183,9 @@ def test_nothing_goes_when_something_that_counts_cannot_be_read(key: str) -> Non
     store = old_cluster(15)
     store.write(key, b"{", ports.Always())
     before = {entry.key for entry in store.scan("")}
-    with pytest.raises(Tampered, match=key):
+    with pytest.raises(Corrupt, match=key):
         collected(store, dry_run=False)
-    assert {entry.key for entry in store.scan("")} - {keys.COLLECTING} == before
+    assert {entry.key for entry in store.scan("")} - {keys.GC_LOCK} == before
 
 
 def delete_until(delete: Callable[[str], None], left: Iterator[int], key: str) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from da_agent import ports
-from da_agent.domain import keys, records
-from da_agent.errors import Absent, Doubtful, Lost, Tampered, Unreachable
-from da_agent.workflows.leases import Leases
-from da_agent.workflows.ledgers import Ledger
+from da_agent.domain import records
+from da_agent.domain.store import keys
+from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, Unreachable
+from da_agent.workflows.records.leases import Leases
+from da_agent.workflows.records.ledgers import Ledger
 from tests.fake_nodes import release
 from tests.fakes import MemoryStore
 
@@ -27,7 +28,7 @@ class Unanswered(MemoryStore):
             self.times -= 1
             if self.arrives:
                 super().write(key, body, when)
-            raise Doubtful("no answer")
+            raise OutcomeUnknown("no answer")
         return super().write(key, body, when)
 
 
@@ -45,7 +46,7 @@ def test_a_number_is_given_once() -> None:
     ledger = Ledger(MemoryStore())
     ledger.append(release(1))
     other = records.decode(type(release(1)), records.encode(release(1)).replace(b"nonce1", b"nonceX"), "test")
-    with pytest.raises(Lost):
+    with pytest.raises(Conflict):
         ledger.append(other)
     assert ledger.read(1) == release(1)
 
@@ -64,7 +65,7 @@ def test_a_write_without_an_answer_is_looked_up(arrives: bool) -> None:
 
 
 def test_a_store_that_never_answers_leaves_a_doubt_that_is_said() -> None:
-    with pytest.raises(Doubtful, match="try again"):
+    with pytest.raises(OutcomeUnknown, match="try again"):
         Ledger(Unanswered(arrives=False, times=99)).append(release(1))
 
 
@@ -84,7 +85,7 @@ def test_no_byte_of_a_release_can_change_unnoticed() -> None:
     for place, byte in enumerate(whole):
         changed = whole[:place] + bytes([byte ^ 1]) + whole[place + 1 :]
         store.write(keys.release_key(1), changed, ports.Always())
-        with pytest.raises(Tampered, match=r"0000000001\.json"):
+        with pytest.raises(Corrupt, match=r"0000000001\.json"):
             Ledger(store).read(1)
 
 
@@ -92,7 +93,7 @@ def test_no_byte_of_a_release_can_change_unnoticed() -> None:
 def test_a_damaged_record_is_named(body: bytes) -> None:
     store = MemoryStore()
     store.write(keys.release_key(1), body, ports.Always())
-    with pytest.raises(Tampered, match=r"0000000001\.json"):
+    with pytest.raises(Corrupt, match=r"0000000001\.json"):
         Ledger(store).read(1)
 
 
@@ -104,7 +105,7 @@ def test_foreign_objects_among_the_releases_are_passed_over() -> None:
 
 
 def test_a_release_that_is_not_there_is_absent() -> None:
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         Ledger(MemoryStore()).read(7)
 
 
@@ -122,7 +123,7 @@ def test_one_holder_has_the_lease_until_it_ends_or_is_given_back() -> None:
 
 
 def test_the_lease_of_a_dead_holder_ends() -> None:
-    from da_agent.workflows.leases import PERIOD
+    from da_agent.workflows.records.leases import PERIOD
 
     store = MemoryStore()
     assert Leases(store, holder="a", nonce="1").claim()

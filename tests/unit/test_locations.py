@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from da_agent.domain.locations import (
+from da_agent.domain.store.locations import (
     DirectoryLocation,
     Location,
     S3Location,
@@ -15,7 +15,7 @@ from da_agent.domain.locations import (
     location_of,
     location_of_environment,
 )
-from da_agent.errors import Refused
+from da_agent.errors import Invalid
 
 AMAZON = S3Location(bucket="shop", prefix="", endpoint_url=None, region=None, path_style=False)
 MINIO = replace(AMAZON, endpoint_url="http://10.0.0.1:9000", path_style=True)
@@ -76,14 +76,14 @@ MISTAKES = {
 
 @pytest.mark.parametrize("url", MISTAKES)
 def test_a_mistake_in_a_url_is_named(url: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         location_of(url)
     assert len(refused.value.mistakes) == 1
     assert MISTAKES[url] in refused.value.mistakes[0]
 
 
 def test_all_mistakes_are_named_at_once() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         location_of("s3://?region=a_b&path_style=2&speed=high")
     assert len(refused.value.mistakes) == 4
 
@@ -101,7 +101,7 @@ def test_all_mistakes_are_named_at_once() -> None:
     ],
 )
 def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         location_of(url)
     assert "hush" not in str(refused.value)
 
@@ -157,7 +157,7 @@ def test_mistakes_in_variables_are_named_at_once() -> None:
         "S3_SSE_ALGORITHM": "rot13",
         "S3_SSE_CUSTOMER_KEY": "hushhush",
     }
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         location_of_environment({**variables, "S3BUCKET": "no bucket"})
     named = [mistake.split()[0] for mistake in refused.value.mistakes]
     assert named == ["S3ENABLE", "S3BUCKET", "S3ENDPOINTURL", "S3_SSE_ALGORITHM", "S3_SSE_CUSTOMER_KEY"]
@@ -165,7 +165,7 @@ def test_mistakes_in_variables_are_named_at_once() -> None:
 
 
 def test_an_enabled_store_needs_a_bucket() -> None:
-    with pytest.raises(Refused, match="S3BUCKET does not name a bucket"):
+    with pytest.raises(Invalid, match="S3BUCKET does not name a bucket"):
         location_of_environment({"S3ENABLE": "true"})
 
 
@@ -180,8 +180,8 @@ def test_encryption_is_said_by_variables_however_the_bucket_is_named(store: dict
 def test_credentials_come_in_pairs_or_not_at_all() -> None:
     assert credentials_of({"S3ACCESSKEY": "", "S3SECRETACCESSKEY": "null"}) is None
     assert credentials_of({"S3ACCESSKEY": "AKIA", "S3SECRETACCESSKEY": "hush/+"}) == ("AKIA", "hush/+")
-    with pytest.raises(Refused, match="S3SECRETACCESSKEY is missing"):
+    with pytest.raises(Invalid, match="S3SECRETACCESSKEY is missing"):
         credentials_of({"S3ACCESSKEY": "AKIA"})
-    with pytest.raises(Refused, match="S3ACCESSKEY is missing") as refused:
+    with pytest.raises(Invalid, match="S3ACCESSKEY is missing") as refused:
         credentials_of({"S3SECRETACCESSKEY": "hushhush"})
     assert "hush" not in str(refused.value)

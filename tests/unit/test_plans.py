@@ -6,17 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import plans, rollouts
-from da_agent.domain.blobs import File, blob_of
-from da_agent.domain.policies import Policy, Share
-from da_agent.domain.releases import Contents, Disturbance
-from da_agent.domain.rollouts import Note, Rollout, State
-from da_agent.domain.settings import Settings
-from da_agent.errors import Refused
-from da_agent.workflows import pushes
-from da_agent.workflows.drafts import Drafts
-from da_agent.workflows.plans import Plans
-from da_agent.workflows.rollouts import Rollouts
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.config.strategies import Share, Strategy
+from da_agent.domain.release.releases import Contents, Disturbance
+from da_agent.domain.rollout import plans, rollouts
+from da_agent.domain.rollout.rollouts import Note, Rollout, State
+from da_agent.domain.store.blobs import File, blob_of
+from da_agent.errors import Invalid
+from da_agent.workflows.publish import pushes
+from da_agent.workflows.publish.drafts import Drafts
+from da_agent.workflows.publish.plans import Plans
+from da_agent.workflows.records.rollouts import Rollouts
 from tests.fake_nodes import TARGET, FakeSnapshots, wheel
 from tests.fakes import NOON, MemoryStore, SilentProgress
 from tests.members import Member
@@ -57,39 +57,39 @@ def test_what_differs_decides_what_each_node_does(after: tuple[Contents, bytes],
 
 
 @pytest.mark.parametrize(
-    ("policy", "total", "rounds"),
+    ("strategy", "total", "rounds"),
     [
-        (Policy(), 4, 4),
-        (Policy(canary=0, max_unavailable=Share(2)), 5, 3),
-        (Policy(canary=1, max_unavailable=Share(50, True)), 5, 3),
-        (Policy(canary=9), 2, 2),
-        (Policy(), 0, 0),
+        (Strategy(), 4, 4),
+        (Strategy(canary=0, max_unavailable=Share(2)), 5, 3),
+        (Strategy(canary=1, max_unavailable=Share(50, True)), 5, 3),
+        (Strategy(canary=9), 2, 2),
+        (Strategy(), 0, 0),
     ],
 )
-def test_nodes_move_in_rounds(policy: Policy, total: int, rounds: int) -> None:
-    assert plans.rounds(policy, total) == rounds
+def test_nodes_move_in_rounds(strategy: Strategy, total: int, rounds: int) -> None:
+    assert plans.rounds(strategy, total) == rounds
 
 
 def proven(seconds: int, nodes: int) -> Rollout:
-    made = rollouts.opened(7, Policy(), (), now=NOON)
+    made = rollouts.opened(7, Strategy(), (), now=NOON)
     verdict = Note("the cluster", NOON + timedelta(seconds=seconds), "")
-    return replace(made, state=State.PROVEN, verdict=verdict, moved=tuple("abcdef"[:nodes]))
+    return replace(made, state=State.STABLE, verdict=verdict, updated=tuple("abcdef"[:nodes]))
 
 
 def test_the_last_rollout_gives_the_pace_of_the_next() -> None:
-    found = plans.course(Policy(), Settings(), "abcd", frozenset(RELOAD), proven(60, 3))
+    found = plans.rollout_client(Strategy(), Settings(), "abcd", frozenset(RELOAD), proven(60, 3))
     assert (found.live, found.at_a_time, found.canary, found.capacity) == (4, 1, 1, 3)
     assert found.duration == "about 1 min 20 s, at the pace of release 7"
 
 
 def test_without_a_rollout_the_settings_give_the_bounds() -> None:
-    found = plans.course(Policy(), Settings(), "ab", frozenset(RELOAD), None)
+    found = plans.rollout_client(Strategy(), Settings(), "ab", frozenset(RELOAD), None)
     assert found.duration == "from 4 s to 10 min 24 s, by the settings: no rollout was measured yet"
 
 
 def test_what_touches_no_worker_process_takes_nobody_out_of_service() -> None:
-    assert plans.course(Policy(), Settings(), "abcd", frozenset(CERTIFICATES), None).capacity == 4
-    assert plans.course(Policy(), Settings(), "a", frozenset(RELOAD), None).capacity == 0
+    assert plans.rollout_client(Strategy(), Settings(), "abcd", frozenset(CERTIFICATES), None).capacity == 4
+    assert plans.rollout_client(Strategy(), Settings(), "a", frozenset(RELOAD), None).capacity == 0
 
 
 class Cluster:
@@ -100,7 +100,7 @@ class Cluster:
         self.node = Member(self.store, "a")
         self.node.put("config.yml", CONFIG)
         for _ in range(2):
-            self.node.follower.cycle()
+            self.node.reconciler.cycle()
         drafts = Drafts(
             snapshots=FakeSnapshots(self.store),
             resolver=self.node.resolver,
@@ -121,39 +121,39 @@ def test_a_plan_says_what_would_change_and_writes_nothing() -> None:
     assert (found.before, found.release) == (1, 2)
     assert [str(change) for change in found.configuration] == ["~ title: a -> b"]
     assert found.needs[0].startswith("reload: ")
-    assert found.course is not None
-    assert found.course.measured is None, "the nodes of the first release waited for nobody"
+    assert found.rollout_client is not None
+    assert found.rollout_client.measured is None, "the nodes of the first release waited for nobody"
     assert cluster.tags() == before
 
 
 def test_a_plan_is_refused_with_the_mistakes_that_a_push_would_be_refused_with() -> None:
     cluster = Cluster()
-    with pytest.raises(Refused, match="line 2"):
+    with pytest.raises(Invalid, match="line 2"):
         cluster.plans.push(lambda _: pushes.config(b"title: b\ntitle: c\n"))
 
 
 def test_a_plan_of_what_is_there_already_says_that_nothing_would_change() -> None:
     cluster = Cluster()
     assert cluster.plans.push(lambda _: pushes.config(CONFIG)).release is None
-    assert cluster.plans.adopt().release is None
+    assert cluster.plans.publish().release is None
 
 
 def test_of_a_command_of_the_configuration_a_plan_shows_the_program_alone() -> None:
     cluster = Cluster()
-    command = b"title: a\nda agent:\n  once: [PGPASSWORD=hunter2 psql -f hunter2.sql]\n"
+    command = b"title: a\nda agent:\n  release command: [PGPASSWORD=hunter2 psql -f hunter2.sql]\n"
     found = cluster.plans.push(lambda _: pushes.config(command))
-    assert found.once == ("psql …",)
+    assert found.release_command == ("psql …",)
     assert "hunter2" not in str(found)
 
 
 def test_what_lies_in_the_inbox_is_planned_before_anybody_adopts_it() -> None:
     cluster = Cluster()
     cluster.node.put("config.yml", b"title: c\n")
-    assert [str(change) for change in cluster.plans.adopt().configuration] == ["~ title: a -> c"]
+    assert [str(change) for change in cluster.plans.publish().configuration] == ["~ title: a -> c"]
     cluster.node.put("config.yml", b"title: c\ntitle: d\n")
-    cluster.node.follower.cycle()
-    with pytest.raises(Refused, match="line 2"):
-        cluster.plans.adopt()
+    cluster.node.reconciler.cycle()
+    with pytest.raises(Invalid, match="line 2"):
+        cluster.plans.publish()
 
 
 def quarantined() -> Cluster:
@@ -162,7 +162,7 @@ def quarantined() -> Cluster:
     cluster.node.web.unfit.add(2)
     cluster.node.put("config.yml", b"title: b\n")
     for _ in range(3):
-        cluster.node.follower.cycle()
+        cluster.node.reconciler.cycle()
     assert cluster.node.live == 1
     return cluster
 
@@ -185,7 +185,7 @@ def test_a_plan_of_what_is_served_beside_a_quarantine_disturbs_nobody() -> None:
 
 def test_a_plan_of_the_quarantined_release_says_that_it_is_quarantined() -> None:
     cluster = quarantined()
-    for found in (cluster.plans.push(lambda _: pushes.config(b"title: b\n")), cluster.plans.adopt()):
+    for found in (cluster.plans.push(lambda _: pushes.config(b"title: b\n")), cluster.plans.publish()):
         assert (found.before, found.release) == (2, None)
         assert found.quarantine is not None
         assert "release 2 is quarantined" in found.quarantine

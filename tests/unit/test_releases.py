@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from da_agent.domain.releases import Disturbance, Release, Served, disturbances
+from da_agent.domain.release.releases import Disturbance, Release, Served, disturbances
 from tests.fake_nodes import release
 
 BEFORE = Served(application="a", certificates="c", web_server="w")

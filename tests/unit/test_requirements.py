@@ -3,12 +3,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from da_agent.domain.requirements import Kind, add, distribution, normalise, parse, remove, told
-from da_agent.errors import Refused
+from da_agent.domain.packages.requirements import Kind, add, distribution, normalise, parse, remove, told
+from da_agent.errors import Invalid
 
 
 def mistakes(text: str) -> tuple[str, ...]:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         parse(text.encode())
     return tuple(mistake.removeprefix("packages/requirements.txt ") for mistake in refused.value.mistakes)
 
@@ -76,7 +76,7 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file() -> None:
 
 def test_text_that_is_not_utf8_is_refused() -> None:
     for work in (parse, lambda text: add(text, "shop"), lambda text: remove(text, "shop")):
-        with pytest.raises(Refused, match=r"^packages/requirements.txt line 2: is not UTF-8 text"):
+        with pytest.raises(Invalid, match=r"^packages/requirements.txt line 2: is not UTF-8 text"):
             work(b"a\n\xff\n")
 
 
@@ -112,12 +112,12 @@ def test_adding_replaces_every_line_of_the_name_by_one() -> None:
     "spec", ["", "two words", "-r x", "shop\nevil", "shop @ https://h/x\nevil", "shop @ file:///x"]
 )
 def test_adding_what_is_no_requirement_is_refused(spec: str) -> None:
-    with pytest.raises(Refused, match=r"^cannot install"):
+    with pytest.raises(Invalid, match=r"^cannot install"):
         add(b"", spec)
 
 
 def test_a_refused_addition_does_not_show_a_password() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         add(b"", "shop @ http://u:hunter2/hunter2@host/x.zip")
     assert "hunter2" not in str(refused.value)
 
@@ -185,7 +185,7 @@ def test_a_wheel_says_what_it_is_for() -> None:
     "filename", ["shop.whl", "shop-x-py3-none-any.whl", "shop.exe", "a/b-1.zip", "-b-1.zip", "a b.zip", ""]
 )
 def test_a_file_name_of_which_nothing_can_be_made_is_refused(filename: str) -> None:
-    with pytest.raises(Refused, match=r"^packages/"):
+    with pytest.raises(Invalid, match=r"^packages/"):
         distribution(filename)
 
 

@@ -6,15 +6,18 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import keys, records, rollouts, turns, verdicts
-from da_agent.domain.blobs import blob_of
-from da_agent.domain.inboxes import Entry
-from da_agent.domain.policies import Share
-from da_agent.domain.releases import Contents, Release, Target, Wheel
-from da_agent.domain.rollouts import Denied, Note, Rollout, State
-from da_agent.errors import Absent, Doubtful, Tampered, Unreachable
+from da_agent.domain import records
+from da_agent.domain.config.strategies import Share
+from da_agent.domain.packages.wheels import Target, Wheel
+from da_agent.domain.release.releases import Contents, Release
+from da_agent.domain.rollout import rollouts, slots, verdicts
+from da_agent.domain.rollout.rollouts import Denied, Note, Rollout, State
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import blob_of
+from da_agent.domain.store.inboxes import Entry
+from da_agent.errors import Corrupt, NotFound, OutcomeUnknown, Unreachable
 from da_agent.ports import Always, Stored
-from da_agent.workflows.rollouts import Make, Rollouts
+from da_agent.workflows.records.rollouts import Make, Rollouts
 from tests.fakes import NOON, MemoryStore
 
 CONFIG = b"da agent: {max unavailable: 25%, canary: 2}\n"
@@ -52,22 +55,22 @@ def world() -> World:
 
 
 def claim(node: str, target: int = 1) -> Make:
-    return lambda record, nodes, now: turns.claim(
+    return lambda record, nodes, now: slots.claim(
         record, node, target, nodes.lately, now=now, reason="update", joining=False
     )
 
 
 def test_a_record_has_the_policy_of_its_release(world: World) -> None:
     opened = world.ours.open(1, world.release(1))
-    assert opened.policy.max_unavailable == Share(25, percent=True)
-    assert (opened.policy.canary, opened.state) == (2, State.OPEN)
+    assert opened.strategy.max_unavailable == Share(25, percent=True)
+    assert (opened.strategy.canary, opened.state) == (2, State.OPEN)
 
 
 def test_docassemble_creates_its_tables_once_and_others_what_they_are_told(world: World) -> None:
-    assert world.ours.open(1, world.release(1)).policy.once == ()
+    assert world.ours.open(1, world.release(1)).strategy.release_command == ()
     wheel = Wheel("docassemble-webapp", "1.0", "docassemble_webapp-1.0-py3-none-any.whl", blob_of(b""))
     release = replace(world.release(2), contents=replace(world.contents, wheels=(wheel,)))
-    assert world.ours.open(2, release).policy.once == ("python -m docassemble.webapp.create_tables",)
+    assert world.ours.open(2, release).strategy.release_command == ("python -m docassemble.webapp.create_tables",)
 
 
 def test_however_many_open_a_record_there_is_one(world: World) -> None:
@@ -86,7 +89,7 @@ def test_a_newer_release_closes_the_record_before_and_takes_over_its_turns(world
     world.ours.change(1, claim("web-1"), node="web-1")
     newer = world.ours.open(2, world.release(2))
     assert world.record(1).closed
-    assert [turn.node for turn in newer.turns] == ["web-1"]
+    assert [slot.node for slot in newer.slots] == ["web-1"]
 
 
 def test_a_release_that_nobody_has_opened_is_opened_closed(world: World) -> None:
@@ -132,7 +135,7 @@ def test_after_a_write_without_an_answer_the_nonce_tells(world: World, happened:
 
     def doubt(_: str) -> None:
         world.store.before_write = world.store.after_write = lambda _: None
-        raise Doubtful("no answer")
+        raise OutcomeUnknown("no answer")
 
     if happened:
         world.store.after_write = doubt
@@ -149,9 +152,9 @@ def test_two_records_never_have_equal_bytes(world: World) -> None:
     world.ours.open(1, world.release(1))
     first = world.record(1)
     world.ours.change(1, claim("web-1"), node="web-1")
-    world.ours.change(1, lambda record, _, now: turns.give_back(record, "web-1", now=now))
+    world.ours.change(1, lambda record, _, now: slots.give_back(record, "web-1", now=now))
     assert world.record(1) != first
-    assert world.record(1).turns == first.turns
+    assert world.record(1).slots == first.slots
 
 
 def test_the_way_back_is_to_the_newest_proven_release(world: World) -> None:
@@ -159,7 +162,7 @@ def test_the_way_back_is_to_the_newest_proven_release(world: World) -> None:
         world.ours.open(number, world.release(number))
         if number == 1:
             world.ours.change(
-                1, lambda record, nodes, now: verdicts.moved(record, "web-1", nodes.lately, now=now), node="web-1"
+                1, lambda record, nodes, now: verdicts.updated(record, "web-1", nodes.lately, now=now), node="web-1"
             )
     assert world.ours.fallback(4) == 1
     assert world.ours.fallback(1) is None
@@ -191,7 +194,7 @@ def proven_then_bad(world: World, bad: int, *, knowing: bool = True) -> int:
     """Release 1 is proven, and so many after it are bad: the number of the newest."""
     for number in range(1, bad + 2):
         record = world.ours.open(number, None)
-        state = State.PROVEN if number == 1 else State.QUARANTINED
+        state = State.STABLE if number == 1 else State.QUARANTINED
         record = replace(record, state=state, past=record.past if knowing else None)
         world.store.write(keys.rollout_key(number), records.seal(record), Always())
     return bad + 1
@@ -232,19 +235,19 @@ def test_what_was_open_is_closed_however_many_releases_nobody_has_opened(world: 
 def test_a_damaged_record_is_named(world: World) -> None:
     world.ours.open(1, world.release(1))
     world.store.write(keys.rollout_key(1), b'{"release": 1', Always())
-    with pytest.raises(Tampered, match=r"\.agent/rollouts/0000000001\.json is not a valid rollout record"):
+    with pytest.raises(Corrupt, match=r"\.agent/rollouts/0000000001\.json is not a valid rollout record"):
         world.ours.change(1, claim("web-1"))
 
 
 def test_a_record_under_another_number_is_refused(world: World) -> None:
     world.ours.open(1, world.release(1))
     world.store.write(keys.rollout_key(2), world.store.read(keys.rollout_key(1)).data, Always())
-    with pytest.raises(Tampered, match="says that it is about release 1"):
+    with pytest.raises(Corrupt, match="says that it is about release 1"):
         world.ours.read(2)
 
 
 def test_no_record_and_no_answer_are_two_things(world: World) -> None:
-    with pytest.raises(Absent):
+    with pytest.raises(NotFound):
         world.ours.change(1, claim("web-1"))
     world.store.failing = Unreachable("no answer")
     with pytest.raises(Unreachable):
@@ -256,5 +259,5 @@ def test_no_byte_of_a_record_can_be_altered_unnoticed(world: World) -> None:
     data = world.store.read(keys.rollout_key(1)).data
     for place, byte in enumerate(data):
         world.store.write(keys.rollout_key(1), data[:place] + bytes([byte ^ 1]) + data[place + 1 :], Always())
-        with pytest.raises(Tampered, match=keys.rollout_key(1)):
+        with pytest.raises(Corrupt, match=keys.rollout_key(1)):
             world.ours.read(1)

@@ -8,10 +8,11 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from da_agent.domain import configurations, rpc_ports
-from da_agent.domain.rpc_ports import Credentials
-from da_agent.domain.variables import parse_node
-from da_agent.errors import Refused
+from da_agent.domain.config import configurations
+from da_agent.domain.node import rpc_ports
+from da_agent.domain.node.rpc_ports import Credentials
+from da_agent.domain.node.variables import parse_node
+from da_agent.errors import Invalid
 
 NODE = parse_node({"DA_AGENT_RPC_PORT": "9001", "DA_AGENT_RPC_ADDRESS": "10.0.0.7"}, root=True)
 WORDS = Credentials("admin", "word")
@@ -43,7 +44,7 @@ def test_the_section_of_the_configuration_says_the_same() -> None:
 def test_a_user_name_that_would_be_read_as_something_else_is_refused_and_the_password_is_not_told(
     username: str,
 ) -> None:
-    with pytest.raises(Refused, match="user name") as refused:
+    with pytest.raises(Invalid, match="user name") as refused:
         given(username, "hunter2")
     assert "hunter2" not in str(refused.value)
 
@@ -58,7 +59,7 @@ def test_a_node_without_a_port_needs_no_password() -> None:
 
 
 def test_a_port_without_a_password_is_refused_with_the_remedy() -> None:
-    with pytest.raises(Refused, match=r"cannot open port 9001 .* without a password: set DASUPERVISORUSERNAME"):
+    with pytest.raises(Invalid, match=r"cannot open port 9001 .* without a password: set DASUPERVISORUSERNAME"):
         rpc_ports.section(NODE, None)
 
 

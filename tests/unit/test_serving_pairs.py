@@ -1,6 +1,6 @@
 import pytest
 
-from da_agent.domain.serving_pairs import Pair, pair
+from da_agent.domain.certificates.serving_pairs import Pair, pair
 
 DOCASSEMBLE = ("docassemble.crt", "docassemble.key", "docassemble.ca.pem")
 

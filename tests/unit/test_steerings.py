@@ -6,35 +6,35 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import keys
-from da_agent.domain.blobs import blob_of
-from da_agent.domain.rollouts import Past, State
-from da_agent.domain.rpc_ports import Credentials
-from da_agent.errors import Absent, Doubtful, Interrupted, Refused, StoreDamaged, Unreachable
-from da_agent.workflows.ledgers import Ledger
-from da_agent.workflows.rollouts import Rollouts
-from da_agent.workflows.steerings import Steering
-from da_agent.workflows.wakings import Waking
-from tests.fakes import FakeClock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers
+from da_agent.domain.node.rpc_ports import Credentials
+from da_agent.domain.rollout.rollouts import Past, State
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import blob_of
+from da_agent.errors import Interrupted, Invalid, NotFound, OutcomeUnknown, StoreDamaged, Unreachable
+from da_agent.workflows.admin.steerings import Steering
+from da_agent.workflows.records.ledgers import Ledger
+from da_agent.workflows.records.notifications import Notifications
+from da_agent.workflows.records.rollouts import Rollouts
+from tests.fakes import FakeClock, FakeNotifier, MemoryBlobs, MemoryStore, MemoryTransfers
 from tests.members import Member
 
 
 class Cluster:
     """One node, and an admin beside it."""
 
-    def __init__(self, pokes: FakePokes | None = None) -> None:
+    def __init__(self, notifier: FakeNotifier | None = None) -> None:
         self.store = MemoryStore()
         self.node = Member(self.store, "a")
-        self.pokes = pokes or FakePokes()
+        self.notifier = notifier or FakeNotifier()
         self.records = Rollouts(self.store, lambda: "nonce")
         self.nonces = iter(range(1000))
         self.clock = FakeClock()
         self.blobs = MemoryBlobs()
-        waking = Waking(self.store, self.pokes, lambda: Credentials("u", "p"), self.clock)
+        notifications = Notifications(self.store, self.notifier, lambda: Credentials("u", "p"), self.clock)
         self.steering = Steering(
             self.store,
             self.records,
-            waking,
+            notifications,
             self.clock,
             MemoryTransfers(self.store, self.blobs),
             who="admin@desk",
@@ -44,12 +44,12 @@ class Cluster:
 
     def cycle(self) -> None:
         for _ in range(3):
-            self.node.follower.cycle()
+            self.node.reconciler.cycle()
 
     def can_be_woken(self) -> None:
-        self.node.follower._report = replace(self.node.follower._report, rpc="10.0.0.7:9001")
+        self.node.reconciler._report = replace(self.node.reconciler._report, rpc="10.0.0.7:9001")
         self.node.clock.time += timedelta(minutes=1)
-        self.node.follower.beat()
+        self.node.reconciler.beat()
 
     def push(self, name: str) -> None:
         self.node.put("config.yml", f"name: {name}\n".encode())
@@ -105,17 +105,17 @@ def test_after_a_restart_it_goes_to_what_was_there_before_that() -> None:
 
 
 def test_it_is_refused_without_anything_to_go_back_to() -> None:
-    with pytest.raises(Refused, match="no proven release before 1"):
+    with pytest.raises(Invalid, match="no proven release before 1"):
         Cluster().steering.rollback(None)
 
 
 def test_it_is_refused_where_nothing_would_change() -> None:
     cluster = Cluster()
     cluster.push("b")
-    with pytest.raises(Refused, match="nothing to do: release 2 is the newest one"):
+    with pytest.raises(Invalid, match="nothing to do: release 2 is the newest one"):
         cluster.steering.rollback(2)
     cluster.push("a")
-    with pytest.raises(Refused, match="nothing to do: release 1 is what release 3, the newest one, holds"):
+    with pytest.raises(Invalid, match="nothing to do: release 1 is what release 3, the newest one, holds"):
         cluster.steering.rollback(1)
 
 
@@ -123,12 +123,12 @@ def test_it_is_refused_for_a_quarantined_release_with_the_remedy() -> None:
     cluster = Cluster()
     bad = cluster.push_bad("b")
     cluster.push("c")
-    with pytest.raises(Refused, match=r"release 2 is quarantined.* da-agent pardon 2"):
+    with pytest.raises(Invalid, match=r"release 2 is quarantined.* da-agent retry 2"):
         cluster.steering.rollback(bad)
 
 
 def test_it_is_refused_for_a_release_that_does_not_exist() -> None:
-    with pytest.raises(Absent, match="no release 9"):
+    with pytest.raises(NotFound, match="no release 9"):
         Cluster().steering.rollback(9)
 
 
@@ -182,7 +182,7 @@ def test_a_restart_after_a_quarantine_starts_what_the_nodes_serve_anew() -> None
         "Release 4 is release 2 again, which the nodes serve as release 3 is quarantined, with a restart of every node."
     )
     cluster.cycle()
-    assert (cluster.config(), cluster.node.live, cluster.state(4)) == (b"name: b\n", 4, State.PROVEN)
+    assert (cluster.config(), cluster.node.live, cluster.state(4)) == (b"name: b\n", 4, State.STABLE)
     assert Ledger(cluster.store).read(4).restart
 
 
@@ -192,7 +192,7 @@ def test_a_restart_is_refused_with_the_remedy_when_there_is_nothing_to_go_back_t
     assert record is not None
     bad = replace(record, state=State.QUARANTINED, past=Past())
     cluster.records.change(1, lambda *_: bad)
-    with pytest.raises(Refused, match=r"cannot restart: release 1 is quarantined.* da-agent pardon 1 --reason TEXT"):
+    with pytest.raises(Invalid, match=r"cannot restart: release 1 is quarantined.* da-agent retry 1 --reason TEXT"):
         cluster.steering.restart("more memory")
 
 
@@ -202,15 +202,15 @@ def test_what_was_quarantined_under_a_later_number_is_not_released_under_another
     cluster.steering.restart("more memory")
     cluster.cycle()
     assert cluster.state(2) is State.QUARANTINED
-    refused = r"release 2 holds the same, and .*quarantined.* da-agent pardon 2"
-    with pytest.raises(Refused, match=refused):
+    refused = r"release 2 holds the same, and .*quarantined.* da-agent retry 2"
+    with pytest.raises(Invalid, match=refused):
         cluster.steering.rollback(1)
-    with pytest.raises(Refused, match=refused):
+    with pytest.raises(Invalid, match=refused):
         cluster.steering.restart("once more")
     cluster.push("c")
-    with pytest.raises(Refused, match="release 2 holds the same"):
+    with pytest.raises(Invalid, match="release 2 holds the same"):
         cluster.steering.rollback(1)
-    cluster.steering.pardon(2, "the database is back")
+    cluster.steering.retry(2, "the database is back")
     assert cluster.steering.rollback(1).release == 4
 
 
@@ -280,9 +280,9 @@ def test_a_pardoned_release_is_tried_again() -> None:
     cluster = Cluster()
     bad = cluster.push_bad("b")
     cluster.node.web.unfit.clear()
-    assert cluster.steering.pardon(bad, "fixed").sentence == "Release 2 is pardoned: the nodes try it again."
+    assert cluster.steering.retry(bad, "fixed").sentence == "Release 2 is pardoned: the nodes try it again."
     cluster.cycle()
-    assert (cluster.node.live, cluster.state(bad)) == (2, State.PROVEN)
+    assert (cluster.node.live, cluster.state(bad)) == (2, State.STABLE)
 
 
 def test_a_pardon_of_an_older_release_says_how_to_go_there() -> None:
@@ -290,7 +290,7 @@ def test_a_pardon_of_an_older_release_says_how_to_go_there() -> None:
     bad = cluster.push_bad("b")
     cluster.push("c")
     cluster.node.web.unfit.clear()
-    assert "da-agent rollback 2" in cluster.steering.pardon(bad, "fixed").sentence
+    assert "da-agent rollback 2" in cluster.steering.retry(bad, "fixed").sentence
     cluster.steering.rollback(bad)
     cluster.cycle()
     assert cluster.node.live == 4
@@ -304,19 +304,19 @@ def test_a_pardon_whose_answer_was_lost_and_that_a_node_has_followed_is_done() -
     def lose(key: str) -> None:
         cluster.store.after_write = lambda _: None
         cluster.cycle()
-        raise Doubtful(f"no answer for {key}")
+        raise OutcomeUnknown(f"no answer for {key}")
 
     cluster.store.after_write = lose
-    assert cluster.steering.pardon(bad, "fixed").sentence == "Release 2 is pardoned: the nodes try it again."
+    assert cluster.steering.retry(bad, "fixed").sentence == "Release 2 is pardoned: the nodes try it again."
     record = cluster.records.read(bad)
     assert record is not None
-    assert (record.state, len(record.pardons)) == (State.PROVEN, 1)
+    assert (record.state, len(record.retries)) == (State.STABLE, 1)
 
 
-class Impatient(FakePokes):
+class Impatient(FakeNotifier):
     """Somebody types Ctrl-C while the nodes are poked."""
 
-    def poke(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
+    def notify(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
         raise KeyboardInterrupt
 
 
@@ -330,10 +330,10 @@ def test_whoever_leaves_while_the_nodes_are_woken_is_told_of_the_release() -> No
 
 def test_what_is_not_quarantined_needs_no_pardon() -> None:
     cluster = Cluster()
-    with pytest.raises(Refused, match="release 1, which is not quarantined: it is proven"):
-        cluster.steering.pardon(1, "why not")
-    with pytest.raises(Absent, match="no release 9"):
-        cluster.steering.pardon(9, "why not")
+    with pytest.raises(Invalid, match="release 1, which is not quarantined: it is proven"):
+        cluster.steering.retry(1, "why not")
+    with pytest.raises(NotFound, match="no release 9"):
+        cluster.steering.retry(9, "why not")
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["the store answers", "the record cannot be opened"])
@@ -348,7 +348,7 @@ def test_before_the_nodes_are_woken_a_record_is_opened_which_closes_the_one_befo
             raise Unreachable("no answer")
 
     cluster.store.before_write = note
-    cluster.pokes.poke = lambda addresses, credentials: order.append("poke") or frozenset()  # type: ignore[method-assign,func-returns-value]
+    cluster.notifier.notify = lambda addresses, credentials: order.append("poke") or frozenset()  # type: ignore[method-assign,func-returns-value]
     cluster.steering.restart("wake")
     opened = [] if away else [keys.rollout_key(2)]
     assert order == [keys.release_key(2), keys.rollout_key(1), *opened, "poke"]
@@ -359,6 +359,6 @@ def test_the_nodes_are_woken_for_what_concerns_them() -> None:
     cluster.can_be_woken()
     cluster.steering.restart("wake")
     cluster.steering.pause("wait")
-    assert len(cluster.pokes.poked) == 1, "a pause wakes nobody"
+    assert len(cluster.notifier.poked) == 1, "a pause wakes nobody"
     cluster.steering.resume("go")
-    assert [addresses for addresses, _ in cluster.pokes.poked] == [{"a": "10.0.0.7:9001"}] * 2
+    assert [addresses for addresses, _ in cluster.notifier.poked] == [{"a": "10.0.0.7:9001"}] * 2

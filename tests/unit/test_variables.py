@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from da_agent.domain.nodes import Node
-from da_agent.domain.variables import parse_node
-from da_agent.errors import Refused
+from da_agent.domain.node.nodes import Node
+from da_agent.domain.node.variables import parse_node
+from da_agent.errors import Invalid
 
 
 def mistakes(variables: dict[str, str], *, root: bool = True) -> tuple[str, ...]:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Invalid) as refused:
         parse_node(variables, root=root)
     return refused.value.mistakes
 

@@ -5,29 +5,29 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import rollouts, turns, verdicts
-from da_agent.domain.policies import Policy
-from da_agent.domain.rollouts import Rollout, State
-from tests.records import ADMIN, LATER, LIVE, NOW, ONCE, OPEN, claim, failed, granted, moved, sickened
+from da_agent.domain.config.strategies import Strategy
+from da_agent.domain.rollout import rollouts, slots, verdicts
+from da_agent.domain.rollout.rollouts import Rollout, State
+from tests.records import ADMIN, LATER, LIVE, NOW, ONCE, OPEN, claim, failed, granted, reported_unhealthy, updated
 
 
 def test_one_machine_may_be_switched_off_whatever_is_allowed_but_not_one_after_the_other() -> None:
-    strict = replace(OPEN, policy=Policy(max_failures=0))
+    strict = replace(OPEN, strategy=Strategy(max_failures=0))
     for number, (node, state) in enumerate([("web-1", State.OPEN), ("web-2", State.QUARANTINED)]):
         now = NOW + number * timedelta(seconds=400)
         strict = granted(claim(strict, node, now=now))
         looked = verdicts.reviewed(strict, "web-4", LIVE, now=now + timedelta(seconds=399))
         assert looked.state is state
-    assert failed(replace(OPEN, policy=Policy(max_failures=0)), "web-1").state is State.QUARANTINED
+    assert failed(replace(OPEN, strategy=Strategy(max_failures=0)), "web-1").state is State.QUARANTINED
 
 
 def test_a_turn_that_was_never_begun_is_no_failure() -> None:
-    assert granted(claim(granted(claim(ONCE, "web-1")), "web-2", now=LATER)).blames == ()
+    assert granted(claim(granted(claim(ONCE, "web-1")), "web-2", now=LATER)).failures == ()
 
 
 def test_a_machine_that_comes_back_and_serves_is_forgiven() -> None:
     begun = granted(claim(OPEN, "web-1"))
-    assert moved(granted(claim(begun, "web-2", now=LATER)), "web-1").blames == ()
+    assert updated(granted(claim(begun, "web-2", now=LATER)), "web-1").failures == ()
 
 
 def test_more_failures_than_allowed_quarantine_the_release() -> None:
@@ -35,33 +35,39 @@ def test_more_failures_than_allowed_quarantine_the_release() -> None:
     assert (failed(OPEN, "web-1").state, bad.state) == (State.OPEN, State.QUARANTINED)
     assert bad.verdict is not None
     assert bad.verdict.reason == "web-1: it answers 500; web-2: it answers 500"
-    assert bad.blames[0].log == ("a line",)
+    assert bad.failures[0].log == ("a line",)
 
 
 def test_a_node_that_fails_twice_is_one_failure() -> None:
     assert failed(OPEN, "web-1", "web-1").state is State.OPEN
 
 
-LENIENT = replace(OPEN, policy=Policy(max_failures=5))
+LENIENT = replace(OPEN, strategy=Strategy(max_failures=5))
 
 
 @pytest.mark.parametrize(
     ("record", "live", "heard", "state"),
     [
-        pytest.param(failed(moved(OPEN, "web-1"), "web-2"), "2", "2", State.QUARANTINED, id="the dead prove nothing"),
+        pytest.param(failed(updated(OPEN, "web-1"), "web-2"), "2", "2", State.QUARANTINED, id="the dead prove nothing"),
         pytest.param(
-            sickened(moved(OPEN, "web-1"), "web-2"), "2", "2", State.OPEN, id="nobody is left to say anything"
+            reported_unhealthy(updated(OPEN, "web-1"), "web-2"),
+            "2",
+            "2",
+            State.OPEN,
+            id="nobody is left to say anything",
         ),
-        pytest.param(failed(moved(OPEN, "web-1"), "web-2"), "12", "12", State.PROVEN, id="as many serve it as failed"),
         pytest.param(
-            failed(moved(LENIENT, "web-1"), *LIVE[1:]),
+            failed(updated(OPEN, "web-1"), "web-2"), "12", "12", State.STABLE, id="as many serve it as failed"
+        ),
+        pytest.param(
+            failed(updated(LENIENT, "web-1"), *LIVE[1:]),
             "1234",
             "1234",
             State.QUARANTINED,
             id="more failed than serve it",
         ),
-        pytest.param(failed(moved(OPEN, "web-1"), "web-2"), "12", "2", State.OPEN, id="who serves it is not heard"),
-        pytest.param(moved(OPEN, "web-1", "web-2"), "12", "2", State.PROVEN, id="nothing speaks against it"),
+        pytest.param(failed(updated(OPEN, "web-1"), "web-2"), "12", "2", State.OPEN, id="who serves it is not heard"),
+        pytest.param(updated(OPEN, "web-1", "web-2"), "12", "2", State.STABLE, id="nothing speaks against it"),
     ],
 )
 def test_those_speak_for_a_release_that_serve_it_and_are_heard(
@@ -78,13 +84,19 @@ def test_when_everybody_has_failed_there_is_nobody_else_to_ask() -> None:
 @pytest.mark.parametrize(
     ("record", "state"),
     [
-        pytest.param(sickened(failed(OPEN, "web-1"), "web-2", "web-3"), State.OPEN, id="one is still to come"),
-        pytest.param(sickened(failed(OPEN, "web-1"), *LIVE[1:]), State.QUARANTINED, id="the rest are sick"),
-        pytest.param(failed(sickened(OPEN, *LIVE[1:]), "web-1"), State.QUARANTINED, id="the rest were sick before"),
-        pytest.param(failed(sickened(moved(OPEN, "web-2"), *LIVE[2:]), "web-1"), State.PROVEN, id="one serves it"),
-        pytest.param(sickened(OPEN, *LIVE), State.OPEN, id="nobody can say anything of the release"),
         pytest.param(
-            sickened(replace(OPEN, blames=(rollouts.Blame("web-9", "gone", NOW, lost=True),)), *LIVE),
+            reported_unhealthy(failed(OPEN, "web-1"), "web-2", "web-3"), State.OPEN, id="one is still to come"
+        ),
+        pytest.param(reported_unhealthy(failed(OPEN, "web-1"), *LIVE[1:]), State.QUARANTINED, id="the rest are sick"),
+        pytest.param(
+            failed(reported_unhealthy(OPEN, *LIVE[1:]), "web-1"), State.QUARANTINED, id="the rest were sick before"
+        ),
+        pytest.param(
+            failed(reported_unhealthy(updated(OPEN, "web-2"), *LIVE[2:]), "web-1"), State.STABLE, id="one serves it"
+        ),
+        pytest.param(reported_unhealthy(OPEN, *LIVE), State.OPEN, id="nobody can say anything of the release"),
+        pytest.param(
+            reported_unhealthy(replace(OPEN, failures=(rollouts.NodeFailure("web-9", "gone", NOW, lost=True),)), *LIVE),
             State.OPEN,
             id="a machine that was switched off alone condemns nothing",
         ),
@@ -97,12 +109,14 @@ def test_when_nobody_is_left_who_could_move_those_that_failed_decide(record: Rol
 @pytest.mark.parametrize(
     ("record", "stuck"),
     [
-        pytest.param(sickened(OPEN, *LIVE), True, id="all are sick"),
-        pytest.param(sickened(OPEN, *LIVE[1:]), False, id="one can still move"),
-        pytest.param(sickened(OPEN, *LIVE, now=LATER), False, id="they have only just said so"),
-        pytest.param(sickened(sickened(OPEN, *LIVE), *LIVE, now=LATER), True, id="they say so once more"),
-        pytest.param(rollouts.pause(sickened(OPEN, *LIVE), ADMIN), False, id="paused"),
-        pytest.param(rollouts.closed(sickened(OPEN, *LIVE), now=NOW), False, id="a newer release has come"),
+        pytest.param(reported_unhealthy(OPEN, *LIVE), True, id="all are sick"),
+        pytest.param(reported_unhealthy(OPEN, *LIVE[1:]), False, id="one can still move"),
+        pytest.param(reported_unhealthy(OPEN, *LIVE, now=LATER), False, id="they have only just said so"),
+        pytest.param(
+            reported_unhealthy(reported_unhealthy(OPEN, *LIVE), *LIVE, now=LATER), True, id="they say so once more"
+        ),
+        pytest.param(rollouts.pause(reported_unhealthy(OPEN, *LIVE), ADMIN), False, id="paused"),
+        pytest.param(rollouts.closed(reported_unhealthy(OPEN, *LIVE), now=NOW), False, id="a newer release has come"),
     ],
 )
 def test_a_rollout_is_stuck_when_every_node_has_been_sick_for_a_while(record: Rollout, stuck: bool) -> None:
@@ -110,27 +124,27 @@ def test_a_rollout_is_stuck_when_every_node_has_been_sick_for_a_while(record: Ro
 
 
 def test_a_release_is_proven_when_every_live_node_has_moved() -> None:
-    assert moved(OPEN, "web-1", "web-2", "web-3").state is State.OPEN
-    assert moved(OPEN, *LIVE).state is State.PROVEN
+    assert updated(OPEN, "web-1", "web-2", "web-3").state is State.OPEN
+    assert updated(OPEN, *LIVE).state is State.STABLE
 
 
 def test_a_node_that_is_sick_itself_holds_nobody_up_and_condemns_nothing() -> None:
-    sick = verdicts.sickened(OPEN, "web-1", "the disk is full", LIVE, now=NOW)
-    sick = verdicts.sickened(sick, "web-2", "the disk is full", LIVE, now=NOW)
-    assert sick.state is State.OPEN
-    assert moved(sick, "web-3", "web-4").state is State.PROVEN
+    unhealthy = verdicts.reported_unhealthy(OPEN, "web-1", "the disk is full", LIVE, now=NOW)
+    unhealthy = verdicts.reported_unhealthy(unhealthy, "web-2", "the disk is full", LIVE, now=NOW)
+    assert unhealthy.state is State.OPEN
+    assert updated(unhealthy, "web-3", "web-4").state is State.STABLE
 
 
 def test_a_node_that_died_holds_up_the_verdict_only_until_somebody_looks() -> None:
-    three = moved(OPEN, "web-1", "web-2", "web-3")
+    three = updated(OPEN, "web-1", "web-2", "web-3")
     assert not verdicts.review_is_due(three, "web-1", now=NOW)
     assert verdicts.review_is_due(three, "web-1", now=NOW + timedelta(seconds=16))
     assert not verdicts.review_is_due(three, "web-2", now=NOW + timedelta(seconds=16))
-    assert verdicts.reviewed(three, "web-1", LIVE[:3], now=NOW).state is State.PROVEN
+    assert verdicts.reviewed(three, "web-1", LIVE[:3], now=NOW).state is State.STABLE
 
 
 def test_after_an_outage_of_the_store_nobody_is_condemned_for_not_being_heard() -> None:
     begun = granted(claim(OPEN, "web-1"))
-    asked = turns.claim(begun, "web-2", 7, LIVE, now=LATER, reason="update", joining=False, sure=False)
-    assert granted(asked).blames == ()
-    assert granted(claim(granted(asked), "web-3", now=LATER + timedelta(seconds=400))).blames != ()
+    asked = slots.claim(begun, "web-2", 7, LIVE, now=LATER, reason="update", joining=False, sure=False)
+    assert granted(asked).failures == ()
+    assert granted(claim(granted(asked), "web-3", now=LATER + timedelta(seconds=400))).failures != ()

@@ -5,15 +5,16 @@ from datetime import timedelta
 
 import pytest
 
-from da_agent.domain import keys, rollouts, turns
-from da_agent.domain.rollouts import Note
-from da_agent.errors import NobodyAlive, NodeBroken, Quarantined, Replaced, TimedOut
-from da_agent.workflows import waits
-from da_agent.workflows.rollouts import Rollouts
-from da_agent.workflows.steerings import Steering
-from da_agent.workflows.waits import Arrival
-from da_agent.workflows.wakings import Waking
-from tests.fakes import FakeClock, FakePokes, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
+from da_agent.domain.rollout import rollouts, slots
+from da_agent.domain.rollout.rollouts import Note
+from da_agent.domain.store import keys
+from da_agent.errors import NodeBroken, NoLiveNodes, Quarantined, Superseded, TimedOut
+from da_agent.workflows.admin import waits
+from da_agent.workflows.admin.steerings import Steering
+from da_agent.workflows.admin.waits import Arrival
+from da_agent.workflows.records.notifications import Notifications
+from da_agent.workflows.records.rollouts import Rollouts
+from tests.fakes import FakeClock, FakeNotifier, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
 from tests.members import Member
 
 PATIENCE = timedelta(seconds=5)
@@ -30,7 +31,7 @@ def cluster(*names: str) -> tuple[Member[MemoryStore], ...]:
 
 def cycle(*nodes: Member[MemoryStore]) -> None:
     for node in nodes:
-        node.follower.cycle()
+        node.reconciler.cycle()
 
 
 def records(node: Member[MemoryStore]) -> Rollouts:
@@ -39,7 +40,7 @@ def records(node: Member[MemoryStore]) -> Rollouts:
 
 def wait(node: Member[MemoryStore], number: int, progress: SilentProgress | None = None) -> Arrival:
     progress = progress or SilentProgress()
-    return waits.until_proven(node.store, records(node), FakeClock(), progress, number, patience=PATIENCE)
+    return waits.until_stable(node.store, records(node), FakeClock(), progress, number, patience=PATIENCE)
 
 
 def test_waiting_ends_when_the_release_is_proven() -> None:
@@ -62,7 +63,7 @@ def test_a_quarantine_ends_the_waiting_with_its_reason_in_one_sentence() -> None
     a.web.unfit.add(2)
     a.put("config.yml", b"name: b\n")
     cycle(a)
-    with pytest.raises(Quarantined, match=r"release 2 is quarantined: a: .*cannot be imported.* da-agent pardon 2"):
+    with pytest.raises(Quarantined, match=r"release 2 is quarantined: a: .*cannot be imported.* da-agent retry 2"):
         wait(a, 2)
 
 
@@ -139,7 +140,7 @@ def test_whoever_waits_is_told_how_many_have_moved_and_who_holds_the_turns() -> 
     cycle(a)
     records(a).change(
         2,
-        lambda record, nodes, now: turns.claim(record, "b", 2, nodes.lately, now=now, reason="test", joining=False),
+        lambda record, nodes, now: slots.claim(record, "b", 2, nodes.lately, now=now, reason="test", joining=False),
         node="b",
     )
     progress = SilentProgress()
@@ -149,10 +150,16 @@ def test_whoever_waits_is_told_how_many_have_moved_and_who_holds_the_turns() -> 
 
 
 def steering(node: Member[MemoryStore]) -> Steering:
-    waking = Waking(node.store, FakePokes(), lambda: None, node.clock)
+    notifications = Notifications(node.store, FakeNotifier(), lambda: None, node.clock)
     transfers = MemoryTransfers(node.store, MemoryBlobs())
     return Steering(
-        node.store, records(node), waking, node.clock, transfers, who="admin@desk", nonce=lambda: f"s{node.store.now}"
+        node.store,
+        records(node),
+        notifications,
+        node.clock,
+        transfers,
+        who="admin@desk",
+        nonce=lambda: f"s{node.store.now}",
     )
 
 
@@ -165,7 +172,7 @@ def test_what_a_rollback_of_somebody_else_has_replaced_does_not_count_as_served(
     told = (
         r"release 2 is not served: release 3, a rollback to release 1, by admin@desk \(too slow\), .* change of name$"
     )
-    with pytest.raises(Replaced, match=told):
+    with pytest.raises(Superseded, match=told):
         wait(a, 2)
 
 
@@ -175,7 +182,7 @@ def test_what_a_newer_push_has_replaced_does_not_count_as_served() -> None:
     cycle(a)
     a.put("config.yml", b"name: c\n")
     cycle(a, b, a, b)
-    with pytest.raises(Replaced, match="release 2 is not served: release 3, by"):
+    with pytest.raises(Superseded, match="release 2 is not served: release 3, by"):
         wait(a, 2)
 
 
@@ -218,7 +225,7 @@ def test_a_newer_release_whose_contents_nobody_can_compare_is_not_taken_for_the_
     a.put("config.yml", b"name: b\ntitle: c\n")
     cycle(a, b, a, b)
     a.store.delete(keys.release_key(1))
-    with pytest.raises(Replaced, match="nobody can tell whether it has what release 2 had changed"):
+    with pytest.raises(Superseded, match="nobody can tell whether it has what release 2 had changed"):
         wait(a, 2)
 
 
@@ -238,5 +245,5 @@ def test_a_pause_is_told_at_once_also_where_nobody_has_opened_the_release() -> N
 def test_nothing_is_proven_when_no_node_is_alive() -> None:
     (a,) = cluster("a")
     a.store.now += timedelta(hours=1)
-    with pytest.raises(NobodyAlive, match="release 9 is not proven: no node is alive"):
+    with pytest.raises(NoLiveNodes, match="release 9 is not proven: no node is alive"):
         wait(a, 9)

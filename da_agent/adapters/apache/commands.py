@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from da_agent import ports
 from da_agent.adapters.apache import configurations, throwaways
-from da_agent.domain.nodes import Node
-from da_agent.domain.paths import Paths, Staged
+from da_agent.domain.node.nodes import Node
+from da_agent.domain.node.paths import Paths, Staged
 
 LINES = 20
 

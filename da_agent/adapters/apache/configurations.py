@@ -9,13 +9,15 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from da_agent.domain import meanings, plans, serving_pairs
-from da_agent.domain.groups import GROUPS
-from da_agent.domain.nodes import Node
-from da_agent.domain.paths import Paths, Staged
-from da_agent.domain.releases import Release
-from da_agent.domain.sections import OUR_SECTION
-from da_agent.domain.settings import Settings
+from da_agent.domain.application.groups import GROUPS
+from da_agent.domain.certificates import serving_pairs
+from da_agent.domain.config import config_digest
+from da_agent.domain.config.sections import OUR_SECTION
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.nodes import Node
+from da_agent.domain.node.paths import Paths, Staged
+from da_agent.domain.release.releases import Release
+from da_agent.domain.rollout import plans
 from da_agent.errors import NodeBroken
 
 APACHE = Path("/usr/sbin/apache2")
@@ -125,7 +127,7 @@ def webapp(node: Node, paths: Paths, release: Release, settings: Settings, confi
         "serves": {
             "application": _fingerprint(
                 plans.wheels(release.contents),
-                meanings.digest(config, without=OUR_SECTION),
+                config_digest.digest(config, without=OUR_SECTION),
                 application,
                 path,
                 release.newest_restart,

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from da_agent.domain.paths import Staged
-from da_agent.domain.releases import Served
+from da_agent.domain.node.paths import Staged
+from da_agent.domain.release.releases import Served
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ import secrets
 from pathlib import Path
 
 from da_agent import files
-from da_agent.domain.groups import Group
-from da_agent.domain.paths import Paths
+from da_agent.domain.application.groups import Group
+from da_agent.domain.node.paths import Paths
 
 
 class Pins:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from da_agent.adapters.apache.configurations import TITLE
-from da_agent.domain.proofs import Worker
+from da_agent.domain.application.readiness import Worker
 from da_agent.errors import NodeBroken
 
 PATIENCE = 10.0

@@ -8,9 +8,9 @@ import sysconfig
 import uv
 
 from da_agent.adapters.apache import configurations, throwaways
-from da_agent.domain import serving_pairs
-from da_agent.domain.nodes import Node
-from da_agent.domain.paths import Paths, Staged
+from da_agent.domain.certificates import serving_pairs
+from da_agent.domain.node.nodes import Node
+from da_agent.domain.node.paths import Paths, Staged
 from da_agent.errors import NodeBroken, ReleaseBroken
 from da_agent.files import on_this_node
 from da_agent.processes import Outcome

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from da_agent.domain.proofs import Answer
+from da_agent.domain.application.readiness import Answer
 from da_agent.ports import Reply
 
 if TYPE_CHECKING:

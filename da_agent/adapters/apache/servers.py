@@ -22,12 +22,12 @@ from da_agent.adapters.apache.configurations import APPLICATION, TLS
 from da_agent.adapters.apache.pins import Pins
 from da_agent.adapters.apache.requests import Door
 from da_agent.adapters.apache.warmings import Warming
-from da_agent.domain.groups import Group
-from da_agent.domain.nodes import Node
-from da_agent.domain.paths import Paths, Staged
-from da_agent.domain.proofs import Answer, Wanted, Worker
-from da_agent.domain.releases import Disturbance, Release, Served, disturbances
-from da_agent.domain.settings import Settings
+from da_agent.domain.application.groups import Group
+from da_agent.domain.application.readiness import Answer, Wanted, Worker
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.nodes import Node
+from da_agent.domain.node.paths import Paths, Staged
+from da_agent.domain.release.releases import Disturbance, Release, Served, disturbances
 from da_agent.errors import NodeBroken, ReleaseBroken
 from da_agent.files import on_this_node
 from da_agent.ports import Reply, Supervisor

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from da_agent.adapters.apache import processes
-from da_agent.domain.proofs import Answer, Wanted, Worker
+from da_agent.domain.application.readiness import Answer, Wanted, Worker
 from da_agent.errors import ReleaseBroken
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5

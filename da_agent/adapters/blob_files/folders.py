@@ -9,9 +9,9 @@ from pathlib import Path
 from da_agent import files
 from da_agent.adapters.blob_files.boots import BootMark
 from da_agent.adapters.blob_files.partials import Partial, Partials
-from da_agent.domain.blobs import Blob
-from da_agent.domain.paths import Paths
-from da_agent.errors import Tampered
+from da_agent.domain.node.paths import Paths
+from da_agent.domain.store.blobs import Blob
+from da_agent.errors import Corrupt
 from da_agent.ports import Sink
 
 
@@ -46,7 +46,7 @@ class BlobFiles:
             resumed = partial.size > 0
             try:
                 _complete(partial, fill)
-            except Tampered:
+            except Corrupt:
                 if not resumed:
                     raise
                 # A power cut may have spoilt what was kept, or the object is another one by now.

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from da_agent import files
-from da_agent.domain.blobs import Blob
-from da_agent.errors import NodeBroken, Tampered
+from da_agent.domain.store.blobs import Blob
+from da_agent.errors import Corrupt, NodeBroken
 
 _CHUNK = 1024 * 1024
 _DAY = 24 * 3600.0
@@ -27,7 +27,7 @@ class Partial:
         self._descriptor = descriptor
         self._digest = hashlib.sha256()
         self.size = 0
-        self.moved = False
+        self.updated = False
         while chunk := os.read(descriptor, _CHUNK):
             self._digest.update(chunk)
             self.size += len(chunk)
@@ -50,16 +50,14 @@ class Partial:
             rest = rest[written:]
         if self.size > self._blob.size:
             # A wrong body of any length must not fill the disk before its hash is looked at.
-            raise Tampered(f"blob {self._blob.sha256} came with more than its {self._blob.size} bytes")
+            raise Corrupt(f"blob {self._blob.sha256} came with more than its {self._blob.size} bytes")
 
     def check(self) -> None:
-        """Tampered unless what has come is the blob."""
+        """Corrupt unless what has come is the blob."""
         if self.missing:
-            raise Tampered(f"blob {self._blob.sha256} came with {self.size} bytes instead of {self._blob.size}")
+            raise Corrupt(f"blob {self._blob.sha256} came with {self.size} bytes instead of {self._blob.size}")
         if self._digest.hexdigest() != self._blob.sha256:
-            raise Tampered(
-                f"blob {self._blob.sha256} came with other bytes, whose sha256 is {self._digest.hexdigest()}"
-            )
+            raise Corrupt(f"blob {self._blob.sha256} came with other bytes, whose sha256 is {self._digest.hexdigest()}")
 
     def clear(self) -> None:
         """Begin again with nothing."""
@@ -73,7 +71,7 @@ class Partial:
         """Rename the file to `path`, read-only."""
         os.fchmod(self._descriptor, 0o444)
         self._path.rename(path)
-        self.moved = True
+        self.updated = True
 
     def _complaint(self, error: OSError) -> NodeBroken:
         if error.errno not in files.FULL:
@@ -108,12 +106,12 @@ class Partials:
             with files.on_this_node(f"read {path}"):
                 partial = Partial(blob, path, descriptor)
             yield partial
-        except (Tampered, NodeBroken):
+        except (Corrupt, NodeBroken):
             kept = False
             raise
         finally:
             # Under the lock: nobody else has begun to write to it.
-            if partial is None or not (partial.moved or (kept and partial.size)):
+            if partial is None or not (partial.updated or (kept and partial.size)):
                 with suppress(OSError):
                     path.unlink()
             os.close(descriptor)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from da_agent.domain import standings, tables
-from da_agent.domain.tables import Table
+from da_agent.domain import units
+from da_agent.domain.display import tables
+from da_agent.domain.display.tables import Table
 
 
 class LinedBoard:
@@ -21,7 +22,7 @@ class LinedBoard:
         def show(table: Table) -> None:
             nonlocal before
             for line in tables.changes(before, table):
-                self._out.write(f"{standings.time(table.at)} {line}\n")
+                self._out.write(f"{units.time(table.at)} {line}\n")
             self._out.flush()
             before = table
 

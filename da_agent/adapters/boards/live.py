@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table as Drawing
 from rich.text import Text
 
-from da_agent.domain.tables import Table
+from da_agent.domain.display.tables import Table
 
 _COLOURS = {"serving": "green", "silent": "red", "stopped": "red"}
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from da_agent import files
-from da_agent.domain.places import Placed
+from da_agent.domain.certificates.folders import Placed
 
 _OURS = ".da-agent.json"
 """The names of our files: those that somebody else has put there stay."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from da_agent import files
-from da_agent.domain.places import Placed
+from da_agent.domain.certificates.folders import Placed
 
 _AT_FDCWD = -100
 _EXCHANGE = 2

@@ -11,7 +11,7 @@ import msgspec
 
 from da_agent import files
 from da_agent.adapters.dev_clusters.nodes import DevNode, Seat
-from da_agent.errors import Absent, NodeBroken, Refused
+from da_agent.errors import Invalid, NodeBroken, NotFound
 
 PASSED_ON = ("PATH", "LANG", "TZ", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy")
 """Variables of the caller that every node gets, besides those that name the store, its keys and the package index."""
@@ -49,13 +49,13 @@ class DevCluster:
     ) -> "DevCluster":
         """The cluster of `directory`, made where there is none; one that was there keeps its ports and nodes' roots.
 
-        Without `store` the nodes share the directory `store` in it. Refused when the web user could not get in, or
+        Without `store` the nodes share the directory `store` in it. Invalid when the web user could not get in, or
         when the cluster is running already.
         """
         directory = directory.absolute()
         record = _load(directory) or _Record("", None, None, [])
         if any(seat.supervisord and seat.supervisord.find() for seat in record.seats):
-            raise Refused(f"the cluster below {directory} is running already: da-agent dev stop --root {directory}")
+            raise Invalid(f"the cluster below {directory} is running already: da-agent dev stop --root {directory}")
         record.store = store or f"file://{directory / 'store'}"
         record.application = application
         record.application_path = None if application_path is None else str(application_path)
@@ -77,7 +77,7 @@ class DevCluster:
         """The cluster of `directory` as it was left or is running; Absent when there never was one."""
         record = _load(directory.absolute())
         if record is None:
-            raise Absent(f"there is no cluster below {directory}: begin one with da-agent dev --root {directory}")
+            raise NotFound(f"there is no cluster below {directory}: begin one with da-agent dev --root {directory}")
         return cls(directory.absolute(), record, environment)
 
     def start(self) -> None:
@@ -116,7 +116,7 @@ def _load(directory: Path) -> _Record | None:
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
-        raise Refused(f"{path} is damaged ({error}): remove {directory} and begin again") from error
+        raise Invalid(f"{path} is damaged ({error}): remove {directory} and begin again") from error
     except OSError as error:
         raise NodeBroken(f"cannot read {path}: {files.complaint(error)}") from error
 
@@ -153,12 +153,12 @@ def _variables(environment: Mapping[str, str], record: _Record) -> dict[str, str
 def _check_access(directory: Path) -> None:
     """Nobody else may own it; and as root, Apache's children are another user, who must be able to get in."""
     if directory.stat().st_uid != os.geteuid():
-        raise Refused(f"{directory} belongs to another user: choose another --root")
+        raise Invalid(f"{directory} belongs to another user: choose another --root")
     if os.geteuid() != 0:
         return
     for folder in (directory, *directory.parents):
         if not folder.stat().st_mode & 0o001:
-            raise Refused(
+            raise Invalid(
                 f"{directory} is of no use as the cluster's folder: {folder} lets nobody but its owner in, and the web"
                 f" server's processes are another user; choose another --root, or chmod o+x {folder}"
             )

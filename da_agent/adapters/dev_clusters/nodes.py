@@ -17,10 +17,10 @@ import psutil
 from da_agent import files
 from da_agent.adapters.dev_clusters import processes
 from da_agent.adapters.dev_clusters.processes import Known
-from da_agent.domain import rpc_ports
-from da_agent.domain.paths import Paths
-from da_agent.domain.variables import parse_node
-from da_agent.errors import NodeBroken, Refused, TimedOut
+from da_agent.domain.node import rpc_ports
+from da_agent.domain.node.paths import Paths
+from da_agent.domain.node.variables import parse_node
+from da_agent.errors import Invalid, NodeBroken, TimedOut
 
 STOP_TIMEOUT = 65.0
 """Seconds: more than all that supervisord.conf waits for, one after the other."""
@@ -89,10 +89,10 @@ class DevNode:
         return self.seat.supervisord is not None and self.seat.supervisord.find() is not None
 
     def check(self) -> None:
-        """Refused when its root or its variables are of no use, before anything is started."""
+        """Invalid when its root or its variables are of no use, before anything is started."""
         parse_node(self.environment, root=os.geteuid() == 0)
         if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
-            raise Refused(
+            raise Invalid(
                 f"{self.socket} is longer than the {LONGEST_SOCKET} bytes of a socket: choose a shorter --root"
             )
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from da_agent import files
-from da_agent.errors import Absent, Forbidden, Refused, Unreachable
+from da_agent.errors import Forbidden, Invalid, NotFound, Unreachable
 
 OURS = ".agent"
 UNFINISHED = ".agent/tmp/"
@@ -47,10 +47,10 @@ class Root:
             self._used = True
 
     def place(self, key: str) -> Path:
-        """Where `key` lies; Refused when it is not a name below the root."""
+        """Where `key` lies; Invalid when it is not a name below the root."""
         parts = key.split("/")
         if "\0" in key or any(part in ("", ".", "..") for part in parts) or not encodable(key):
-            raise Refused(f"{key!r} is not a name for a file in the store {self.path}")
+            raise Invalid(f"{key!r} is not a name for a file in the store {self.path}")
         return self.path.joinpath(*parts)
 
     def check_inside(self, key: str, path: Path) -> Path:
@@ -127,7 +127,7 @@ class Root:
         except OSError as error:
             self.check()
             if error.errno in MISSING:
-                raise Absent(f"there is no {name} in the store {self.path}") from error
+                raise NotFound(f"there is no {name} in the store {self.path}") from error
             raise self._judged(act, name, error) from error
 
     @contextmanager
@@ -138,7 +138,7 @@ class Root:
         except OSError as error:
             self.check()
             if error.errno in MISSING - {errno.ENOENT}:
-                raise Refused(f"cannot {act} {name} in the store {self.path}: {files.complaint(error)}") from error
+                raise Invalid(f"cannot {act} {name} in the store {self.path}: {files.complaint(error)}") from error
             raise self._judged(act, name, error) from error
 
     def _judged(self, act: str, name: str, error: OSError) -> Exception:

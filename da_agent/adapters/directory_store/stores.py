@@ -19,9 +19,9 @@ from pathlib import Path
 from da_agent import files
 from da_agent.adapters.directory_store.roots import DENIED, LOCK, MISSING, OURS, UNFINISHED, Root
 from da_agent.adapters.directory_store.tags import Tags, changed_at
-from da_agent.domain import keys
-from da_agent.domain.inboxes import Entry
-from da_agent.errors import Absent, Doubtful, Lost, Refused, StoreUnfit, Unreachable
+from da_agent.domain.store import keys
+from da_agent.domain.store.inboxes import Entry
+from da_agent.errors import Conflict, Invalid, NotFound, OutcomeUnknown, StoreUnfit, Unreachable
 from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Stored
 
 _CHUNK = 1024 * 1024
@@ -89,7 +89,7 @@ class DirectoryStore:
         with self._root.reading("list", prefix or "everything"):
             for key in self._root.keys(prefix, after):
                 # What vanishes while we list is no longer there to be listed.
-                with suppress(Absent):
+                with suppress(NotFound):
                     yield self._entry(key)
 
     def survey(self, prefixes: Sequence[str]) -> Iterator[Entry]:
@@ -114,7 +114,7 @@ class DirectoryStore:
         self._root.check()
         with self._root.writing("write", key):
             if path.is_dir():
-                raise Refused(f"cannot write {key} in the store {self._path}: it is a folder")
+                raise Invalid(f"cannot write {key} in the store {self._path}: it is a folder")
             if isinstance(when, IfAbsent) and os.path.lexists(path):
                 raise self._taken(key)
             self._sweep()
@@ -149,7 +149,7 @@ class DirectoryStore:
         elif isinstance(when, IfTag):
             with self._locked():
                 if self.read(key).tag != when.tag:
-                    raise Lost(f"{key} in the store {self._path} has been changed by somebody else")
+                    raise Conflict(f"{key} in the store {self._path} has been changed by somebody else")
                 with self._doubted(key):
                     _rename(unfinished, path)
         else:
@@ -169,8 +169,8 @@ class DirectoryStore:
                 raise StoreUnfit(f"cannot use the store {self._path}: its file system has no hard links") from error
             raise
 
-    def _taken(self, key: str) -> Lost:
-        return Lost(f"{key} is already in the store {self._path}")
+    def _taken(self, key: str) -> Conflict:
+        return Conflict(f"{key} is already in the store {self._path}")
 
     @contextmanager
     def _doubted(self, key: str) -> Iterator[None]:
@@ -180,7 +180,7 @@ class DirectoryStore:
         except OSError as error:
             if error.errno in DENIED | MISSING | files.FULL:
                 raise
-            raise Doubtful(
+            raise OutcomeUnknown(
                 f"cannot tell whether {key} was written to the store {self._path}: {files.complaint(error)}"
             ) from error
 

@@ -14,8 +14,8 @@ from da_agent import ports
 from da_agent.adapters.packaging import wheels
 from da_agent.adapters.packaging.wheels import Fits, Title
 from da_agent.adapters.packaging.workshops import Workshop
-from da_agent.domain.releases import Wheel
-from da_agent.errors import Refused
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.errors import Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Locals:
         self._progress = progress
 
     def gather(self, distributions: Mapping[str, Path]) -> dict[str, Local]:
-        """By name: the highest version wins, and of equal ones the wheel. Refused with every file that is wrong."""
+        """By name: the highest version wins, and of equal ones the wheel. Invalid with every file that is wrong."""
         sources, best = self._checked(distributions)
         wanted = set()
         with self._progress.work("building packages", len(sources), "packages") as advance:
@@ -84,10 +84,10 @@ class Locals:
                 else:
                     wheels.check_source(filename, path)
                     sources.append((filename, path))
-            except Refused as refused:
+            except Invalid as refused:
                 mistakes += refused.mistakes
         if mistakes:
-            raise Refused(mistakes)
+            raise Invalid(mistakes)
         sources.sort(key=lambda source: (_stated(source[0]) or ("", Version("0")))[1], reverse=True)
         return sources, best
 

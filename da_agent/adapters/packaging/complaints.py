@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from da_agent import files
-from da_agent.domain import rooms
-from da_agent.errors import AgentError, NodeBroken, NotHere, Refused, Unreachable
+from da_agent.domain.node import disk_space
+from da_agent.errors import AgentError, Invalid, NodeBroken, NotHere, Unreachable
 
 LONGEST = 700
 
@@ -39,17 +39,17 @@ def explain(output: str, code: int, task: str, *, scratch: Path, configured: boo
     credentials is for its author to mend, elsewhere for whoever set this machine up.
     """
     if disk_full(output):
-        return NodeBroken(f"cannot {task}: {files.full(scratch, rooms.BLOCK)}")
+        return NodeBroken(f"cannot {task}: {files.full(scratch, disk_space.BLOCK)}")
     if _LOCKED_OUT.search(output):
         sentence = f"cannot {task}: the package index {_index(output)} wants other credentials than we have"
-        return Refused(sentence) if configured else NotHere(sentence)
+        return Invalid(sentence) if configured else NotHere(sentence)
     if _NETWORK.search(output):
         return Unreachable(f"cannot reach the package index at {_index(output)}: {_last_cause(output)}")
     if _HEADER.search(output) or _NO_COMPILER.search(output) or _FAILED_BUILD.search(output):
         return failed_build(output, task)
     # Both uv and pip end with 2 when they themselves are in trouble: that says nothing about the requirements.
-    blame = NotHere if code == 2 else Refused
-    return blame(f"cannot {task}: {reason(output)}")
+    failure = NotHere if code == 2 else Invalid
+    return failure(f"cannot {task}: {reason(output)}")
 
 
 def disk_full(output: str) -> bool:
@@ -60,7 +60,7 @@ def failed_build(output: str, task: str) -> AgentError:
     """A build's failure: every missing header by name, or the last lines that mean something."""
     headers = {(_culprit(output, found.end(), task), found[1]) for found in _HEADER.finditer(output)}
     if headers:
-        return Refused(
+        return Invalid(
             f"cannot {task}: the C header {header} is missing on this machine; install the system package that has "
             f"it, or put a wheel into packages/"
             for task, header in sorted(headers)
@@ -69,7 +69,7 @@ def failed_build(output: str, task: str) -> AgentError:
     compiler = _NO_COMPILER.search(output)
     if compiler:
         return NotHere(f"cannot {task}: this machine has no {compiler[1]}")
-    return Refused(f"cannot {task}: {_shortened(' / '.join(_meaningful(output)[-4:]))}")
+    return Invalid(f"cannot {task}: {_shortened(' / '.join(_meaningful(output)[-4:]))}")
 
 
 def _culprit(output: str, position: int, task: str) -> str:

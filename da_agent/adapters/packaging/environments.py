@@ -10,11 +10,11 @@ from packaging.utils import parse_wheel_filename
 from da_agent import files, ports, processes
 from da_agent.adapters.packaging import complaints, tools
 from da_agent.adapters.packaging.wheels import blob
-from da_agent.domain import rooms
-from da_agent.domain.blobs import Blob
-from da_agent.domain.paths import Paths
-from da_agent.domain.releases import Wheel
-from da_agent.errors import AgentError, NodeBroken, NotHere, ReleaseBroken, Tampered
+from da_agent.domain.node import disk_space
+from da_agent.domain.node.paths import Paths
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.store.blobs import Blob
+from da_agent.errors import AgentError, Corrupt, NodeBroken, NotHere, ReleaseBroken
 
 PATIENCE = 30 * 60.0
 """Seconds for one step."""
@@ -52,7 +52,7 @@ class UvEnvironments:
             if wheels:
                 try:
                     self._install(wheels, links, into)
-                except Tampered:
+                except Corrupt:
                     self._drop_damaged(wheels, links)
                     raise
 
@@ -145,9 +145,9 @@ class UvEnvironments:
         reason = complaints.reason(output)
         if complaints.disk_full(output):
             fullest = min((into.parent, self._paths.wheel_cache), key=lambda folder: files.disk(folder).free)
-            return NodeBroken(f"cannot make an environment at {into}: {files.full(fullest, rooms.BLOCK)}")
+            return NodeBroken(f"cannot make an environment at {into}: {files.full(fullest, disk_space.BLOCK)}")
         if "Hash mismatch" in output:
-            return Tampered(f"cannot make an environment at {into}: {reason}")
+            return Corrupt(f"cannot make an environment at {into}: {reason}")
         if "No interpreter found" in output or "Failed to inspect Python" in output or "Permission denied" in output:
             return NodeBroken(f"cannot make an environment at {into} for {self._python}: {reason}")
         return ReleaseBroken(f"cannot make an environment at {into}: {reason}")

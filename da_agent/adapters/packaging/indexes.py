@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from da_agent.domain.packages import Indexes
+from da_agent.domain.packages.locked import Indexes
 
 PASSED_ON = re.compile(
     r"(PATH|LANG|TZ|(HTTP|HTTPS|ALL|NO)_PROXY|(http|https|all|no)_proxy|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE"

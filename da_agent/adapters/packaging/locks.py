@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from da_agent.domain.releases import Wheel
-from da_agent.errors import Refused
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.errors import Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ def preferences(wheels: Iterable[Wheel]) -> str:
 def parse(path: Path, local: Collection[str]) -> tuple[Pick, ...]:
     """The lock at `path`; `local` are the names of distributions that come from no index.
 
-    Refused when something in it cannot be pinned by its hash.
+    Invalid when something in it cannot be pinned by its hash.
     """
     packages = tomllib.loads(path.read_text(encoding="utf-8")).get("packages", [])
     mistakes = [_mistake(package) for package in packages if package["name"] not in local]
     if any(mistakes):
-        raise Refused(mistake for mistake in mistakes if mistake)
+        raise Invalid(mistake for mistake in mistakes if mistake)
     return tuple(_pick(package, path.parent, local) for package in packages)
 
 
@@ -78,5 +78,5 @@ def _artifact(name: str, record: Mapping[str, Any], folder: Path) -> Artifact:
     filename = record.get("name") or unquote(urlsplit(url).path.rsplit("/", 1)[-1])
     sha256 = record.get("hashes", {}).get("sha256")
     if sha256 is None:
-        raise Refused(f"cannot lock {name}: its index gives no sha256 for {filename}")
+        raise Invalid(f"cannot lock {name}: its index gives no sha256 for {filename}")
     return Artifact(filename, url, sha256, record.get("size") or 0)

@@ -14,9 +14,9 @@ from da_agent.adapters.packaging.locks import Artifact, Pick
 from da_agent.adapters.packaging.tools import Tools
 from da_agent.adapters.packaging.wheels import Fits
 from da_agent.adapters.packaging.workshops import Workshop
-from da_agent.domain.packages import Locked, Sources
-from da_agent.domain.releases import Wheel
-from da_agent.errors import Refused
+from da_agent.domain.packages.locked import Locked, Sources
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.errors import Invalid
 
 COPIES = 6
 """What a wheel takes on its way, in its own size: pip's cache, as fetched, ours, and twice with its bytecode."""
@@ -116,7 +116,7 @@ class Resolution:
         if best is not None:
             return Wanted(pick.name, best, None)
         if pick.sdist is None:
-            raise Refused(f"cannot install {pick.name}: its index has neither its source nor a wheel for this Python")
+            raise Invalid(f"cannot install {pick.name}: its index has neither its source nor a wheel for this Python")
         return Wanted(pick.name, pick.sdist, pick.sdist.sha256)
 
     def _fetch(self, wanted: Sequence[Wanted]) -> dict[str, Locked]:
@@ -132,12 +132,12 @@ class Resolution:
 
     def _locked(self, wanted: Wanted, made: Path | None) -> Locked:
         if made is None:
-            raise Refused(f"cannot install {wanted.name}: {wanted.artifact.filename} has something else in it")
+            raise Invalid(f"cannot install {wanted.name}: {wanted.artifact.filename} has something else in it")
         path = self._workshop.take(made, self._workshop.given)
         self._fits.require(path.name)
         blob = wheels.blob(path)
         if wanted.source is None and blob.sha256 != wanted.artifact.sha256:
-            raise Refused(f"cannot install {wanted.name}: {path.name} was changed while it was fetched")
+            raise Invalid(f"cannot install {wanted.name}: {path.name} was changed while it was fetched")
         title = wheels.title(path.name)
         return Locked(Wheel(title.name, str(title.version), path.name, blob, wanted.source), path)
 
@@ -147,7 +147,7 @@ def _repacked(wheel: Wheel, path: Path) -> Locked:
 
 
 def check_requirements(lines: Sequence[str]) -> None:
-    """Refused, with every line that is no requirement or means something else on each machine."""
+    """Invalid, with every line that is no requirement or means something else on each machine."""
     mistakes = []
     for line in lines:
         try:
@@ -158,4 +158,4 @@ def check_requirements(lines: Sequence[str]) -> None:
         if requirement.url is not None and not requirement.url.startswith(("https://", "http://")):
             mistakes.append(f"{line!r}: cannot lock what lies there; put an archive of it into packages/")
     if mistakes:
-        raise Refused(mistakes)
+        raise Invalid(mistakes)

@@ -15,8 +15,8 @@ from da_agent.adapters.packaging.resolutions import Resolution
 from da_agent.adapters.packaging.tools import Tools
 from da_agent.adapters.packaging.wheels import Fits
 from da_agent.adapters.packaging.workshops import Workshop, builder
-from da_agent.domain.packages import Indexes, Locked, Sources
-from da_agent.domain.releases import Target, Wheel
+from da_agent.domain.packages.locked import Indexes, Locked, Sources
+from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.errors import NotHere
 
 PATIENCE = 30 * 60.0

@@ -11,7 +11,7 @@ from da_agent import processes
 from da_agent.adapters.packaging import complaints, indexes
 from da_agent.adapters.packaging.indexes import Places
 from da_agent.adapters.packaging.workshops import Workshop
-from da_agent.errors import NotHere, Refused
+from da_agent.errors import Invalid, NotHere
 from da_agent.processes import Outcome
 
 
@@ -88,7 +88,7 @@ class Tools:
         self._require(outcome, task)
         made = sorted(into.glob("*.whl"))
         if len(made) != 1:
-            raise Refused(f"cannot {task}: its build made {len(made)} wheels instead of one")
+            raise Invalid(f"cannot {task}: its build made {len(made)} wheels instead of one")
         return made[0]
 
     def fetch(self, links: Path, into: Path, tick: Callable[[int], None]) -> None:
@@ -114,7 +114,7 @@ class Tools:
         if outcome.well:
             return
         if outcome.code is None:
-            raise Refused(f"cannot {task}: not finished after {self._patience / 60:.0f} minutes")
+            raise Invalid(f"cannot {task}: not finished after {self._patience / 60:.0f} minutes")
         if "No module named pip" in outcome.output:
             raise NotHere(f"cannot {task}: there is neither a pip beside the agent nor one for {self._python}")
         if outcome.code < 0:

@@ -17,9 +17,9 @@ from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, canonicalize_version, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from da_agent.domain.blobs import Blob
-from da_agent.domain.releases import Target
-from da_agent.errors import Refused
+from da_agent.domain.packages.wheels import Target
+from da_agent.domain.store.blobs import Blob
+from da_agent.errors import Invalid
 
 SOURCES = (".tar.gz", ".tgz", ".zip")
 
@@ -47,11 +47,11 @@ class Title:
 
 
 def title(filename: str) -> Title:
-    """Refused when it is not a wheel's file name."""
+    """Invalid when it is not a wheel's file name."""
     try:
         name, version, build, found = parse_wheel_filename(filename)
     except (InvalidWheelFilename, InvalidVersion) as error:
-        raise Refused(f"{filename} is not named as wheels are: {error}") from error
+        raise Invalid(f"{filename} is not named as wheels are: {error}") from error
     return Title(name, version, build, found)
 
 
@@ -76,7 +76,7 @@ class Fits:
     def require(self, filename: str) -> int:
         rank = self.rank(filename)
         if rank is None:
-            raise Refused(
+            raise Invalid(
                 f"{filename} is not for {self._target}, which this cluster runs: put a wheel for it, or the source, "
                 f"into packages/"
             )
@@ -84,25 +84,25 @@ class Fits:
 
 
 def check_wheel(filename: str, path: Path) -> None:
-    """Refused unless it is a whole zip whose metadata has the name and version of its file name."""
+    """Invalid unless it is a whole zip whose metadata has the name and version of its file name."""
     expected = title(filename)
     with _whole(filename), zipfile.ZipFile(path) as archive:
         _check_members(archive)
         names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1]
         metadata = message_from_bytes(archive.read(names[0])) if names else None
     if metadata is None:
-        raise Refused(f"{filename} is not a wheel: it has no METADATA")
+        raise Invalid(f"{filename} is not a wheel: it has no METADATA")
     name, version = str(metadata["Name"]), str(metadata["Version"])
     if canonicalize_name(name) != expected.name or canonicalize_version(version) != canonicalize_version(
         expected.version
     ):
-        raise Refused(f"{filename} says inside that it is {name} {version}: give it its right name")
+        raise Invalid(f"{filename} says inside that it is {name} {version}: give it its right name")
 
 
 def check_source(filename: str, path: Path) -> None:
-    """Refused unless it is a whole archive of a kind that can be built."""
+    """Invalid unless it is a whole archive of a kind that can be built."""
     if not filename.endswith(SOURCES):
-        raise Refused(f"{filename} is no package: put .whl, .tar.gz or .zip files into packages/")
+        raise Invalid(f"{filename} is no package: put .whl, .tar.gz or .zip files into packages/")
     with _whole(filename):
         if filename.endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
@@ -124,7 +124,7 @@ def _whole(filename: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGES as error:
-        raise Refused(f"cannot read {filename}: it is damaged or not complete ({error}); upload it again") from error
+        raise Invalid(f"cannot read {filename}: it is damaged or not complete ({error}); upload it again") from error
 
 
 def blob(path: Path) -> Blob:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from da_agent import files, processes
 from da_agent.adapters.packaging import indexes
-from da_agent.domain import rooms
+from da_agent.domain.node import disk_space
 from da_agent.errors import NodeBroken, NotHere
 from da_agent.processes import Account, Outcome
 
@@ -87,9 +87,9 @@ class Workshop:
 
     def _guard(self) -> None:
         """Nobody knows what a build writes: it ends before the disk is full."""
-        if rooms.shortage(files.disk(self.root), rooms.BLOCK) is not None:
+        if disk_space.shortage(files.disk(self.root), disk_space.BLOCK) is not None:
             # As much again is a fair guess.
-            self.require_room("resolve packages", rooms.on_disk(_sizes(self.root)))
+            self.require_room("resolve packages", disk_space.on_disk(_sizes(self.root)))
 
     def outbox(self, name: str, texts: Mapping[str, str] | None = None) -> Path:
         """A new folder with files of these `texts` in it that the builder may write to."""

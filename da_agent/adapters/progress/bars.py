@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from da_agent.domain.amounts import amount, part
+from da_agent.domain.units import amount, part
 
 
 class Bars:

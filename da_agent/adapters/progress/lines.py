@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from da_agent.domain import paces
-from da_agent.domain.amounts import amount, part
+from da_agent.domain.display import log_rate
+from da_agent.domain.units import amount, part
 
 
 class Lines:
@@ -63,7 +63,7 @@ class Lines:
             return self._clock() - began
 
         def tell() -> None:
-            while not ended.wait(self._pause(paces.next_line(elapsed()))):
+            while not ended.wait(self._pause(log_rate.next_line(elapsed()))):
                 detail = state()
                 self.say(f"{title}{': ' if detail else ''}{detail}, for {elapsed():.0f} s now")
 
@@ -77,4 +77,4 @@ class Lines:
 
 
 def _duration(seconds: float) -> str:
-    return f" in {seconds:.0f} s" if seconds >= paces.FIRST else ""
+    return f" in {seconds:.0f} s" if seconds >= log_rate.FIRST else ""

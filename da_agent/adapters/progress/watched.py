@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from da_agent import ports
-from da_agent.domain.amounts import part
+from da_agent.domain.units import part
 
 
 class Watched:

@@ -12,13 +12,14 @@ import msgspec
 
 from da_agent import files, ports
 from da_agent.domain import records
-from da_agent.domain.paths import Paths, Staged
-from da_agent.domain.releases import Release, Wheel
-from da_agent.domain.settings import Settings
-from da_agent.errors import Absent, AgentError, NodeBroken, Tampered
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.paths import Paths, Staged
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.release.releases import Release
+from da_agent.errors import AgentError, Corrupt, NodeBroken, NotFound
 
 Render = Callable[[Release, Settings, Path], None]
-Room = Callable[[Release, Collection[Wheel]], None]
+DiskSpace = Callable[[Release, Collection[Wheel]], None]
 
 
 class _Entry(msgspec.Struct, array_like=True, frozen=True):
@@ -39,7 +40,7 @@ class ReleaseFolders:
         environments: ports.Environments,
         *,
         render: Render,
-        room: Room,
+        room: DiskSpace,
         group: int | None,
     ) -> None:
         """`render` writes the web server's part; `room` raises unless a release fits, given the wheels of one that is
@@ -72,7 +73,7 @@ class ReleaseFolders:
         try:
             data = manifest.read_bytes()
         except FileNotFoundError:
-            raise Absent(f"release {number} is not staged on this node") from None
+            raise NotFound(f"release {number} is not staged on this node") from None
         except OSError as error:
             raise NodeBroken(f"cannot read {manifest}: {error.strerror}") from error
         return records.decode(Release, data, str(manifest))
@@ -84,15 +85,15 @@ class ReleaseFolders:
         try:
             entries = msgspec.json.decode(inventory.read_bytes(), type=list[_Entry])
         except (OSError, msgspec.DecodeError) as error:
-            raise Tampered(f"cannot read {inventory}: {error}") from error
+            raise Corrupt(f"cannot read {inventory}: {error}") from error
         for entry in entries:
             path = f"{root}/{entry.path}"
             try:
                 status = os.lstat(path)
             except OSError as error:
-                raise Tampered(f"{path} is gone: {error.strerror}") from error
+                raise Corrupt(f"{path} is gone: {error.strerror}") from error
             if (status.st_size, status.st_mtime_ns) != (entry.size, entry.modified):
-                raise Tampered(f"{path} was changed after release {number} was staged")
+                raise Corrupt(f"{path} was changed after release {number} was staged")
 
     def require_room(self, release: Release) -> None:
         current = self.current()

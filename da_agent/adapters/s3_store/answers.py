@@ -19,7 +19,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from da_agent.errors import Absent, AgentError, Doubtful, Forbidden, Lost, Refused, StoreUnfit, Unreachable
+from da_agent.errors import AgentError, Conflict, Forbidden, Invalid, NotFound, OutcomeUnknown, StoreUnfit, Unreachable
 
 _WITHOUT_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
 _NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError)
@@ -28,7 +28,7 @@ _BAD_CREDENTIALS = frozenset(
 )
 
 
-class Conflict(Exception):
+class ConcurrentWrite(Exception):
     """409: the store was busy with another write to the same object, and perhaps did ours, perhaps not."""
 
 
@@ -36,12 +36,12 @@ class Beyond(Exception):
     """416: the object ends before the place from which it was asked for."""
 
 
-_Kind = type[AgentError] | type[Conflict] | type[Beyond]
+_Kind = type[AgentError] | type[ConcurrentWrite] | type[Beyond]
 
 _REMEDIES: dict[object, str] = {
     "NoSuchBucket": "; create it, or correct the name of the store",
     "RequestTimeTooSkewed": "; set this machine's clock",
-    Lost: ": somebody else was first",
+    Conflict: ": somebody else was first",
     StoreUnfit: "; use a store with conditional writes",
     Forbidden: "; check the credentials and their rights (s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket)",
 }
@@ -51,10 +51,10 @@ _REMEDIES: dict[object, str] = {
 def translated(act: str, store: str, *, conditional: bool = False) -> Iterator[None]:
     """Turn whatever boto3 raises into our own errors; `act` is such as "read config.yml", `store` its URL.
 
-    `conditional`: what gets no clear answer is Doubtful, and 409 is Conflict.
+    `conditional`: what gets no clear answer is OutcomeUnknown, and 409 is ConcurrentWrite.
     """
     task = f"cannot {act} in the store {store}"
-    unclear = Doubtful if conditional else Unreachable
+    unclear = OutcomeUnknown if conditional else Unreachable
     try:
         yield
     except ClientError as error:
@@ -62,7 +62,7 @@ def translated(act: str, store: str, *, conditional: bool = False) -> Iterator[N
     except _WITHOUT_CREDENTIALS as error:
         raise Forbidden(f"{task}: {_sentence(error)}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
     except ParamValidationError as error:
-        raise Refused(f"{task}: {_sentence(error)}") from error
+        raise Invalid(f"{task}: {_sentence(error)}") from error
     except _NEVER_SENT as error:
         raise Unreachable(f"{task}: {_sentence(error)}") from error
     except (BotoCoreError, HTTPError, ResponseParserError, OSError) as error:
@@ -74,7 +74,7 @@ def _judged(error: ClientError, act: str, task: str, store: str, *, conditional:
     said = error.response.get("Error", {})
     code, message = said.get("Code", ""), said.get("Message", "")
     if status == 404 and code == "NoSuchKey":
-        return Absent(f"cannot {act}: there is no such object in the store {store}")
+        return NotFound(f"cannot {act}: there is no such object in the store {store}")
     answer = f"{task}: it answers {status} {code}".rstrip() + (f" ({message.rstrip('.')})" if message else "")
     kind = _kind(status, code, conditional=conditional)
     return kind(answer + _REMEDIES.get(code, _REMEDIES.get(kind, "")))
@@ -84,20 +84,20 @@ def _kind(status: int, code: str, *, conditional: bool) -> _Kind:
     """By status first: look-alikes have codes of their own. Only "no such key" itself is an absent object."""
     kind: _Kind = Unreachable
     if status == 412:
-        kind = Lost
+        kind = Conflict
     elif status == 416:
         kind = Beyond
     elif status == 409 and conditional:
-        kind = Conflict
+        kind = ConcurrentWrite
     elif status == 501 or code == "NotImplemented":
         kind = StoreUnfit
     elif status in (401, 403) or code in _BAD_CREDENTIALS:
         kind = Forbidden
     elif code == "KeyTooLongError":
-        kind = Refused
+        kind = Invalid
     elif conditional and not 300 <= status < 500:
         # Below 500 the store at least says that it did nothing.
-        kind = Doubtful
+        kind = OutcomeUnknown
     return kind
 
 

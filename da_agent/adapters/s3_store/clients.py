@@ -13,8 +13,8 @@ from botocore.session import Session
 from botocore.utils import get_environ_proxies
 
 from da_agent.adapters.s3_store.straight_gets import StraightGets
-from da_agent.domain.locations import S3Location
-from da_agent.errors import Refused
+from da_agent.domain.store.locations import S3Location
+from da_agent.errors import Invalid
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -35,14 +35,14 @@ class Clients:
     """
 
     patient: "S3Client"
-    once: "S3Client"
+    release_command: "S3Client"
     straight: StraightGets
 
 
 def connect(location: S3Location, credentials: tuple[str, str] | None) -> Clients:
     """Clients for a store; without `credentials` boto3 looks for them (environment, files, the machine's role).
 
-    Nothing is asked yet. Refused when they cannot be made from what the location says.
+    Nothing is asked yet. Invalid when they cannot be made from what the location says.
     """
     key, secret = credentials or (None, None)
     try:
@@ -59,9 +59,9 @@ def connect(location: S3Location, credentials: tuple[str, str] | None) -> Client
 
         patient = client(_ATTEMPTS)
         straight = StraightGets(patient, _connections(core, patient.meta.endpoint_url))
-        return Clients(patient=patient, once=client(1), straight=straight)
+        return Clients(patient=patient, release_command=client(1), straight=straight)
     except (BotoCoreError, ValueError) as error:
-        raise Refused(f"cannot use the store {location}: {error}") from error
+        raise Invalid(f"cannot use the store {location}: {error}") from error
 
 
 def _connections(core: Session, endpoint_url: str) -> URLLib3Session:

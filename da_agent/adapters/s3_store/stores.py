@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from da_agent import files
-from da_agent.adapters.s3_store.answers import Beyond, Conflict, translated
+from da_agent.adapters.s3_store.answers import Beyond, ConcurrentWrite, translated
 from da_agent.adapters.s3_store.bodies import STREAM, Body
 from da_agent.adapters.s3_store.clients import connect
 from da_agent.adapters.s3_store.clocks import StoreClock
-from da_agent.domain import keys
-from da_agent.domain.inboxes import Entry
-from da_agent.domain.locations import S3Location
-from da_agent.errors import Absent, AgentError, Doubtful, Lost, Refused, StoreUnfit, Unreachable
+from da_agent.domain.store import keys
+from da_agent.domain.store.inboxes import Entry
+from da_agent.domain.store.locations import S3Location
+from da_agent.errors import AgentError, Conflict, Invalid, NotFound, OutcomeUnknown, StoreUnfit, Unreachable
 from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Stored
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class S3Store:
         self._cleared = False
         self._crowded: set[tuple[str, ...]] = set()
         self._clock = StoreClock()
-        for client in (self._clients.patient, self._clients.once):
+        for client in (self._clients.patient, self._clients.release_command):
             client.meta.events.register("after-call.s3", self._hear)
         encryption = {"ServerSideEncryption": location.server_side_encryption, "SSEKMSKeyId": location.kms_key_id}
         self._encryption: dict[str, Any] = {name: value for name, value in encryption.items() if value}
@@ -95,8 +95,8 @@ class S3Store:
                 return
             except Beyond:
                 return
-            except Lost as lost:
-                raise Lost(f"{key} in the store {self.name} was replaced while it was read") from lost
+            except Conflict as lost:
+                raise Conflict(f"{key} in the store {self.name} was replaced while it was read") from lost
             except Unreachable:
                 # Asked again by whoever asked us: with a pause, and not for ever.
                 if given - begun < _WORTH_GOING_ON:
@@ -182,40 +182,42 @@ class S3Store:
 
     def _write_if(self, key: str, body: bytes | Path, when: Condition) -> str:
         condition = {"IfMatch": when.tag} if isinstance(when, IfTag) else {"IfNoneMatch": "*"}
-        doubt: Conflict | None = None
+        doubt: ConcurrentWrite | None = None
         for attempt in range(_CONFLICTS):
             if doubt:
                 time.sleep(random.uniform(0.02, 0.1) * 2**attempt)  # noqa: S311
                 self._look_after_conflict(key, body, when)
             try:
                 with _content(body) as content, translated(f"write {key}", self.name, conditional=True):
-                    return self._put(self._clients.once, self._key(key), content, **condition)
-            except Conflict as conflict:
+                    return self._put(self._clients.release_command, self._key(key), content, **condition)
+            except ConcurrentWrite as conflict:
                 doubt = conflict
-            except Lost:
+            except Conflict:
                 # After a conflict, what was in the way may be our own earlier write.
                 if doubt:
                     self._look_after_conflict(key, body, when)
                 raise
-        raise Doubtful(f"{doubt}, {_CONFLICTS} times") from doubt
+        raise OutcomeUnknown(f"{doubt}, {_CONFLICTS} times") from doubt
 
     def _look_after_conflict(self, key: str, body: bytes | Path, when: Condition) -> None:
-        """Return when the condition still holds. Doubtful when what is there is equal to what we wanted to write."""
+        """Return when the condition still holds. OutcomeUnknown when the object already has the bytes to be written."""
         try:
             with self._opened(key, {}) as there:
                 if isinstance(when, IfTag) and there.tag == when.tag:
                     return
                 theirs = _sha256(there.chunks)
-        except Absent:
+        except NotFound:
             if isinstance(when, IfAbsent):
                 return
             raise
         except Unreachable as error:
-            raise Doubtful(f"cannot tell whether {key} was written to the store {self.name}: {error}") from error
+            raise OutcomeUnknown(f"cannot tell whether {key} was written to the store {self.name}: {error}") from error
         ours = _sha256([body] if isinstance(body, bytes) else (part for _, part in _parts(body)))
         if ours == theirs:
-            raise Doubtful(f"cannot tell who wrote {key} to the store {self.name}: it has what we wanted to write")
-        raise Lost(f"{key} in the store {self.name} has been written by somebody else")
+            raise OutcomeUnknown(
+                f"cannot tell who wrote {key} to the store {self.name}: it has what we wanted to write"
+            )
+        raise Conflict(f"{key} in the store {self.name} has been written by somebody else")
 
     def _put(self, client: "S3Client", name: str, content: bytes | BinaryIO, **condition: Any) -> str:
         answer = client.put_object(
@@ -263,12 +265,12 @@ class S3Store:
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
     def delete(self, key: str) -> None:
-        with suppress(Absent), translated(f"delete {key}", self.name):
+        with suppress(NotFound), translated(f"delete {key}", self.name):
             self._clients.patient.delete_object(Bucket=self._location.bucket, Key=self._key(key))
 
     def _key(self, key: str) -> str:
         if not _is_name(key):
-            raise Refused(f"{key!r} is not a name for an object in the store {self.name}")
+            raise Invalid(f"{key!r} is not a name for an object in the store {self.name}")
         return self._folder + key
 
 

@@ -1,0 +1,36 @@
+"""Conformances of stores, one small file for each."""
+
+import hashlib
+from pathlib import Path
+
+from da_agent import files
+from da_agent.domain import records
+from da_agent.domain.store.conformance import Conformance
+from da_agent.errors import Corrupt
+
+
+class ConformanceFolder:
+    """Files named by the hash of the store's identity, which may have any characters in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, identity: str) -> Conformance | None:
+        path = self._path(identity)
+        with files.on_this_node("read the passport of the store"):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                return None
+        try:
+            conformance = records.decode(Conformance, data, str(path))
+        except Corrupt:
+            return None
+        return conformance if conformance.store == identity else None
+
+    def save(self, conformance: Conformance) -> None:
+        with files.on_this_node("write the passport of the store"):
+            files.replace(self._path(conformance.store), records.encode(conformance))
+
+    def _path(self, identity: str) -> Path:
+        return self._folder / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"

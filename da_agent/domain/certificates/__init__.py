@@ -1,0 +1,1 @@
+"""Certificates and keys: whether they can be served, and by which server."""

@@ -1,0 +1,1 @@
+"""config.yml: how it is read, checked, compared and redacted."""

@@ -1,0 +1,134 @@
+"""Why a node runs what it runs: one paragraph for an admin at night."""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+from da_agent.domain import units
+from da_agent.domain.display import rollout_text
+from da_agent.domain.node.reports import SILENT, NodeStatus, Phase
+from da_agent.domain.rollout.rollouts import Rollout, Slot, State
+from da_agent.domain.units import span
+
+LOG_LINES = 5
+"""So many lines of a log fit into a paragraph; status shows all that are kept."""
+
+
+def why(
+    node: str,
+    seen: NodeStatus | None,
+    head: int | None,
+    rollout: Rollout | None,
+    live: Collection[str],
+    *,
+    now: datetime,
+) -> str:
+    """`head` is the newest release and `rollout` its record; `live` are the nodes that have reported lately."""
+    parts = [*_runs(node, seen, now)]
+    if head is None:
+        return " ".join([*parts, "There is no release yet."])
+    if rollout is None:
+        return " ".join([*parts, f"Release {head} is the newest one, and no node has begun it."])
+    parts += [*_rollout(rollout, live, now), *_failures(node, seen, rollout), *_next(node, seen, rollout, now)]
+    return " ".join(parts)
+
+
+def _runs(node: str, seen: NodeStatus | None, now: datetime) -> Iterator[str]:
+    """What it says of itself."""
+    if seen is None:
+        yield f"{node} has never reported, or its report is damaged."
+        return
+    report = seen.report
+    runs = "no release" if report.release is None else f"release {report.release}"
+    age = span(now - seen.at)
+    if seen.silent(now, SILENT):
+        yield f"{node} ran {runs} when it was last heard, and is silent for {age}."
+        return
+    yield f"{node} runs {runs} (heard {age} ago)."
+    if report.target is not None and report.target != report.release:
+        yield f"It looks at release {report.target}, and is {report.phase.value}."
+    elif report.phase.value != "serving":
+        yield f"It is {report.phase.value}."
+    if report.activity:
+        yield f"It is at this: {rollout_text.one_line(report.activity)}."
+    if report.waiting:
+        yield f"It waits: {rollout_text.one_line(report.waiting)}."
+    # A failure is told with the release that it is of.
+    if report.problem and report.problem not in map(str, report.failed):
+        yield f"It says that something is wrong: {rollout_text.one_line(report.problem)}."
+
+
+def _rollout(rollout: Rollout, live: Collection[str], now: datetime) -> Iterator[str]:
+    """What holds for all nodes."""
+    if rollout.state is State.QUARANTINED:
+        sentence = rollout_text.quarantine(rollout)
+        yield f"{sentence[0].upper()}{sentence[1:]}."
+    else:
+        yield f"Release {rollout.release} is {rollout.state.value}: {rollout_text.updated(rollout, live)}."
+    for slot in rollout_text.current(rollout, now=now):
+        yield f"{slot.node} holds a turn for release {slot.release} until {units.time(slot.until)}."
+    if rollout.paused is not None:
+        yield f"The cluster is paused {rollout_text.said(rollout.paused)}."
+    if rollout.retries:
+        yield f"Release {rollout.release} was pardoned {rollout_text.said(rollout.retries[-1])}."
+
+
+def _failures(node: str, seen: NodeStatus | None, rollout: Rollout) -> Iterator[str]:
+    """Here first, then elsewhere; the verdict has told them all when it is a quarantine."""
+    here, told = rollout.failure(node), rollout.state is State.QUARANTINED
+    if here is not None and not told:
+        yield f"It failed here {units.time(here.at)}: {rollout_text.one_line(here.reason)}."
+    elif here is None and seen is not None:
+        for failure in seen.report.failed:
+            if failure.release == rollout.release:
+                yield f"It failed here {units.time(failure.at)}: {rollout_text.one_line(failure.reason)}."
+    for note in rollout.unhealthy:
+        if note.by == node:
+            yield f"The node is at fault itself since {units.time(note.at)}: {rollout_text.one_line(note.reason)}."
+    others = [failure for failure in rollout.failures if failure.node != node]
+    if others and not told:
+        yield f"It failed on {'; '.join(rollout_text.failures(others))}."
+    logged = rollout_text.last_log([here] if here is not None and here.log else rollout.failures)
+    if logged is not None:
+        yield f"The log of {logged.node} ends with: {' | '.join(rollout_text.log(logged)[-LOG_LINES:])}."
+
+
+def _next(node: str, seen: NodeStatus | None, rollout: Rollout, now: datetime) -> Iterator[str]:
+    """What comes by itself, or what the admin can do."""
+    number = rollout.release
+    if seen is None or seen.silent(now, SILENT):
+        yield f"Look at the machine: the others go on without it, and it takes release {number} when it comes back."
+    elif rollout.state is State.QUARANTINED:
+        yield (
+            f"Nodes stay on what was proven, or go back there by themselves; da-agent retry {number} lets them try it"
+            " again, and a new push replaces it."
+        )
+    elif node in rollout.updated and seen.report.release == number:
+        yield "It is where it should be."
+    elif (
+        slot := next((slot for slot in rollout_text.current(rollout, now=now) if slot.node == node), None)
+    ) is not None:
+        yield from _in_its_turn(slot, rollout, seen.report.phase)
+    elif rollout.paused is not None:
+        yield "It goes on after da-agent resume."
+    elif rollout.failure(node) is not None or any(each.release == number for each in seen.report.failed):
+        yield (
+            "It tries again by itself every 5 minutes."
+            if rollout.state is State.STABLE
+            else "It tries again when others have proven the release; a push or a rollback replaces it."
+        )
+    elif any(slot.node != node for slot in rollout_text.current(rollout, now=now)):
+        yield "It moves by itself when those before it have given their turns back, or when these end."
+    else:
+        yield "It moves by itself with its next look, within a poll interval."
+
+
+def _in_its_turn(slot: Slot, rollout: Rollout, phase: Phase) -> Iterator[str]:
+    """A pause stops those that have not switched yet, and none that serves nobody."""
+    if rollout.paused is None:
+        yield "It has its turn: it moves by itself."
+    elif slot.joining:
+        yield "It serves nobody yet, and moves by itself in spite of the pause."
+    elif phase in (Phase.SWITCHING, Phase.VERIFYING):
+        yield "It is switching, and goes on by itself in spite of the pause."
+    else:
+        yield "It has its turn, and has not switched: it gives the turn back, and goes on after da-agent resume."

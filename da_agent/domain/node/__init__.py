@@ -1,0 +1,1 @@
+"""What one node knows, reports and does next."""

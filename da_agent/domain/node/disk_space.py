@@ -1,0 +1,120 @@
+"""Whether a release fits on the disks of a node that goes on serving meanwhile.
+
+What people upload to docassemble lies on the same disks, so the last of the room is not ours. What a wheel takes when
+it is unpacked is known once the node has it; before that it is estimated.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.release.releases import Contents
+from da_agent.domain.store.blobs import Blob
+from da_agent.domain.units import amount
+
+RESERVE = 100_000_000
+"""Bytes that are left to others; on a small disk a fiftieth of it."""
+
+BLOCK = 4096
+"""Bytes that a disk gives to a file at the least."""
+
+TENTH = 100_000
+"""Bytes: the least that is seen in an amount of megabytes."""
+
+SWELLING = 3
+"""How much larger a wheel becomes when it is unpacked: 950 MB of 300 in docassemble's own."""
+
+FOLDERS = 80_000
+"""Bytes of an installed wheel that are not shared with any other release: 20 MB for 252 packages."""
+
+OWN = 500_000
+"""Bytes of a release that has no packages: the bare environment, configuration, certificates, inventory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The disk that `folder` lies on, and how many bytes of it are free. `device` tells disks from each other."""
+
+    folder: str
+    device: int
+    free: int
+    total: int
+
+    def spare(self) -> int:
+        """What we may write; less than nothing when others have taken some of what is left to them."""
+        return self.free - min(RESERVE, self.total // 50)
+
+
+class Place(Enum):
+    """What grows on a node while a release is fetched and staged."""
+
+    BLOBS = "blobs"
+    UNPACKED = "unpacked"
+    RELEASE = "release"
+
+
+def needs(
+    contents: Contents,
+    *,
+    has: Callable[[Blob], bool],
+    unpacked: Collection[Wheel],
+    size: Callable[[Wheel], int],
+    shared: bool,
+) -> dict[Place, int]:
+    """Bytes still to be written in each place. `unpacked` wheels take no more room where files are shared.
+
+    `size` is what a wheel that the node has takes when it is unpacked. `shared`: releases are on the same disk as what
+    is unpacked, so that their files are links.
+    """
+    known = set(unpacked)
+    sizes = {
+        wheel: size(wheel) if has(wheel.blob) else SWELLING * wheel.blob.size
+        for wheel in contents.wheels
+        if not shared or wheel not in known
+    }
+    own = OWN + FOLDERS * len(contents.wheels)
+    return {
+        Place.BLOBS: sum(blob.size for blob in contents.blobs() if not has(blob)),
+        Place.UNPACKED: sum(size for wheel, size in sizes.items() if wheel not in known),
+        Place.RELEASE: own if shared else own + sum(sizes.values()),
+    }
+
+
+def shortages(disks: Mapping[Place, Disk], needed: Mapping[Place, int]) -> tuple[str, ...]:
+    """A sentence for each disk that would become full. Places on one disk share its room."""
+    found = []
+    for device in dict.fromkeys(disk.device for disk in disks.values()):
+        there = [place for place, disk in disks.items() if disk.device == device]
+        sentence = shortage(disks[there[0]], sum(needed[place] for place in there))
+        if sentence is not None:
+            found.append(sentence)
+    return tuple(found)
+
+
+def shortage(disk: Disk, needed: int) -> str | None:
+    """None where `needed` bytes may be written."""
+    lack = needed - disk.spare()
+    return None if lack <= 0 or needed == 0 else full(disk, lack)
+
+
+def refused(disk: Disk, needed: int) -> str:
+    """The sentence for a disk that has refused `needed` bytes."""
+    if needed <= disk.free:
+        return f"the disk of {disk.folder} is full, or its quota is: {amount(needed)} are needed; make room there"
+    return full(disk, needed - disk.free)
+
+
+def full(disk: Disk, lack: int) -> str:
+    """What an admin must know at night: where, what is left, and how much is to be removed."""
+    # Up, to what is shown: whoever removes as much as we say shall not be told of a little more.
+    lack = -(-lack // TENTH) * TENTH if lack > TENTH else lack
+    return (
+        f"the disk of {disk.folder} is full: {amount(disk.free)} free, about {amount(lack)} more are needed; "
+        "make room there"
+    )
+
+
+def on_disk(sizes: Iterable[int]) -> int:
+    """What files of these sizes take: whole blocks."""
+    return sum(-(-size // BLOCK) * BLOCK for size in sizes)

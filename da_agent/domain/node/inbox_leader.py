@@ -1,0 +1,79 @@
+"""Which node looks at the inbox, and when: one for all, so that the others ask the store for the next release only.
+
+Nothing but the number of requests depends on who has the lookout: with two, or for a while with none, what lies in the
+inbox still becomes one release, sooner or later.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from da_agent.domain.store.polls import due
+
+ASK = timedelta(seconds=30)
+"""How often a node asks for the lookout, and whoever has it renews it."""
+
+EVERY = 2
+"""Polls from one look at the inbox to the next."""
+
+ASIDE = timedelta(seconds=60)
+"""How long a node leaves an inbox that it could not adopt to others."""
+
+TRUST = timedelta(minutes=5)
+"""How long a node believes without asking that the newest verdict is the one it knows, if the ledger does not move."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An inbox that has its verdict, and what the ledger's head was when this node read it."""
+
+    fingerprint: str
+    head: int | None
+    at: datetime
+
+    def covers(self, fingerprint: str, head: int | None, *, now: datetime) -> bool:
+        """False when there may have been a verdict on another inbox since: people put old files back."""
+        return (fingerprint, head) == (self.fingerprint, self.head) and not due(self.at, TRUST, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Unable:
+    """An inbox that this node could not adopt, since when, and why."""
+
+    fingerprint: str
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """What one node knows of its own part in the lookout.
+
+    has        whether it has the lookout; only the store knows for certain
+    asked_at   when it last asked for it; None: never
+    polls      how many there were since it last looked
+    pending    what it last saw is not settled, or it could not see it
+    unable     what it last saw it could not adopt
+    """
+
+    has: bool = False
+    asked_at: datetime | None = None
+    polls: int = 0
+    pending: bool = False
+    unable: Unable | None = None
+
+    def steps_aside(self, now: datetime) -> bool:
+        """Whether others have their chance to adopt what this node could not."""
+        return self.unable is not None and not due(self.unable.at, ASIDE, now=now)
+
+    def asks(self, now: datetime) -> bool:
+        """Whether to ask for the lookout, or to renew it."""
+        return not self.steps_aside(now) and due(self.asked_at, ASK, now=now)
+
+    def looks(self, *, urgent: bool) -> bool:
+        """Whether to look with this poll. While something is pending also whoever has not got the lookout does."""
+        return urgent or self.pending or (self.has and self.polls >= EVERY)
+
+
+def term(poll_interval: timedelta) -> timedelta:
+    """How long the lookout lasts without being renewed: two renewals may be missed."""
+    return 3 * max(ASK, poll_interval)

@@ -1,0 +1,184 @@
+"""Where everything lies on a node: design.md, section 4. Every path follows from the root."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from da_agent.domain.store.blobs import Blob
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The node's own tree below `root` (absolute)."""
+
+    root: Path
+
+    @property
+    def current(self) -> Path:
+        """The one switch: a symbolic link to the live release's directory."""
+        return self.root / "current"
+
+    @property
+    def releases(self) -> Path:
+        return self.root / "releases"
+
+    def release(self, number: int) -> Path:
+        return self.releases / f"{number:010d}"
+
+    @property
+    def wsgi(self) -> Path:
+        """The loader. Touching it reloads the node."""
+        return self.root / "webapp" / "docassemble.wsgi"
+
+    @property
+    def local_certificates(self) -> Path:
+        """Where the seed looks for certificates when there is no S3."""
+        return self.root / "certs"
+
+    @property
+    def served_certificates(self) -> Path:
+        """Where other programs find the certificates, unless config.yml says otherwise."""
+        return Path("/etc/ssl/docassemble") if self.root == Path("/usr/share/docassemble") else self.root / "ssl"
+
+    @property
+    def files(self) -> Path:
+        return self.root / "files"
+
+    @property
+    def agent(self) -> Path:
+        return self.root / "agent"
+
+    @property
+    def node_state(self) -> Path:
+        return self.agent / "node-state.json"
+
+    @property
+    def heard(self) -> Path:
+        """Its modification time is when the store last answered."""
+        return self.agent / "heard"
+
+    @property
+    def identity(self) -> Path:
+        return self.agent / "node"
+
+    @property
+    def lock(self) -> Path:
+        return self.agent / "lock"
+
+    @property
+    def draining(self) -> Path:
+        """While this file exists the loader's URL answers 503."""
+        return self.agent / "draining"
+
+    @property
+    def scratch(self) -> Path:
+        """Everything unfinished; emptied at start."""
+        return self.agent / "scratch"
+
+    @property
+    def partial(self) -> Path:
+        """What has come of blobs so far; it outlives a start, so that nothing is fetched twice."""
+        return self.agent / "partial"
+
+    @property
+    def blobs(self) -> Path:
+        return self.agent / "blobs"
+
+    def blob(self, blob: Blob) -> Path:
+        """All in one folder: making others takes as long as what is fetched into them."""
+        return self.blobs / blob.sha256
+
+    @property
+    def wheel_cache(self) -> Path:
+        """uv's cache, from which environments are hard-linked."""
+        return self.agent / "uv"
+
+    @property
+    def certificate_sets(self) -> Path:
+        """Copies of certificates: of a machine without a release, or with another owner."""
+        return self.agent / "certificates"
+
+    @property
+    def certificate_links(self) -> Path:
+        """Which places outside have had a link of ours: one that is no longer configured keeps it, and its set."""
+        return self.agent / "certificate-links.json"
+
+    @property
+    def conformances(self) -> Path:
+        return self.agent / "conformance"
+
+    @property
+    def base(self) -> Path:
+        """A virtual environment without packages: the home of the web server's Python."""
+        return self.agent / "base"
+
+    @property
+    def web(self) -> Path:
+        """What the web server serves now, of which release: pins, and which group is live."""
+        return self.agent / "web"
+
+    def pin(self, name: str) -> Path:
+        """A link to the release that a group of worker processes, or one of the two Apaches, is to serve."""
+        return self.web / name
+
+    @property
+    def groups(self) -> Path:
+        """The map that Apache looks at for each request: which group of worker processes is live."""
+        return self.web / "groups"
+
+    @property
+    def secret(self) -> Path:
+        """By which the two Apaches and the agent know each other, as Apache reads it."""
+        return self.web / "secret.conf"
+
+    @property
+    def rpc_port(self) -> Path:
+        """What supervisord reads besides supervisord.conf: there when the node can be poked."""
+        return self.agent / "supervisor" / "rpc-port.conf"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and pid files."""
+        return self.agent / "run"
+
+    @property
+    def logs(self) -> Path:
+        return self.agent / "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The inside of one release's directory."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """Written last: a release without it is litter."""
+        return self.root / "release.json"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yml"
+
+    @property
+    def certificates(self) -> Path:
+        return self.root / "certs"
+
+    @property
+    def environment(self) -> Path:
+        return self.root / "local"
+
+    @property
+    def web_server(self) -> Path:
+        """Of the Apache that runs the application."""
+        return self.root / "apache2.conf"
+
+    @property
+    def tls(self) -> Path:
+        """The configuration of the Apache in front of it; only where there is a certificate to serve."""
+        return self.root / "tls.conf"
+
+    @property
+    def webapp(self) -> Path:
+        """What the loader must know before it can import anything from the release."""
+        return self.root / "webapp.json"

@@ -1,0 +1,74 @@
+"""The port on which a node's supervisord can be poked, and what has to be known to use it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from da_agent.domain.node.nodes import Node
+from da_agent.errors import Invalid
+
+if TYPE_CHECKING:
+    # What reads YAML takes long to import, and whoever only pokes needs none of it.
+    from da_agent.domain.config.configurations import Configuration
+
+_UNSET = ("", "null", "Null", "None")
+"""docassemble's own start-up takes these for "no value"."""
+
+_USERNAME = re.compile(r"[A-Za-z0-9._@+-]{1,100}")
+"""A colon would end it in a request; a percent sign, a semicolon or a space would mean something to supervisord."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What every supervisord of the cluster asks for."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+def given(variables: Mapping[str, str]) -> Credentials | None:
+    """DASUPERVISORUSERNAME and DASUPERVISORPASSWORD; None unless there are both. Invalid when they are of no use."""
+    return _credentials(variables.get("DASUPERVISORUSERNAME"), variables.get("DASUPERVISORPASSWORD"))
+
+
+def configured(configuration: Configuration) -> Credentials | None:
+    """What stands in the section `supervisor`; None unless there are both. Invalid when they are of no use."""
+    return _credentials(configuration.value("supervisor", "username"), configuration.value("supervisor", "password"))
+
+
+def _credentials(username: object, password: object) -> Credentials | None:
+    if not isinstance(username, str) or not isinstance(password, str) or username in _UNSET or password in _UNSET:
+        return None
+    if not _USERNAME.fullmatch(username):
+        raise Invalid("supervisor's user name must consist of letters, digits and ._@+-")
+    if any("\ud800" <= character <= "\udfff" for character in password):
+        raise Invalid("supervisor's password is not UTF-8 text")
+    return Credentials(username, password)
+
+
+def section(node: Node, credentials: Credentials | None) -> bytes | None:
+    """What supervisord has to read besides supervisord.conf; None when the node has no such port.
+
+    Invalid when there would be one without a password: whoever reaches it can start programs and read logs.
+    """
+    if node.rpc_port is None:
+        return None
+    if credentials is None:
+        raise Invalid(
+            f"cannot open port {node.rpc_port} (DA_AGENT_RPC_PORT) without a password: set DASUPERVISORUSERNAME and"
+            " DASUPERVISORPASSWORD, or supervisor: username and password in config.yml"
+        )
+    # Hashed, because a password may have every character that means something in this file. This is the one hash that
+    # supervisor knows, and it keeps passwords from eyes only, not from whoever wants to guess them.
+    password = hashlib.sha1(credentials.password.encode()).hexdigest()  # noqa: S324
+    return (
+        "; Written by the agent, from DA_AGENT_RPC_PORT and the supervisor credentials of the cluster.\n"
+        "[inet_http_server]\n"
+        f"port={node.rpc_address}:{node.rpc_port}\n"
+        f"username={credentials.username}\n"
+        f"password={{SHA}}{password}\n"
+    ).encode()

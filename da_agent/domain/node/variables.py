@@ -1,0 +1,111 @@
+"""What a node's environment says about the node itself."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from da_agent.domain.config.settings import names_application
+from da_agent.domain.node.nodes import Node
+from da_agent.errors import Invalid
+
+T = TypeVar("T")
+
+
+def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
+    """The node that `variables` describe; `root`: whether the agent runs as root. An empty variable counts as unset.
+
+    `store` is DA_AGENT_STORE as it stands, empty when unset.
+    Invalid with every mistake at once.
+    """
+    mistakes: list[str] = []
+
+    def read(name: str, kind: Callable[[str], T], default: T) -> T:
+        text = variables.get(name, "")
+        try:
+            return kind(text) if text else default
+        except ValueError as error:
+            mistakes.append(f"the variable {name} {error}, not {text!r:.200}")
+            return default
+
+    # Whoever tries the product on a laptop does not mean to show it to the network.
+    address = read("DA_AGENT_ADDRESS", _address, "0.0.0.0" if root else "127.0.0.1")  # noqa: S104
+    node = Node(
+        root=read("DA_AGENT_ROOT", _root, Path("/usr/share/docassemble")),
+        store=variables.get("DA_AGENT_STORE", ""),
+        address=address,
+        http_port=read("DA_AGENT_HTTP_PORT", _port, 80 if root else 8080),
+        https_port=read("DA_AGENT_HTTPS_PORT", _port, 443 if root else 8443),
+        python=read("DA_AGENT_PYTHON", _path, Path("/usr/bin/python3")),
+        web_user=read("DA_AGENT_WEB_USER", _user if root else _no_user, "www-data" if root else None),
+        application=read("DA_AGENT_APPLICATION", _application, None),
+        application_path=read("DA_AGENT_APPLICATION_PATH", _path, None),
+        variables=dict(variables),
+        rpc_address=read("DA_AGENT_RPC_ADDRESS", _address_of_supervisor, _like(address)),
+        rpc_port=read("DA_AGENT_RPC_PORT", _port, None),
+    )
+    if node.http_port == node.https_port:
+        mistakes.append(f"DA_AGENT_HTTP_PORT and DA_AGENT_HTTPS_PORT must differ, both are {node.http_port}")
+    if node.rpc_port in (node.http_port, node.https_port):
+        mistakes.append(f"DA_AGENT_RPC_PORT must not be one of the web server's ports, {node.rpc_port}")
+    if mistakes:
+        raise Invalid(mistakes)
+    return node
+
+
+def _path(text: str) -> Path:
+    # Paths become part of the configuration of Apache and supervisor, and of the first line of scripts.
+    if not text.startswith("/") or ".." in text.split("/") or re.search(r"[^\w/.@+-]", text):
+        raise ValueError("must be an absolute path of letters, digits and /._@+-, without spaces")
+    return Path(text)
+
+
+def _root(text: str) -> Path:
+    path = _path(text)
+    if len(path.parts) < 2:
+        raise ValueError("must be a directory of its own")
+    return path
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise ValueError("must be an IP address, such as 0.0.0.0 for all") from error
+
+
+def _address_of_supervisor(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError as error:
+        raise ValueError("must be an IPv4 address: supervisor knows no other") from error
+
+
+def _like(address: str) -> str:
+    """Where supervisord listens unless told: where the web server does, or on an IPv4 address that is as private."""
+    if address == "::":
+        return "0.0.0.0"  # noqa: S104
+    return "127.0.0.1" if ":" in address else address
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65536):
+        raise ValueError("must be a port number from 1 to 65535")
+    return int(text)
+
+
+def _user(text: str) -> str:
+    if text == "root" or not re.fullmatch(r"[a-z_][a-z0-9_-]*", text):
+        raise ValueError("must be the name of a user other than root")
+    return text
+
+
+def _no_user(_: str) -> str:
+    raise ValueError("must be left out unless the agent runs as root: everything runs as one user")
+
+
+def _application(text: str) -> str:
+    if not names_application(text):
+        raise ValueError("must be MODULE:CALLABLE, such as shop.wsgi:application")
+    return text

@@ -1,0 +1,1 @@
+"""Requirements, and the exact wheels that they resolve to."""

@@ -1,0 +1,1 @@
+"""One immutable release, and what differs between two."""

@@ -1,0 +1,1 @@
+"""One release's way through the cluster: slots, failures, verdict."""

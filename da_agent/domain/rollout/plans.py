@@ -1,0 +1,113 @@
+"""What another release would do to the nodes, how many at a time, and for how long."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
+
+from da_agent.domain.certificates import serving_pairs
+from da_agent.domain.config import config_digest, configurations
+from da_agent.domain.config.sections import OUR_SECTION
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.config.strategies import Strategy
+from da_agent.domain.release.releases import Contents, Disturbance
+from da_agent.domain.rollout.rollouts import Rollout, State
+from da_agent.domain.units import span
+
+NEEDS = {
+    Disturbance.RELOAD: "reload: the idle group loads the application and takes over, no request is lost",
+    Disturbance.RESTART: "graceful restart of the application's web server: requests longer than 3 s are cut",
+    Disturbance.CERTIFICATES: "graceful restart of the web server for HTTPS in front, the application goes on",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutClient:
+    """How it would go through `live` nodes: the first `canary` one by one, then `at_a_time`.
+
+    `capacity` is how many nodes serve at any moment. `shortest` and `longest` are equal where the pace was measured;
+    `measured` is the release whose rollout gave it, None for the bounds of the settings.
+    """
+
+    live: int
+    canary: int
+    at_a_time: int
+    capacity: int
+    shortest: timedelta
+    longest: timedelta
+    measured: int | None
+
+    @property
+    def duration(self) -> str:
+        if self.measured is not None:
+            return f"about {span(self.longest)}, at the pace of release {self.measured}"
+        return f"from {span(self.shortest)} to {span(self.longest)}, by the settings: no rollout was measured yet"
+
+
+def disturbances(before: tuple[Contents, bytes], after: tuple[Contents, bytes]) -> frozenset[Disturbance]:
+    """What each node must do, from contents and configurations; a node with an environment of its own may do less."""
+    (old, old_config), (new, new_config) = before, after
+    was, is_ = _settings(old_config), _settings(new_config)
+    pairs = {
+        Disturbance.RELOAD: (_application(old, old_config, was), _application(new, new_config, is_)),
+        Disturbance.RESTART: ((was.processes, was.threads), (is_.processes, is_.threads)),
+        Disturbance.CERTIFICATES: (presented(old), presented(new)),
+    }
+    return frozenset(need for need, (one, other) in pairs.items() if one != other)
+
+
+def wheels(contents: Contents) -> list[tuple[str, str]]:
+    """By what an application differs from another one's packages."""
+    return [(wheel.name, wheel.blob.sha256) for wheel in contents.wheels]
+
+
+def presented(contents: Contents) -> list[tuple[str, str]]:
+    """The certificate files that the web server reads, with their hashes; the others are read by nobody here."""
+    pair = serving_pairs.pair(file.name for file in contents.certificates)
+    if pair is None:
+        return []
+    names = (pair.certificate, pair.key, pair.chain)
+    return sorted((file.name, file.blob.sha256) for file in contents.certificates if file.name in names)
+
+
+def rollout_client(
+    strategy: Strategy,
+    settings: Settings,
+    live: Collection[str],
+    needs: frozenset[Disturbance],
+    last: Rollout | None,
+) -> RolloutClient:
+    """`last` is the newest proven rollout: how long its rounds took is how long these will take."""
+    total = len(live)
+    canary = min(strategy.canary, total)
+    at_a_time = min(strategy.at_once(total), total) if total else 0
+    # Nobody is taken out of service where no worker process is touched.
+    out = 0 if needs <= {Disturbance.CERTIFICATES} else at_a_time
+    count = rounds(strategy, total)
+    pace = _pace(last)
+    shortest, longest = (pace, pace) if pace is not None else (settings.health.minimum, settings.shortest_slot_timeout)
+    measured = last.release if last is not None and pace is not None else None
+    return RolloutClient(total, canary, at_a_time, total - out, shortest * count, longest * count, measured)
+
+
+def rounds(strategy: Strategy, total: int, *, skip_canary: bool = False) -> int:
+    """How often somebody moves while the others wait."""
+    canary = 0 if skip_canary else min(strategy.canary, total)
+    rest = total - canary
+    return canary + (ceil(rest / strategy.at_once(total)) if rest else 0)
+
+
+def _pace(last: Rollout | None) -> timedelta | None:
+    """How long one round took. The first release tells nothing: its nodes serve nobody yet, and wait for nobody."""
+    if last is None or last.release == 1 or last.state is not State.STABLE or last.verdict is None or not last.updated:
+        return None
+    count = rounds(last.strategy, len(last.updated), skip_canary=last.skip_canary)
+    return (last.verdict.at - last.opened_at) / count
+
+
+def _settings(config: bytes) -> Settings:
+    return configurations.parse(config).settings
+
+
+def _application(contents: Contents, config: bytes, settings: Settings) -> object:
+    return wheels(contents), config_digest.digest(config, without=OUR_SECTION), settings.application

@@ -1,0 +1,40 @@
+"""Whether a store keeps the promises that a cluster needs, and how that was found out."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise that was tried; `detail` is empty, or a sentence about what happened instead."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conformance:
+    """What was tried on the store with the identity `store`. `format` grows with the checks: old passports expire."""
+
+    store: str
+    tried: tuple[Check, ...]
+    format: Literal[1] = 1
+
+    @property
+    def fit(self) -> bool:
+        return bool(self.tried) and all(check.ok for check in self.tried)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence for an operator."""
+        if self.fit:
+            return f"The store {self.store} is fit for a cluster."
+        failed = [check for check in self.tried if not check.ok]
+        if not failed:
+            return f"The store {self.store} has not been examined."
+        others = f" (and {len(failed) - 1} more)" if failed[1:] else ""
+        return (
+            f"The store {self.store} is not fit for a cluster: {failed[0].detail}{others}; "
+            "use a store with conditional writes, such as Amazon S3 or a shared directory."
+        )

@@ -1,0 +1,99 @@
+"""What people put into the store: configuration, certificates, packages."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import Blob
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """An object of the store as a listing shows it. `tag` changes whenever the bytes do."""
+
+    key: str
+    size: int
+    tag: str
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """A listing of the inbox, sorted by key, without folder markers and hidden files."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two listings when every object is the same: what a verdict is about."""
+        text = "".join(f"{entry.key}\0{entry.tag}\n" for entry in self.entries)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def quiet_at(self, period: timedelta) -> datetime | None:
+        """When nobody will have written for `period`, by the store's clock; None for an empty inbox."""
+        return max((entry.modified_at + period for entry in self.entries), default=None)
+
+    def entry(self, key: str) -> Entry | None:
+        return next((entry for entry in self.entries if entry.key == key), None)
+
+    def below(self, folder: str) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.key.startswith(folder))
+
+
+def inbox_of(entries: Iterable[Entry]) -> Inbox:
+    """The inbox among `entries`: S3 consoles leave folder markers, editors leave hidden and backup files."""
+    return Inbox(tuple(sorted(without_markers(entry for entry in entries if _belongs(entry.key)))))
+
+
+def without_markers(entries: Iterable[Entry], beside: Iterable[str] = ()) -> tuple[Entry, ...]:
+    """Without empty objects that have others below them, here or in `beside`: some tools mark folders like that."""
+    found = tuple(entries)
+    folders = {folder for key in (*(entry.key for entry in found), *beside) for folder in _folders(key)}
+    return tuple(entry for entry in found if entry.size or entry.key not in folders)
+
+
+def _folders(key: str) -> Iterator[str]:
+    """Every folder that a key lies in."""
+    parts = key.split("/")[:-1]
+    return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+
+
+def is_litter(name: str) -> bool:
+    """Whether a part of a name says that nobody put it there to be used: a folder marker, hidden, a backup."""
+    parts = name.split("/")
+    return not parts[-1] or any(part.startswith(".") or part.endswith(("~", "_$folder$", ".swp")) for part in parts)
+
+
+def _belongs(key: str) -> bool:
+    if is_litter(key):
+        return False
+    return key == keys.CONFIG or key.startswith((keys.CERTIFICATES, keys.PACKAGES))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The bytes that an object of the inbox had under a tag: what has been read once need not be read again."""
+
+    key: str
+    tag: str
+    blob: Blob
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of an inbox: release `release`, or refused for `mistakes`. Not looked at again until it changes."""
+
+    fingerprint: str
+    release: int | None
+    mistakes: tuple[str, ...]
+    seen: tuple[Seen, ...]
+    by: str
+    at: datetime
+    format: Literal[1] = 1
+
+    @property
+    def known(self) -> dict[tuple[str, str], Blob]:
+        return {(seen.key, seen.tag): seen.blob for seen in self.seen}

@@ -1,0 +1,54 @@
+"""The names of things in the store: design.md, section 3."""
+
+from da_agent.domain.store.blobs import Blob
+
+CONFIG = "config.yml"
+CERTIFICATES = "certs/"
+PACKAGES = "packages/"
+REQUIREMENTS = "packages/requirements.txt"
+OURS = ".agent/"
+RELEASES = ".agent/releases/"
+ROLLOUTS = ".agent/rollouts/"
+BLOBS = ".agent/blobs/sha256/"
+NODES = ".agent/nodes/"
+VERDICT = ".agent/inbox.json"
+PUBLISHING = ".agent/publishing.json"
+INBOX_LEADER = ".agent/inbox-leader.json"
+GC_LOCK = ".agent/gc-lock.json"
+CONFORMANCE = ".agent/conformance/"
+
+
+def release_key(number: int) -> str:
+    return f"{RELEASES}{number:010d}.json"
+
+
+def release_number(key: str) -> int | None:
+    """The number in a ledger key; None for anything else that lies in the folder."""
+    return _number(key, RELEASES)
+
+
+def rollout_key(number: int) -> str:
+    return f"{ROLLOUTS}{number:010d}.json"
+
+
+def rollout_number(key: str) -> int | None:
+    """The number in the key of a record; None for anything else that lies in the folder."""
+    return _number(key, ROLLOUTS)
+
+
+def _number(key: str, folder: str) -> int | None:
+    name = key.removeprefix(folder).removesuffix(".json")
+    return int(name) if len(name) == 10 and name.isascii() and name.isdigit() else None
+
+
+def node_key(node: str) -> str:
+    return f"{NODES}{node}.json"
+
+
+def node_of(key: str) -> str:
+    """The node whose report has this key."""
+    return key.removeprefix(NODES).removesuffix(".json")
+
+
+def blob_key(blob: Blob) -> str:
+    return f"{BLOBS}{blob.sha256[:2]}/{blob.sha256}"

@@ -1,0 +1,329 @@
+"""A machine that reaches the store, as its environment describes it: each piece is built when it is first asked for.
+
+It is imported where it is built, too: a command that needs no S3 does not wait for boto3, and one that only asks for
+help waits for nothing at all.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from da_agent import files
+from da_agent.domain.node import variables
+from da_agent.domain.node.paths import Paths, Staged
+from da_agent.domain.store import keys
+from da_agent.domain.store.locations import DirectoryLocation, Location, credentials_of, location_of_environment
+from da_agent.errors import Invalid, NotHere
+
+if TYPE_CHECKING:
+    from da_agent import ports
+    from da_agent.adapters.progress import Watched
+    from da_agent.domain.node.nodes import Node
+    from da_agent.domain.node.rpc_ports import Credentials
+    from da_agent.domain.packages.wheels import Target
+    from da_agent.workflows.admin.steerings import Steering
+    from da_agent.workflows.publish.drafts import Drafts
+    from da_agent.workflows.publish.plans import Plans
+    from da_agent.workflows.publish.publisher import Publisher
+    from da_agent.workflows.publish.pushes import Pushes
+    from da_agent.workflows.records.notifications import Notifications
+    from da_agent.workflows.records.rollouts import Rollouts
+    from da_agent.workflows.upkeep.garbage import Collected
+
+
+class Admin:
+    """What there is on every machine: the store, what is in it, and how to put something there.
+
+    An admin's machine has only the store's address; on a node, its own folders are used.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None, store: str | None = None) -> None:
+        """`store` is a URL that is used instead of the environment's."""
+        self.environment = dict(os.environ if environment is None else environment)
+        if store:
+            self.environment["DA_AGENT_STORE"] = store
+
+    # ---- who and where
+
+    @cached_property
+    def node(self) -> Node:
+        return variables.parse_node(self.environment, root=os.geteuid() == 0)
+
+    @cached_property
+    def paths(self) -> Paths:
+        return Paths(self.node.root)
+
+    @property
+    def is_node(self) -> bool:
+        """Whether an agent has ever run on this machine, below this root."""
+        return self.paths.agent.is_dir()
+
+    @cached_property
+    def name(self) -> str:
+        """The node's name in the store: given by DA_AGENT_NODE, or made once and kept."""
+        given = self.environment.get("DA_AGENT_NODE")
+        if given:
+            return given
+        try:
+            return self.paths.identity.read_text(encoding="utf-8").strip()
+        except OSError:
+            pass
+        made = f"{socket.gethostname()}-{secrets.token_hex(3)}"
+        if self.is_node:
+            with files.on_this_node("keep the node's name"):
+                files.replace(self.paths.identity, made.encode(), 0o644)
+        return made
+
+    @cached_property
+    def location(self) -> Location:
+        location = location_of_environment(self.environment)
+        if location is None:
+            raise Invalid(
+                "no store is named: set DA_AGENT_STORE or give --store, as in file:///srv/cluster or s3://bucket/prefix"
+            )
+        return location
+
+    # ---- the store
+
+    @cached_property
+    def store(self) -> ports.Store:
+        return open_store(self.location, credentials_of(self.environment))
+
+    @cached_property
+    def race(self) -> ports.Race:
+        from da_agent.adapters.races import run_together
+
+        return run_together
+
+    @cached_property
+    def conformances(self) -> ports.Conformances:
+        from da_agent.adapters.conformance import ConformanceFolder
+
+        return ConformanceFolder(self.paths.conformances if self.is_node else self.scratch / "conformance")
+
+    def admit(self) -> None:
+        """Raise unless the store is fit for a cluster; it is examined at first contact."""
+        from da_agent.workflows.upkeep.conformance import require_fit
+
+        require_fit(self.store, self.race, self.conformances, secrets.token_hex(8))
+
+    @cached_property
+    def scratch(self) -> Path:
+        """For unfinished things: the node's own folder, or a cache below the home of an admin."""
+        if self.is_node and os.access(self.paths.agent, os.W_OK):
+            with files.on_this_node(f"make {self.paths.scratch}"):
+                self.paths.scratch.mkdir(exist_ok=True)
+            from da_agent.adapters.scratches import Scratch
+
+            self._used = Scratch(self.paths.scratch)
+            self._used.use()
+            return self.paths.scratch
+        cache = Path(self.environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "da-agent"
+        if os.geteuid() == 0:
+            # Packages are built by another user, who has no way into the home of root.
+            cache = Path("/var/cache/da-agent")
+        with files.on_this_node(f"make {cache}"):
+            cache.mkdir(parents=True, exist_ok=True, mode=0o755)
+        return cache
+
+    @cached_property
+    def rollouts(self) -> Rollouts:
+        from da_agent.workflows.records.rollouts import Rollouts
+
+        return Rollouts(self.store, nonce=lambda: secrets.token_hex(16), pause=_leave_to_others)
+
+    def collect(self, *, dry_run: bool, tell: Callable[[Collected], object]) -> Collected:
+        """Remove what nobody needs from the store; `tell` gets what is gone, also when an error ends it."""
+        from da_agent.workflows.upkeep import garbage
+
+        return garbage.collect(
+            self.store, self.clock, dry_run=dry_run, who=_person(), nonce=secrets.token_hex(16), tell=tell
+        )
+
+    # ---- for people
+
+    @cached_property
+    def progress(self) -> Watched:
+        from da_agent.adapters.progress import Lines, Watched
+
+        if sys.stderr.isatty():
+            from da_agent.adapters.progress.bars import Bars
+
+            return Watched(Bars())
+        return Watched(Lines(sys.stderr))
+
+    @property
+    def board(self) -> ports.Board:
+        if sys.stdout.isatty():
+            from da_agent.adapters.boards.live import LiveBoard
+
+            return LiveBoard()
+        from da_agent.adapters.boards import LinedBoard
+
+        return LinedBoard(sys.stdout)
+
+    @cached_property
+    def clock(self) -> ports.Clock:
+        from da_agent.adapters.clocks import SystemClock
+
+        return SystemClock()
+
+    # ---- releases
+
+    @cached_property
+    def blobs(self) -> ports.Blobs:
+        from da_agent.adapters.blob_files import BlobFiles
+
+        return BlobFiles(self.paths if self.is_node else Paths(self.scratch))
+
+    @cached_property
+    def transfers(self) -> ports.Transfers:
+        from da_agent.adapters.transfers import ParallelTransfers
+
+        return ParallelTransfers(self.store, self.blobs, self.progress)
+
+    @cached_property
+    def resolver(self) -> ports.Resolver:
+        from da_agent.adapters.packaging import UvResolver
+
+        # The cache outlives what is unfinished; wheels that another node has built come from the blobs.
+        cache = self.paths.agent / "resolver" if self.is_node else self.scratch / "resolver"
+        return UvResolver(self.node.python, self.scratch, cache, self.node.web_user, self.progress, blobs=self.blobs)
+
+    @cached_property
+    def drafts(self) -> Drafts:
+        from da_agent.adapters.ca_bundle import trusted_subjects
+        from da_agent.adapters.snapshots import SnapshotFolders
+        from da_agent.workflows.publish.drafts import Drafts
+
+        return Drafts(
+            snapshots=SnapshotFolders(self.store, self.scratch),
+            resolver=self.resolver,
+            progress=self.progress,
+            now=self.store.clock,
+            trusted=trusted_subjects,
+            admit=self._admit_target,
+            home=self.location,
+        )
+
+    def _admit_target(self, target: Target) -> None:
+        """What a node resolves fits itself; another machine must be like one of the nodes."""
+        from da_agent.workflows.records import reports
+
+        nodes = {each.report.python for each in reports.node_statuses(self.store)}
+        if not self.is_node and nodes and str(target) not in nodes:
+            raise NotHere(
+                f"cannot resolve packages here: it is {target} here, and the nodes have {', '.join(sorted(nodes))}"
+            )
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        from da_agent.workflows.publish.publisher import Publisher
+
+        return Publisher(
+            self.store,
+            self.transfers,
+            self.drafts,
+            self.clock,
+            self.notifications,
+            rollouts=self.rollouts,
+            who=self.name,
+            nonce=lambda: secrets.token_hex(16),
+        )
+
+    @cached_property
+    def pushes(self) -> Pushes:
+        from da_agent.workflows.publish.pushes import Pushes
+        from da_agent.workflows.records.leases import Leases
+
+        # Not the node's own lease: its loop waits for a push on the same machine, too.
+        leases = Leases(self.store, holder=f"{self.name}, pushing", nonce=secrets.token_hex(16))
+        return Pushes(self.store, self.drafts, self.publisher, leases)
+
+    @cached_property
+    def plans(self) -> Plans:
+        from da_agent.workflows.publish.plans import Plans
+
+        return Plans(self.store, self.drafts, self.rollouts)
+
+    @cached_property
+    def steering(self) -> Steering:
+        from da_agent.workflows.admin.steerings import Steering
+
+        return Steering(
+            self.store,
+            self.rollouts,
+            self.notifications,
+            self.clock,
+            self.transfers,
+            who=_person(),
+            nonce=lambda: secrets.token_hex(16),
+        )
+
+    # ---- pokes
+
+    @cached_property
+    def notifications(self) -> Notifications:
+        from da_agent.adapters.notifications import XmlRpcPokes
+        from da_agent.workflows.records.notifications import Notifications
+
+        return Notifications(self.store, XmlRpcPokes(), self.rpc_credentials, self.clock)
+
+    def rpc_credentials(self) -> Credentials | None:
+        """The environment's, or else those of the configuration that the nodes have now."""
+        from da_agent.domain.config import configurations
+        from da_agent.domain.node import rpc_ports
+
+        found = rpc_ports.given(self.environment)
+        if found is not None:
+            return found
+        data = self._configuration()
+        return None if data is None else rpc_ports.configured(configurations.parse(data))
+
+    def _configuration(self) -> bytes | None:
+        """The one that this node serves; elsewhere the newest release's, None before there is one."""
+        from da_agent.workflows.records.ledgers import Ledger
+
+        try:
+            return Staged(self.paths.current).config.read_bytes()
+        except OSError:
+            contents = Ledger(self.store).top().contents
+            return None if contents is None else self.store.read(keys.blob_key(contents.config)).data
+
+
+def _leave_to_others(losses: int) -> None:
+    """Not on the clock, which a poke cuts short: that one is for the loop."""
+    from da_agent.domain.rollout import slots
+
+    time.sleep(slots.pause_after(losses, random.random()).total_seconds())  # noqa: S311
+
+
+def _person() -> str:
+    """Who types, as user@machine."""
+    import getpass
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run as a number without a name.
+        user = str(os.geteuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def open_store(location: Location, credentials: tuple[str, str] | None) -> ports.Store:
+    if isinstance(location, DirectoryLocation):
+        from da_agent.adapters.directory_store import DirectoryStore
+
+        return DirectoryStore(location.path)
+    from da_agent.adapters.s3_store import S3Store
+
+    return S3Store(location, credentials)

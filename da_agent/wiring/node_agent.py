@@ -1,0 +1,387 @@
+"""This node: its pieces, each built when it is first asked for, and what is done with them.
+
+It is imported where it is built, too: a command that needs no S3 does not wait for boto3, and one that only asks for
+help waits for nothing at all.
+"""
+
+from __future__ import annotations
+
+import grp
+import random
+import secrets
+import socket
+import sys
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from da_agent import __version__, files
+from da_agent.domain.node.paths import Staged
+from da_agent.domain.store import keys
+from da_agent.domain.store.locations import DirectoryLocation
+from da_agent.errors import AgentError
+from da_agent.wiring.admin import Admin, open_store
+
+if TYPE_CHECKING:
+    from da_agent import ports
+    from da_agent.adapters.apache import Apache
+    from da_agent.adapters.last_contact import LastContactFile
+    from da_agent.domain.config.settings import Settings
+    from da_agent.domain.node.reports import Report
+    from da_agent.domain.packages.wheels import Wheel
+    from da_agent.domain.release.releases import Release
+    from da_agent.domain.rollout.rollouts import Rollout
+    from da_agent.domain.store.inboxes import Verdict
+    from da_agent.workflows.node import converger
+    from da_agent.workflows.node.certificates import Certificates
+    from da_agent.workflows.node.reconciler import Reconciler
+    from da_agent.workflows.node.rollout_client import RolloutClient
+    from da_agent.workflows.node.switcher import Switcher
+    from da_agent.workflows.publish.inbox_leader import InboxLeader
+    from da_agent.workflows.upkeep.garbage import Freed
+
+AT_ONCE = timedelta(seconds=3)
+"""How long the store is waited for where people wait for this node."""
+
+
+class NodeAgent(Admin):
+    """This node, and what supervisor's programs make it do."""
+
+    # ---- pieces
+
+    @cached_property
+    def deadline(self) -> ports.Deadline:
+        from da_agent.adapters.deadlines import within
+
+        return within(AT_ONCE)
+
+    @cached_property
+    def lock(self) -> ports.Lock:
+        from da_agent.adapters.locks import FileLock
+
+        return FileLock(self.paths.lock)
+
+    @cached_property
+    def last_contact(self) -> LastContactFile:
+        from da_agent.adapters.last_contact import LastContactFile
+
+        return LastContactFile(self.paths.heard)
+
+    @cached_property
+    def node_states(self) -> ports.NodeStates:
+        from da_agent.adapters.node_states import NodeStateFile
+
+        return NodeStateFile(self.paths.node_state)
+
+    @cached_property
+    def supervisor(self) -> ports.Supervisor:
+        from da_agent.adapters.supervisors import Supervisord
+
+        return Supervisord(self.paths.run / "supervisor.sock")
+
+    @cached_property
+    def web(self) -> Apache:
+        from da_agent.adapters.apache import Apache
+
+        return Apache(self.node, self.paths, self.supervisor)
+
+    @cached_property
+    def commands(self) -> ports.Commands:
+        from da_agent.adapters.apache import ShellCommands
+
+        return ShellCommands(self.node, self.paths)
+
+    @cached_property
+    def installation(self) -> ports.Installation:
+        from da_agent.adapters.disk_space import DiskSpace
+        from da_agent.adapters.release_folders import ReleaseFolders
+
+        user = self.node.web_user
+        return ReleaseFolders(
+            self.paths,
+            self.blobs,
+            _Environments(self),
+            render=self._render,
+            room=DiskSpace(self.paths, self.blobs).require,
+            group=None if user is None else grp.getgrnam(user).gr_gid,
+        )
+
+    def _render(self, release: Release, settings: Settings, into: Path) -> None:
+        """Whoever only asks which release is live needs no web server."""
+        self.web.render(release, settings, into)
+
+    @cached_property
+    def certificates(self) -> Certificates:
+        from da_agent.adapters.ca_bundle import trusted_subjects
+        from da_agent.adapters.certificate_folders import LinkedFolders
+        from da_agent.workflows.node.certificates import Certificates
+
+        return Certificates(
+            node=self.node,
+            paths=self.paths,
+            installation=self.installation,
+            folders=LinkedFolders(self.paths),
+            running=self.web.running,
+            reread=self.web.read_certificates,
+            progress=self.progress,
+            now=self.clock.now,
+            trusted=trusted_subjects,
+            read=_read,
+            store=open_store,
+        )
+
+    @cached_property
+    def inbox_leader(self) -> InboxLeader:
+        from da_agent.domain.config import first_configurations
+        from da_agent.workflows.publish.inbox_leader import InboxLeader
+        from da_agent.workflows.records.leases import Leases
+
+        return InboxLeader(
+            store=self.store,
+            publish=self._publish,
+            publishing=Leases(self.store, holder=self.name, nonce=secrets.token_hex(16)),
+            watching=Leases(self.store, holder=self.name, nonce=secrets.token_hex(16), key=keys.INBOX_LEADER),
+            clock=self.clock,
+            progress=self.progress,
+            render=lambda: first_configurations.render(self.environment, secrets.token_urlsafe(32)),
+        )
+
+    def _publish(self, reason: str) -> Verdict:
+        """What resolves packages and reads certificates takes memory, and most nodes never need it."""
+        return self.publisher.publish(reason)
+
+    @cached_property
+    def switcher(self) -> Switcher:
+        from da_agent.workflows.node.checkups import Checkup
+        from da_agent.workflows.node.switcher import Switcher
+
+        return Switcher(
+            installation=self.installation,
+            node_states=self.node_states,
+            web=self.web,
+            workers=self.web,
+            checkup=Checkup(self.web, self.commands, self.supervisor, self.clock),
+            clock=self.clock,
+            progress=self.progress,
+            settings=self.settings,
+            place=self.certificates.follow,
+            revive=self.supervisor.revive,
+            verdict=self._verdict,
+        )
+
+    def _verdict(self, number: int) -> Rollout | None:
+        rollouts = self.rollouts
+        return self.deadline(lambda: rollouts.read(number))
+
+    @cached_property
+    def rollout_client(self) -> RolloutClient:
+        from da_agent.workflows.node.rollout_client import RolloutClient
+
+        return RolloutClient(
+            self.store, self.rollouts, self.clock, self.name, deadline=self.deadline, notify=self.notifications.notify
+        )
+
+    @cached_property
+    def converging(self) -> converger.Converger:
+        from da_agent.workflows.node import converger
+
+        return converger.Converger(
+            installation=self.installation,
+            node_states=self.node_states,
+            transfers=self.transfers,
+            web=self.web,
+            workers=self.web,
+            traffic=self.web,
+            commands=self.commands,
+            switcher=self.switcher,
+            rollout_client=self.rollout_client,
+            clock=self.clock,
+            progress=self.progress,
+            settings=self.settings,
+        )
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        from da_agent.workflows.node.reconciler import Reconciler
+
+        return Reconciler(
+            store=self.store,
+            admit=self.admit,
+            inbox_leader=self.inbox_leader,
+            node=self.converging,
+            rollout_client=self.rollout_client,
+            lock=self.lock,
+            heard=self.last_contact.heard,
+            last_contact=self.last_contact.last,
+            clock=self.clock,
+            deadline=self.deadline,
+            progress=self.progress,
+            report=self.report(),
+            settings=self.live_settings,
+            chance=random.random,
+            activity=self.progress.now,
+        )
+
+    def report(self) -> Report:
+        from da_agent.domain.node.reports import Phase, Report
+
+        return Report(
+            node=self.name,
+            host=socket.gethostname(),
+            address=f"{self.node.address}:{self.node.http_port}",
+            release=None,
+            target=None,
+            phase=Phase.STARTING,
+            problem=None,
+            agent=__version__,
+            python=str(self.resolver.target),
+            started_at=self.clock.now(),
+            rpc=self._rpc(),
+        )
+
+    # ---- what the configuration says
+
+    def settings(self, release: Release) -> Settings:
+        """What the release's own configuration says; the defaults when its blob is not at hand."""
+        from da_agent.domain.config import configurations
+        from da_agent.domain.config.settings import Settings
+
+        for path in (Staged(self.paths.release(release.number)).config, self.blobs.path(release.contents.config)):
+            try:
+                return configurations.parse(path.read_bytes()).settings
+            except (OSError, AgentError):
+                continue
+        return Settings()
+
+    def live_settings(self) -> Settings:
+        from da_agent.domain.config import configurations
+        from da_agent.domain.config.settings import Settings
+
+        try:
+            return configurations.parse(Staged(self.paths.current).config.read_bytes()).settings
+        except (OSError, AgentError):
+            return Settings()
+
+    # ---- the node's work
+
+    def prepare(self) -> None:
+        """The node's own folders exist."""
+        with files.on_this_node(f"make the folders of this node below {self.paths.root}"):
+            for folder in (self.paths.scratch, self.paths.run, self.paths.logs, self.paths.releases):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+
+    def intact(self) -> bool:
+        """Whether the files are still there that supervisord needs to answer us; the agent itself never makes them."""
+        return (self.paths.run / "supervisor.sock").exists() and self.paths.logs.is_dir()
+
+    def begin_anew(self) -> None:
+        """supervisord reads and makes its files and sockets again, and starts `initialize`."""
+        from da_agent.adapters.supervisors import restart_parent
+
+        self.prepare()
+        restart_parent()
+
+    def open_rpc_port(self) -> bool:
+        """Make supervisord take pokes as the environment says; True when it starts anew for that, and ends us.
+
+        Whatever goes wrong, the node is as good as before: it polls.
+        """
+        from da_agent.adapters.rpc_ports import RpcPortFile
+        from da_agent.domain.node import rpc_ports
+
+        node = self.node
+        try:
+            section = rpc_ports.section(node, None if node.rpc_port is None else self.rpc_credentials())
+            if not RpcPortFile(self.paths.rpc_port).put(section, node.rpc_address, node.rpc_port):
+                return False
+            self.begin_anew()
+        except AgentError as error:
+            self.progress.say(f"Pokes do not reach this node, which polls: {error}")
+            return False
+        self.progress.say("supervisord starts anew, to open or close the port for pokes")
+        return True
+
+    def _rpc(self) -> str | None:
+        """Where others poke this node; None when its supervisord was not told to listen."""
+        from da_agent.adapters.rpc_ports import seen_from_outside
+
+        if self.node.rpc_port is None or not self.paths.rpc_port.exists():
+            return None
+        return f"{seen_from_outside(self.node.rpc_address)}:{self.node.rpc_port}"
+
+    def sweep(self) -> None:
+        """Remove what processes that were killed have left; not while another one of this node is at work."""
+        from da_agent.adapters.scratches import Scratch
+
+        Scratch(self.paths.scratch).sweep(self.paths.root, self.paths.agent, self.paths.wsgi.parent)
+
+    def clear(self, *, dry_run: bool) -> Freed:
+        """Remove what this node does not need from its disk."""
+        from da_agent.domain.node.node_states import NodeState
+        from da_agent.workflows.upkeep import garbage
+
+        # The loop holds the lock for a moment with each poll.
+        with self.lock.hold(timedelta(minutes=1)):
+            node_state = self.node_states.load() or NodeState(live=self.installation.current())
+            return garbage.clear(
+                self.installation,
+                self.blobs,
+                _Environments(self),
+                node_state,
+                now=self.clock.now(),
+                dry_run=dry_run,
+            )
+
+    def listen(self, stack: ExitStack, notifications: Collection[str]) -> None:
+        """Be an event listener of supervisor on stdin and stdout, until the stack is closed."""
+        from da_agent.adapters.listeners import listen
+
+        stack.enter_context(
+            listen(
+                sys.stdin,
+                sys.stdout,
+                wake=lambda event: self.clock.wake() if event in notifications else None,
+                stop=self.clock.stop,
+            )
+        )
+
+    def watch(self, stack: ExitStack) -> None:
+        """Wake up for changes of the inbox, where the store can be watched."""
+        if isinstance(self.location, DirectoryLocation):
+            from da_agent.adapters.watches import watch
+
+            stack.enter_context(watch(self.location.path, self.clock.wake, polling=None))
+
+    def beat(self, stack: ExitStack) -> None:
+        """Report in time also while the loop is busy, until the stack is closed."""
+        from da_agent.adapters.heartbeats import beating
+        from da_agent.workflows.node.reconciler import HEARTBEAT
+
+        stack.enter_context(beating(self.reconciler.beat, HEARTBEAT / 6))
+
+
+class _Environments:
+    """ports.Environments whose tools are imported when the first release is staged."""
+
+    def __init__(self, machine: NodeAgent) -> None:
+        self._machine = machine
+
+    def build(self, wheels: Sequence[Wheel], into: Path) -> None:
+        self._made().build(wheels, into)
+
+    def forget(self) -> None:
+        self._made().forget()
+
+    def _made(self) -> ports.Environments:
+        from da_agent.adapters.packaging import UvEnvironments
+
+        return UvEnvironments(self._machine.node.python, self._machine.blobs, self._machine.paths)
+
+
+def _read(path: Path) -> bytes | None:
+    """A file of this node; None when there is none."""
+    with files.on_this_node(f"read {path}"):
+        return path.read_bytes() if path.exists() else None

@@ -1,0 +1,118 @@
+"""What an admin wants to know: this node, the releases, the inbox, the other nodes, and how old all that is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from da_agent import ports
+from da_agent.domain.display import why
+from da_agent.domain.node.node_states import NodeState
+from da_agent.domain.node.reports import NodeStatus
+from da_agent.domain.release.releases import Release
+from da_agent.domain.rollout.rollouts import Rollout
+from da_agent.domain.store.inboxes import Verdict
+from da_agent.errors import AgentError, Corrupt, NotFound
+from da_agent.workflows.records import reports
+from da_agent.workflows.records.inboxes import Inboxes
+from da_agent.workflows.records.ledgers import Ledger
+from da_agent.workflows.records.rollouts import Rollouts
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """This node, from its own disk. `heard` is when the store last answered it."""
+
+    node: str
+    root: str
+    release: int | None
+    node_state: NodeState
+    heard: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """The cluster, from the store, as it was at `at` by the store's clock.
+
+    `head` is the newest release that can be read; `pending`: the inbox has changed since `verdict`, and nobody has
+    adopted it yet. `rollout` is the record of the newest release, and `live` are the nodes that count in it.
+    """
+
+    at: datetime
+    store: str
+    head: Release | None
+    verdict: Verdict | None
+    pending: bool
+    nodes: tuple[NodeStatus, ...]
+    rollout: Rollout | None
+    live: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`there` is None, and `unknown` says why, when the store does not answer."""
+
+    here: Here | None
+    there: There | None
+    unknown: str | None
+
+
+def status(store: ports.Store, rollouts: Rollouts, here: Here | None) -> Status:
+    try:
+        return Status(here, cluster(store, rollouts), None)
+    except AgentError as error:
+        return Status(here, None, str(error))
+
+
+def cluster(store: ports.Store, rollouts: Rollouts) -> There:
+    ledger, inboxes = Ledger(store), Inboxes(store)
+    verdict = inboxes.verdict()
+    inbox = inboxes.list()
+    top = ledger.top()
+    return There(
+        at=store.clock(),
+        store=store.name,
+        head=top.release,
+        verdict=verdict,
+        pending=bool(inbox.entries) and (verdict is None or verdict.fingerprint != inbox.fingerprint),
+        nodes=tuple(reports.node_statuses(store)),
+        rollout=_rollout(rollouts, top.number),
+        live=rollouts.live(),
+    )
+
+
+def _rollout(rollouts: Rollouts, number: int) -> Rollout | None:
+    """A damaged record must not hide everything else."""
+    try:
+        return rollouts.read(number)
+    except Corrupt:
+        return None
+
+
+def explain(there: There, node: str) -> str:
+    """One paragraph about one node; Absent, naming those there are, when the cluster does not know it."""
+    seen = next((each for each in there.nodes if each.report.node == node), None)
+    record = there.rollout
+    known = {each.report.node for each in there.nodes} | set(there.live)
+    if record is not None:
+        known |= {
+            *record.updated,
+            *(failure.node for failure in record.failures),
+            *(note.by for note in record.unhealthy),
+        }
+    if node not in known:
+        names = ", ".join(sorted(known)) or "none yet"
+        raise NotFound(f"there is no node {node} in {there.store}; the nodes are {names}")
+    newest = record.release if record is not None else there.head.number if there.head is not None else None
+    return why.why(node, seen, newest, record, there.live, now=there.at)
+
+
+def history(store: ports.Store, limit: int) -> tuple[Release, ...]:
+    """The newest releases first; damaged ones raise Corrupt."""
+    ledger = Ledger(store)
+    numbers = ledger.numbers()[-limit:]
+    found = []
+    for number in reversed(numbers):
+        try:
+            found.append(ledger.read(number))
+        except NotFound:
+            continue
+    return tuple(found)

@@ -1,0 +1,306 @@
+"""What people do to the cluster that needs no new contents: go back, start anew, pause, resume, pardon."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from da_agent import ports
+from da_agent.domain.display import rollout_text
+from da_agent.domain.release.releases import Contents, Release
+from da_agent.domain.rollout import rollouts
+from da_agent.domain.rollout.rollouts import Denied, Note, Rollout, State
+from da_agent.domain.store import keys
+from da_agent.errors import Conflict, Corrupt, Interrupted, Invalid, NotFound, StoreDamaged, Unreachable
+from da_agent.workflows.records.ledgers import Ledger, Top
+from da_agent.workflows.records.notifications import Notifications, announce
+from da_agent.workflows.records.rollouts import Make, Rollouts
+from da_agent.workflows.upkeep.gc_lock import GcLock
+
+ATTEMPTS = 20
+"""How often a release is appended, or a record changed, on top of what others have released meanwhile."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done, in one sentence; `release` is the one that it was done to or that it made."""
+
+    release: int
+    sentence: str
+
+
+class Steering:
+    """Makes releases from old ones and changes records. `who` goes into both; `nonce` gives a new random text."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        records: Rollouts,
+        notifications: Notifications,
+        clock: ports.Clock,
+        transfers: ports.Transfers,
+        *,
+        who: str,
+        nonce: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._ledger = Ledger(store)
+        self._records = records
+        self._notifications = notifications
+        self._transfers = transfers
+        self._gc_lock = GcLock(store, clock)
+        self._who = who
+        self._nonce = nonce
+
+    # ---- new releases with old contents
+
+    def rollback(self, number: int | None, reason: str | None = None) -> Done:
+        """A new release with the contents of release `number`, or of the newest proven one that holds something else.
+
+        Invalid when that would change nothing, or when the release, or a later one that holds the same, is quarantined;
+        StoreDamaged, naming it, when something that it needs is no longer in the store.
+        """
+        # Old blobs may be about to go, and nobody here has their bytes: nothing is removed until the ledger has them.
+        with self._gc_lock.alone(f"{self._who}, going back", self._nonce()) as held:
+            top = self._top()
+            back = self._ledger_release(number) if number is not None else self._proven_before(top)
+            self._require_use(back, top)
+            self._require_whole(back)
+
+            def again(top: Top) -> Release:
+                held.require()
+                self._require_fit(back, top)
+                return self._release(back.contents, reason or f"rollback to release {back.number}", back=back.number)
+
+            made = self._append(again)
+        careful = "" if self._records.is_proven(back.number) else f" {back.number} was never proven: canaries go first."
+        return Done(made, f"Release {made} has the contents of release {back.number} again.{careful}")
+
+    def restart(self, reason: str) -> Done:
+        """A new release with the contents of the one that the nodes serve, for which every worker process starts anew.
+
+        That is the newest one, or when that is quarantined, the one that they have gone back to.
+        """
+        served = "the one before"
+
+        def again(top: Top) -> Release:
+            nonlocal served
+            back = self._way_back(top)
+            release = back or self._readable(top)
+            self._require_whole(release)
+            if back is not None:
+                self._require_fit(back, top)
+                served = f"release {back.number} again, which the nodes serve as release {top.number} is quarantined"
+            number = None if back is None else back.number
+            return self._release(release.contents, reason, back=number, restart=True)
+
+        made = self._append(again)
+        return Done(made, f"Release {made} is {served}, with a restart of every node.")
+
+    def _way_back(self, top: Top) -> Release | None:
+        """What the nodes serve instead of a quarantined newest release; None when they serve that, or are about to."""
+        record = self._records.read(top.number)
+        if record is None or record.state is not State.QUARANTINED:
+            return None
+        number = self._records.way_back(record)
+        if number is None:
+            raise Invalid(
+                f"cannot restart: {rollout_text.quarantine(record)}, and there is none to go back to;"
+                f" da-agent retry {top.number} --reason TEXT lets the nodes try it again"
+            )
+        return self._ledger.read(number)
+
+    def _release(self, contents: Contents, reason: str, *, back: int | None = None, restart: bool = False) -> Release:
+        """Its number is given when it is appended."""
+        now = self._store.clock()
+        return Release(0, self._nonce(), now, self._who, reason, contents, rollback_of=back, restart=restart)
+
+    def _append(self, make: Callable[[Top], Release]) -> int:
+        """The number that the release has got; the nodes are awake then."""
+        # Looked up before the append: nothing then stands between the release and the pokes but its record.
+        nodes = self._notifications.alive()
+
+        def append(top: Top) -> Release:
+            release = top.then(make(top))
+            self._ledger.append(release)
+            return release
+
+        release = self._on_the_newest(append)
+        number = release.number
+        try:
+            announce(release, self._records, self._notifications, nodes)
+        except KeyboardInterrupt:
+            # Whoever ends the command now must not think that nothing has happened.
+            raise Interrupted(
+                f"not waited for: release {number} is made, and the nodes take it; da-agent status shows how far"
+            ) from None
+        return number
+
+    def _proven_before(self, top: Top) -> Release:
+        """Of those before the newest: the same contents once more, as after a restart, would help nobody."""
+        number = self._records.fallback(top.number)
+        while number is not None and self._contents(number) in (None, top.contents):
+            number = self._records.fallback(number)
+        record = None if number is None else self._records.read(number)
+        if record is None or record.state is not State.STABLE:
+            raise Invalid(
+                f"there is no proven release before {top.number} that holds anything else: name the one to go back to;"
+                f" da-agent history lists them"
+            )
+        return self._ledger.read(record.release)
+
+    def _contents(self, number: int) -> Contents | None:
+        """None when its manifest is gone or damaged."""
+        try:
+            return self._ledger.read(number).contents
+        except (NotFound, Corrupt):
+            return None
+
+    def _require_use(self, back: Release, top: Top) -> None:
+        newest, record = top.number, self._records.read(back.number)
+        if record is not None and record.state is State.QUARANTINED:
+            raise Invalid(
+                f"cannot go back: {rollout_text.quarantine(record)}; da-agent retry {back.number} --reason TEXT first"
+            )
+        same = top.release is not None and top.release.number == newest and top.contents == back.contents
+        if not same:
+            return
+        head = record if back.number == newest else self._records.read(newest)
+        if head is None or head.state is not State.QUARANTINED:
+            has = "the newest one" if back.number == newest else f"what release {newest}, the newest one, holds"
+            raise Invalid(f"nothing to do: release {back.number} is {has}; da-agent status shows how far it is")
+
+    def _require_fit(self, back: Release, top: Top) -> None:
+        """What has failed under a later number is not released once more under another one."""
+        for number in range(top.number, back.number, -1):
+            if self._contents(number) != back.contents:
+                continue
+            record = self._records.read(number)
+            if record is not None and record.state is State.QUARANTINED:
+                raise Invalid(
+                    f"cannot go to release {back.number}: release {number} holds the same, and"
+                    f" {rollout_text.quarantine(record)}; da-agent retry {number} --reason TEXT first"
+                )
+            if record is not None and record.state is State.STABLE:
+                return
+
+    def _require_whole(self, release: Release) -> None:
+        """Nobody could stage it otherwise. What this machine has of it is put back."""
+        contents = release.contents
+        names = {contents.config: keys.CONFIG}
+        names |= {file.blob: f"{keys.CERTIFICATES}{file.name}" for file in contents.certificates}
+        names |= {wheel.blob: wheel.filename for wheel in contents.wheels}
+        lost = self._transfers.mend([blob for blob in names if not self._is_there(keys.blob_key(blob), blob.size)])
+        gone = [name for blob, name in names.items() if blob in lost]
+        if gone:
+            raise StoreDamaged(
+                f"cannot go to release {release.number}: {self._store.name} lacks {', '.join(gone)} of it;"
+                f" the same command on a node that still has it on its disk puts it back"
+            )
+
+    def _is_there(self, key: str, size: int) -> bool:
+        return any((entry.key, entry.size) == (key, size) for entry in self._store.scan(key))
+
+    # ---- records
+
+    def pause(self, reason: str) -> Done:
+        """No node switches until somebody resumes, newer releases included."""
+        note = self._note(reason)
+        record = self._change_newest(lambda record: rollouts.pause(record, note) if record.paused is None else record)
+        assert record.paused is not None
+        if record.paused == note:
+            return Done(
+                record.release,
+                f"Paused: no node moves to release {record.release} or a newer one unless it has switched.",
+            )
+        return Done(record.release, f"It is paused already, {rollout_text.said(record.paused)}.")
+
+    def resume(self, reason: str) -> Done:
+        note = self._note(reason)
+        record = self._change_newest(lambda record: rollouts.resume(record, note) if record.paused else record)
+        if record.resumed != note:
+            return Done(record.release, "Nothing is paused.")
+        self._wake()
+        return Done(record.release, f"Resumed: the nodes go on to release {record.release}.")
+
+    def retry(self, number: int, reason: str) -> Done:
+        """Every node may try release `number` again. Invalid when it is not quarantined."""
+        note = self._note(reason)
+        self._ledger_release(number)
+
+        def retried(record: Rollout, *_: object) -> Rollout | Denied:
+            if record.state is not State.QUARANTINED:
+                if record.retries and record.retries[-1] == note:
+                    # Ours, whose answer was lost, and others have changed the record since.
+                    return record
+                return Denied(f"it is {record.state.value}")
+            return rollouts.retry(record, note)
+
+        try:
+            _, denied = self._records.change(number, retried)
+        except NotFound:
+            denied = Denied("no node has begun it")
+        if denied is not None:
+            raise Invalid(f"cannot pardon release {number}, which is not quarantined: {denied.reason}")
+        newest = self._ledger.head(number)
+        if newest != number:
+            return Done(
+                number,
+                f"Release {number} is pardoned; release {newest} is the newest one, so nodes go there with"
+                f" da-agent rollback {number}.",
+            )
+        self._wake()
+        return Done(number, f"Release {number} is pardoned: the nodes try it again.")
+
+    def _change_newest(self, change: Callable[[Rollout], Rollout]) -> Rollout:
+        """The newest release's record as it is then. One that is closed meanwhile is not the newest any more."""
+
+        def make(record: Rollout, *_: object) -> Rollout | Denied:
+            return Denied("closed") if record.closed else change(record)
+
+        return self._on_the_newest(lambda top: self._changed(top, make))
+
+    def _changed(self, top: Top, make: Make) -> Rollout:
+        newest = top.release if top.release is not None and top.release.number == top.number else None
+        self._records.open(top.number, newest)
+        record, denied = self._records.change(top.number, make)
+        if denied is not None:
+            raise Conflict(f"a newer release than {top.number} has come")
+        return record
+
+    # ---- what both need
+
+    def _on_the_newest(self, act: Callable[[Top], T]) -> T:
+        """What `act` gives for the newest release; once more when it finds that there is a newer one (Lost)."""
+        for _ in range(ATTEMPTS):
+            try:
+                return act(self._top())
+            except Conflict:
+                continue
+        raise Unreachable(f"cannot change anything in {self._store.name}: others keep making releases")
+
+    def _top(self) -> Top:
+        top = self._ledger.top()
+        if top.number == 0:
+            raise NotFound(f"{self._store.name} has no release yet")
+        return top
+
+    def _readable(self, top: Top) -> Release:
+        if top.release is None or top.release.number != top.number:
+            raise Corrupt(f"release {top.number} cannot be read in {self._store.name}: da-agent rollback leaves it")
+        return top.release
+
+    def _ledger_release(self, number: int) -> Release:
+        try:
+            return self._ledger.read(number)
+        except NotFound as absent:
+            raise NotFound(
+                f"there is no release {number} in {self._store.name}: da-agent history lists those there are"
+            ) from absent
+
+    def _note(self, reason: str) -> Note:
+        return Note(self._who, self._store.clock(), rollout_text.one_line(reason))
+
+    def _wake(self) -> None:
+        self._notifications.wake(self._notifications.alive())

@@ -1,0 +1,203 @@
+"""Certificates to where other programs look for them: those of the live release, or a machine's own before it has any.
+
+The rule of docs/decisions/0008: a release that has certificates is the only source. Without one the setting `certs`
+counts, then the store, then the folder certs/ of the node.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from da_agent import ports
+from da_agent.domain.certificates.folders import Placed, Places
+from da_agent.domain.config import configurations
+from da_agent.domain.config.documents import Section
+from da_agent.domain.node import certificate_places, certificate_sources
+from da_agent.domain.node.nodes import Node
+from da_agent.domain.node.paths import Paths, Staged
+from da_agent.domain.release.releases import Release
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import Blob, blob_of
+from da_agent.domain.store.inboxes import is_litter, without_markers
+from da_agent.domain.store.locations import DirectoryLocation, Location, location_of_environment
+from da_agent.errors import Corrupt, Invalid, NodeBroken, NotFound
+from da_agent.workflows.records.ledgers import Ledger
+
+LARGEST = 1024 * 1024
+"""Bytes: a larger file is no certificate, and somebody has named the wrong folder."""
+
+Found = tuple[Mapping[str, bytes], str]
+"""Files by relative name, and where they are from."""
+
+
+class Certificates:
+    """The program install_certs, and its part in every switch."""
+
+    def __init__(
+        self,
+        *,
+        node: Node,
+        paths: Paths,
+        installation: ports.Installation,
+        folders: ports.CertificateFolders,
+        running: Callable[[], bool],
+        reread: ports.RereadCertificates,
+        progress: ports.Progress,
+        now: Callable[[], datetime],
+        trusted: Callable[[], Collection[bytes]],
+        read: Callable[[Path], bytes | None],
+        store: Callable[[Location, tuple[str, str] | None], ports.Store],
+    ) -> None:
+        """`read` gives a file of this node, None when there is none; `store` opens the store at a location."""
+        self._node = node
+        self._paths = paths
+        self._installation = installation
+        self._folders = folders
+        self._running = running
+        self._reread = reread
+        self._progress = progress
+        self._now = now
+        self._trusted = trusted
+        self._read = read
+        self._store = store
+
+    def follow(self) -> None:
+        """The live release's certificates are where its own configuration wants them; says so when they were not."""
+        root = self._parsed(self._read(Staged(self._paths.current).config))
+        placed = self._folders.follow(self._places(root))
+        if any(each.changed for each in placed):
+            self._tell("the live release", placed)
+
+    def install(self) -> None:
+        """From the one source that counts; says what was done. After an error what was there before is still there."""
+        live = self._installation.current()
+        variables = self._node.variables
+        store = location_of_environment(variables)
+        top = None if live is not None or store is None else Ledger(self._open(store)).top().release
+        root = self._configuration(live, store, top)
+        home = certificate_sources.home(root, variables)
+        elsewhere = certificate_sources.elsewhere(root, home)
+        release = top if live is None else self._installation.load(live)
+        if release is not None and release.contents.certificates:
+            if elsewhere is not None:
+                raise Invalid(certificate_sources.contradiction(elsewhere))
+            if live is not None:
+                self._done(f"release {live}", self._folders.follow(self._places(root)))
+                return
+        found = self._find(root, home, elsewhere, release)
+        if found is None:
+            self._progress.say(f"No certificates to install: {self._nowhere(home, release)}")
+            return
+        # Whoever only follows a release's need not wait, nor have room, for what reads them.
+        from da_agent.domain.certificates import validity
+
+        for good in validity.check(found[0], now=self._now(), trusted=self._trusted()):
+            self._progress.say(good.warning or f"{keys.CERTIFICATES}{good}")
+        self._done(found[1], self._folders.show(found[0], self._places(root)))
+
+    # ---- where from
+
+    def _configuration(self, live: int | None, store: Location | None, top: Release | None) -> Section:
+        """The live release's, or else the node's own file, or else what the store has; nothing at all is allowed."""
+        if live is not None:
+            return self._parsed(self._read(Staged(self._paths.release(live)).config))
+        named = self._node.variables.get("DA_CONFIG_FILE")
+        data = self._read(Path(named) if named else self._paths.root / "config.yml")
+        if data is None and named:
+            raise NodeBroken(f"cannot read {named}, which DA_CONFIG_FILE names: there is no such file")
+        if data is None and store is not None:
+            data = self._stored(self._open(store), top)
+        return self._parsed(data)
+
+    def _stored(self, store: ports.Store, top: Release | None) -> bytes | None:
+        try:
+            return _blob(store, top.contents.config) if top else store.read(keys.CONFIG).data
+        except NotFound:
+            return None
+
+    def _find(
+        self, root: Section, home: Location | None, elsewhere: Location | None, release: Release | None
+    ) -> Found | None:
+        """`release` is the newest there is, with or without certificates; then the store's inbox is not looked at."""
+        if elsewhere is not None:
+            files = self._outside(elsewhere, root)
+            if not files:
+                raise Invalid(f'there are no certificates in {elsewhere}, which "certs" in {keys.CONFIG} names')
+            return files, f"{elsewhere}"
+        if home is not None:
+            store = self._open(home, root)
+            if release is not None and release.contents.certificates:
+                files = {each.name: _blob(store, each.blob) for each in release.contents.certificates}
+                return files, f"release {release.number} of {store.name}"
+            if release is None and (files := _below(store, keys.CERTIFICATES)):
+                return files, f"{keys.CERTIFICATES} in {store.name}"
+        own = self._folders.read(self._paths.local_certificates)
+        return (own, f"{self._paths.local_certificates}") if own else None
+
+    def _outside(self, place: Location, root: Section) -> Mapping[str, bytes]:
+        if not isinstance(place, DirectoryLocation):
+            return _below(self._open(place, root), "")
+        found = self._folders.read(place.path)
+        if found is None:
+            raise Invalid(f'there is no folder {place.path}, which "certs" in {keys.CONFIG} names')
+        return found
+
+    def _nowhere(self, home: Location | None, release: Release | None) -> str:
+        where = f"release {release.number} has none" if release else f"{home} has none" if home else "no store is named"
+        return f"{where}, and there are none in {self._paths.local_certificates}"
+
+    # ---- where to
+
+    def _places(self, root: Section) -> Places:
+        return certificate_places.places(root, self._paths, self._node.web_user)
+
+    def _done(self, origin: str, placed: Collection[Placed]) -> None:
+        self._tell(origin, placed)
+        if not any(each.changed for each in placed):
+            return
+        told = self._reread([each.path for each in placed])
+        if told:
+            self._progress.say(f"Apache reads its certificates again ({', '.join(told)})")
+        elif self._runs():
+            self._progress.say(
+                "Nothing that runs here presents these certificates: the node's own web server has those of a release"
+                " alone; da-agent push certs puts them into the next one. What else reads them must be told to do it"
+            )
+
+    def _runs(self) -> bool:
+        try:
+            return self._running()
+        except NodeBroken:
+            # No supervisord: certificates are installed before anything runs, too.
+            return False
+
+    def _tell(self, origin: str, placed: Collection[Placed]) -> None:
+        self._progress.say(f"The certificates of {origin} are in {', '.join(map(str, placed))}")
+
+    # ---- the outside
+
+    def _open(self, location: Location, root: Section | None = None) -> ports.Store:
+        return self._store(location, certificate_sources.credentials(root or EMPTY, self._node.variables))
+
+    def _parsed(self, data: bytes | None) -> Section:
+        return EMPTY if data is None else configurations.parse(data).root
+
+
+EMPTY = Section((), 1)
+
+
+def _below(store: ports.Store, prefix: str) -> Mapping[str, bytes]:
+    """Every file below a prefix, sub-folders and all; the marks of folders and hidden files are none."""
+    found = {}
+    for entry in without_markers(entry for entry in store.scan(prefix) if not is_litter(entry.key)):
+        if entry.size > LARGEST:
+            raise Invalid(f"{entry.key} in {store.name} is too large for a certificate: is it the right folder?")
+        found[entry.key.removeprefix(prefix)] = store.read(entry.key).data
+    return found
+
+
+def _blob(store: ports.Store, blob: Blob) -> bytes:
+    data = store.read(keys.blob_key(blob)).data
+    if blob_of(data) != blob:
+        raise Corrupt(f"{keys.blob_key(blob)} in {store.name} is damaged: its bytes are not those of its name")
+    return data

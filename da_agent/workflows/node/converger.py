@@ -1,0 +1,401 @@
+"""From wherever this node is to the release it should serve: observe, decide, act."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+from da_agent import ports
+from da_agent.domain.config import redaction
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.node import actions, decisions
+from da_agent.domain.node.actions import Action
+from da_agent.domain.node.decisions import Observation
+from da_agent.domain.node.node_states import NodeState
+from da_agent.domain.node.reports import Phase
+from da_agent.domain.release.releases import Release
+from da_agent.domain.rollout import drains, rollouts, slots
+from da_agent.domain.rollout.slots import SLACK
+from da_agent.errors import AgentError, Corrupt, NodeBroken, NotFound, ReleaseBroken, Stopped, StoreDamaged
+from da_agent.workflows.node.rollout_client import RolloutClient
+from da_agent.workflows.node.switcher import ASK_AGAIN, Switcher, failure
+
+
+class Converger:
+    """One node on its way: what it has found out since this process began, and how to do each action.
+
+    What must outlive the process is in the journal and on the disk; everything here may be forgotten at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        installation: ports.Installation,
+        node_states: ports.NodeStates,
+        transfers: ports.Transfers,
+        web: ports.WebService,
+        workers: ports.Workers,
+        traffic: ports.Traffic,
+        commands: ports.Commands,
+        switcher: Switcher,
+        rollout_client: RolloutClient,
+        clock: ports.Clock,
+        progress: ports.Progress,
+        settings: Callable[[Release], Settings],
+    ) -> None:
+        self._installation = installation
+        self._node_states = node_states
+        self._transfers = transfers
+        self._web = web
+        self._workers = workers
+        self._traffic = traffic
+        self._commands = commands
+        self._switcher = switcher
+        self._rollout_client = rollout_client
+        self._clock = clock
+        self._progress = progress
+        self._settings = settings
+        self._releases: dict[int, Release] = {}
+        self._damaged: set[int] = set()
+        self._rehearsed: set[int] = set()
+        self._drained = self._looked = False
+        self._begun: int | None = None
+        self._claims = 0
+        self._good_until = timedelta()
+        self._unhealthy: str | None = None
+        self._well: int | None = None
+        self.phase = Phase.STARTING
+        self.waiting: str | None = None
+
+    # ---- observe
+
+    def offer(self, *releases: Release) -> None:
+        """The releases of the ledger that may be taken, as the store has just given them."""
+        self._releases = {release.number: release for release in releases}
+
+    def node_state(self) -> NodeState:
+        """The node's memory; without one, what is on disk counts as proven, for it is all there is."""
+        found = self._node_states.load()
+        if found is None:
+            found = NodeState(live=self._installation.current())
+            self._node_states.save(found)
+        return found
+
+    def inspect(self) -> str | None:
+        """Once at start: remove what an interrupted process has left, and check the live release on disk.
+
+        A damaged one that nobody serves is staged again; says what is wrong with it.
+        """
+        self._installation.sweep(self._installation.staged())
+        current = self._installation.current()
+        if current is None:
+            return None
+        try:
+            self._installation.verify(current)
+        except (Corrupt, NotFound) as damage:
+            # Never under processes that serve it: a damaged release is better than half of one.
+            if not self._web.running():
+                self._damaged.add(current)
+            return str(damage)
+        return None
+
+    def forget_rejections(self) -> None:
+        """Forget what was given up here: somebody wants it tried again."""
+        self._node_states.save(replace(self.node_state(), rejected=(), interrupted=None))
+
+    def observe(self) -> Observation:
+        running = self._web.running()
+        node_state, current = self.node_state(), self._installation.current()
+        probation = node_state.probation
+        return Observation(
+            now=self._clock.now(),
+            cluster=self._rollout_client.cluster,
+            offered=tuple(sorted(self._releases, reverse=True)),
+            current=current,
+            node_state=node_state,
+            staged=self._installation.staged() - self._damaged,
+            rehearsed=frozenset(self._rehearsed),
+            harmless=self._harmless(current),
+            conducting=self._switcher.conducts(node_state),
+            running=running,
+            workers=self._workers.workers() if running else frozenset(),
+            ready_workers=self._switcher.ready_workers,
+            readiness=self._switcher.readiness,
+            refused=self._switcher.refused,
+            left=self._switcher.left,
+            asked_late=self._switcher.asked_late,
+            checked_late=self._switcher.checked_late,
+            healthy_for=self._switcher.healthy_for,
+            failing_check=self._switcher.failing_check,
+            min_healthy=self._switcher.settings_of(probation.release).health.minimum if probation else timedelta(),
+            draining=self._traffic.draining(),
+            drained=self._drained,
+            looked=self._looked,
+            begun=self._begun if self._is_good() else None,
+            unhealthy=self._unhealthy,
+            well=self._well,
+        )
+
+    def is_on_bad(self) -> bool:
+        """Whether what is here, or what a trial would lead back to, is quarantined, as far as is known."""
+        return decisions.is_on_bad(self.observe())
+
+    def _harmless(self, current: int | None) -> frozenset[int]:
+        """The staged releases that could take the place of the current one without touching a worker process."""
+        others = self._rehearsed - {current}
+        return frozenset(number for number in others if self._web.is_harmless(number))
+
+    # ---- act
+
+    def converge(self, told: Callable[[], None] = lambda: None) -> None:
+        """Act until there is nothing left to do; `told` is called whenever the phase has changed.
+
+        A release that is at fault is given up and the next best is taken; what is not its fault is raised:
+        NodeBroken, Unreachable, Forbidden.
+        """
+        # What was begun before this may be over, and who was well may not be: both are asked for anew.
+        self._begun = self._well = None
+        self._claims = 0
+        try:
+            self._converge(told)
+        except AgentError as error:
+            self._let_come(error)
+            raise
+        except (Stopped, KeyboardInterrupt):
+            self.leave()
+            raise
+
+    def _converge(self, told: Callable[[], None]) -> None:
+        self._web.prepare()
+        while True:
+            seen = self.observe()
+            action = decisions.decide(seen)
+            if isinstance(action, actions.Idle):
+                self._rest(action, seen, told)
+                return
+            phase = PHASES.get(type(action), self.phase)
+            if phase is not self.phase:
+                self.phase = phase
+                told()
+            self._act(action, seen)
+
+    def _let_come(self, error: AgentError) -> None:
+        """Whoever cannot go on with its turn lets people come again, and the others need not wait for it."""
+        if isinstance(error, NodeBroken):
+            self._unhealthy = str(error)
+        with suppress(AgentError):
+            if self._traffic.draining() and self.node_state().probation is None:
+                self._undrain()
+        cluster = self._rollout_client.cluster
+        if isinstance(error, NodeBroken) and cluster is not None and not decisions.is_excused(cluster):
+            with suppress(AgentError):
+                self._rollout_client.tell_unhealthy(str(error))
+
+    def leave(self) -> None:
+        """The process ends: a node is not kept from those who come by an agent that is not there, nor the others by its
+        turn. What it is trying out, the next process takes back."""
+        with suppress(AgentError):
+            if self.node_state().probation is None:
+                if self._traffic.draining():
+                    self._undrain()
+                self._rollout_client.leave()
+
+    def _rest(self, action: actions.Idle, seen: Observation, told: Callable[[], None]) -> None:
+        self._sweep(seen)
+        self._unhealthy = None
+        self.waiting = action.waiting
+        self.phase = Phase.SERVING if seen.running else Phase.STOPPED
+        told()
+        # A node whose other programs lack the new certificates serves all the same, and says so each time.
+        self._switcher.follow_certificates()
+
+    def _act(self, action: Action, seen: Observation) -> None:
+        match action:
+            case actions.Stage(number):
+                self._try(number, seen, self._stage)
+            case actions.Rehearse(number):
+                self._try(number, seen, self._rehearse)
+            case actions.Start():
+                self._switcher.start()
+            case actions.Probe(number):
+                self._switcher.probe(number, seen)
+            case actions.Check(number) if seen.node_state.probation is None:
+                self._bear_witness(number, seen)
+            case actions.Check(number):
+                self._switcher.check(number, seen)
+            case actions.Commit():
+                self._switcher.commit(seen)
+            case actions.Revert(reason):
+                self._switcher.revert(seen, reason)
+            case actions.Recover():
+                self._switcher.recover(seen)
+            case actions.Accept(number):
+                self._node_states.save(seen.node_state.accept(number))
+            case _:
+                self._move(action, seen)
+
+    def _move(self, action: Action, seen: Observation) -> None:
+        match action:
+            case actions.Claim(number, joining):
+                self._claim(number, joining=joining)
+            case actions.RunReleaseCommand(number):
+                self._try(number, seen, self._run_release_command)
+            case actions.Drain():
+                self._drain(seen)
+            case actions.Undrain():
+                self._undrain()
+            case actions.Look():
+                self._rollout_client.look_again()
+                self._looked = True
+            case actions.Switch(number):
+                self._switch(number, seen)
+            case _:
+                self._tell(action, seen)
+
+    def _tell(self, action: Action, seen: Observation) -> None:
+        match action:
+            case actions.TellUpdated():
+                self._rollout_client.tell_updated()
+            case actions.TellFailed(reason):
+                assert seen.cluster is not None
+                known = seen.node_state.rejection(seen.cluster.rollout.release)
+                self._rollout_client.tell_failed(reason, known.log if known is not None else ())
+            case actions.TellUnhealthy(reason):
+                self._rollout_client.tell_unhealthy(reason)
+                # Said once: whatever is done next shows whether it is still so.
+                self._unhealthy = None
+            case actions.GiveBack():
+                self._rollout_client.give_back()
+            case actions.Review():
+                self._rollout_client.review()
+
+    def _bear_witness(self, number: int, seen: Observation) -> None:
+        """Only who is well on the old release may blame the new one; NodeBroken, and that one is excused, otherwise."""
+        complaint = self._switcher.unwell(number)
+        if complaint is None:
+            self._well = number
+            return
+        assert seen.cluster is not None
+        # The journal comes first: whoever dies behind it says nothing against the release, and tries it again.
+        self._node_states.save(seen.node_state.excuse(seen.cluster.rollout.release, at=self._clock.now()))
+        raise NodeBroken(f"this node is not well on release {number}, either: {complaint}")
+
+    # ---- before the switch
+
+    def _try(self, number: int, seen: Observation, work: Callable[[Release], None]) -> None:
+        """Do something that can show that the release is bad; then it is given up here, and the live one stays."""
+        release = self._release(number)
+        try:
+            work(release)
+        except (ReleaseBroken, StoreDamaged) as fault:
+            lasting, log = isinstance(fault, ReleaseBroken), fault.log if isinstance(fault, ReleaseBroken) else ()
+            self._progress.say(f"Release {number} {'is given up' if lasting else 'cannot be taken yet'}: {fault}")
+            rejection = failure(seen, number, str(fault), at=self._clock.now(), lasting=lasting, log=log)
+            self._node_states.save(self.node_state().reject(rejection))
+
+    def _stage(self, release: Release) -> None:
+        self._installation.require_room(release)
+        with self._progress.step(f"Staging release {release.number}"):
+            self._transfers.fetch(release.contents.blobs())
+            try:
+                self._installation.stage(release, self._settings(release))
+            except Corrupt as damage:
+                # The node's own copies: the wrong ones have been dropped, and are fetched again.
+                self._progress.say(str(damage))
+                self._transfers.fetch(release.contents.blobs())
+                self._installation.stage(release, self._settings(release))
+        self._damaged.discard(release.number)
+
+    def _rehearse(self, release: Release) -> None:
+        with self._progress.step(f"Rehearsing release {release.number}"):
+            self._web.rehearse(release.number)
+        self._rehearsed.add(release.number)
+
+    def _run_release_command(self, release: Release) -> None:
+        """ReleaseBroken, with the command and the end of what was printed, when one fails: nobody should serve that."""
+        cluster = self._rollout_client.cluster
+        if cluster is None or not self._rollout_client.take_release_command():
+            return
+        output: list[str] = []
+        ends = self._clock.now() + cluster.rollout.strategy.slot_timeout - SLACK
+        for command in cluster.rollout.strategy.release_command:
+            self._progress.say(f"Once in the cluster for release {release.number}: {redaction.command(command)}")
+            ended = self._commands.run(release.number, command, max(ends - self._clock.now(), timedelta(seconds=1)))
+            output += map(redaction.masked, ended.lines)
+            if ended.failure is not None:
+                raise ReleaseBroken(
+                    f"{redaction.command(command)} {ended.failure}", tuple(output[-rollouts.KEPT_LINES :])
+                )
+        self._rollout_client.finish_release_command(tuple(output))
+
+    def _claim(self, number: int, *, joining: bool) -> None:
+        self._begun = None
+        if self._claims == MOST_CLAIMS:
+            raise NodeBroken(
+                f"cannot switch to release {number} within a turn: this node was suspended, or the store takes too long"
+                " to answer it"
+            )
+        made = self._rollout_client.claim(number, f"release {number}", joining=joining)
+        if made is None:
+            return
+        self._claims += 1
+        if made.begun:
+            needed = self._switcher.settings_of(number).there_and_back
+            self._begun, self._good_until = number, made.at + slots.time_to_switch(made.slot, needed)
+
+    def _is_good(self) -> bool:
+        """Whether the turn that was claimed last lasts for the trial, and for the way back."""
+        return self._clock.elapsed() < self._good_until
+
+    def _drain(self, seen: Observation) -> None:
+        """Nobody comes any more; those that are here may finish, for as long as the settings say."""
+        patience = self._switcher.settings_of(seen.current).drain if seen.current is not None else timedelta()
+        slot = seen.cluster.slot if seen.cluster is not None else None
+        began = self._clock.elapsed()
+        patience = min(patience, slots.time_to_drain(self._good_until - began))
+        cuts = slot is not None and self._web.cuts(slot.release)
+        self._traffic.drain(on=True)
+        while not drains.is_over(self._traffic.active(), self._clock.elapsed() - began, patience, cuts=cuts):
+            self._clock.wait(ASK_AGAIN)
+        self._drained, self._looked = True, False
+
+    def _undrain(self) -> None:
+        self._traffic.drain(on=False)
+        self._drained = False
+
+    def _switch(self, number: int, seen: Observation) -> None:
+        """Unless this machine has stood still since it got its turn: then others may be out of service by now."""
+        free, self._begun = seen.begun != number, None
+        if not self._switcher.switch(number, seen, lambda: free or self._is_good()):
+            # Whether it may be claimed anew, the record tells.
+            self._progress.say(f"Release {number} is not switched to: the turn was claimed too long ago")
+
+    def _release(self, number: int) -> Release:
+        return self._releases.get(number) or self._installation.load(number)
+
+    def _sweep(self, seen: Observation) -> None:
+        keep = {number for number in (seen.current, seen.node_state.live) if number is not None}
+        older = sorted(seen.staged - keep, reverse=True)[:KEPT_RELEASES]
+        if seen.staged - keep - set(older):
+            self._installation.sweep(frozenset(keep | set(older)))
+
+
+MOST_CLAIMS = 4
+"""How often a node claims its turn until it switches: once before the commands that are run once and once after them,
+and anew when a drain takes long or the machine stands still. A node that needs more is at fault itself."""
+
+KEPT_RELEASES = 2
+"""Releases kept on disk beside the live one: to go back at once, without the store."""
+
+PHASES: dict[type, Phase] = {
+    actions.Stage: Phase.STAGING,
+    actions.Rehearse: Phase.REHEARSING,
+    actions.Switch: Phase.SWITCHING,
+    actions.Claim: Phase.SERVING,
+    actions.Drain: Phase.DRAINING,
+    actions.Probe: Phase.VERIFYING,
+    actions.Check: Phase.VERIFYING,
+    actions.Start: Phase.STARTING,
+    actions.Revert: Phase.SWITCHING,
+    actions.Recover: Phase.SWITCHING,
+}

@@ -1,0 +1,189 @@
+"""From what lies in the inbox, or is about to, to the contents of a release: everything is validated before anything
+is stored."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from da_agent import ports
+from da_agent.domain.certificates import validity
+from da_agent.domain.config import configurations
+from da_agent.domain.config.configurations import Configuration
+from da_agent.domain.node import certificate_sources
+from da_agent.domain.packages import requirements
+from da_agent.domain.packages.locked import Indexes, Locked, Sources
+from da_agent.domain.packages.wheels import Target
+from da_agent.domain.release.releases import Contents
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import Blob, File, blob_of
+from da_agent.domain.store.inboxes import Entry, Inbox, without_markers
+from da_agent.domain.store.locations import Location
+from da_agent.errors import Invalid, NotHere, Unreachable
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Bodies = Mapping[Blob, bytes | Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An inbox as it is to be: what the store lists, with `overlay` put over it. `known` are blobs by key and tag."""
+
+    inbox: Inbox
+    overlay: Mapping[str, bytes | Path]
+    known: Mapping[tuple[str, str], Blob]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Validated contents, the bytes that the store may lack, and the blob of every object of the inbox."""
+
+    contents: Contents
+    bodies: Bodies
+    blobs: Mapping[str, Blob]
+
+
+class Drafts:
+    """Validates drafts."""
+
+    def __init__(
+        self,
+        *,
+        snapshots: ports.Snapshots,
+        resolver: ports.Resolver,
+        progress: ports.Progress,
+        now: Callable[[], datetime],
+        trusted: Callable[[], Collection[bytes]],
+        admit: Callable[[Target], None] = lambda _: None,
+        home: Location | None = None,
+    ) -> None:
+        """`admit` raises NotHere when packages that are resolved for a target would not fit the cluster's nodes.
+
+        `home` is where the store is: a configuration must not say that certificates come from anywhere else.
+        """
+        self._snapshots = snapshots
+        self._resolver = resolver
+        self._progress = progress
+        self._now = now
+        self._trusted = trusted
+        self._admit = admit
+        self._home = home
+
+    @contextmanager
+    def prepare(self, draft: Draft, before: Contents | None) -> Iterator[Prepared]:
+        """The draft's contents; paths in `bodies` are valid inside the context.
+
+        Invalid with every mistake that can be found together; Lost when the inbox changed while it was read;
+        NotHere or Unreachable when its packages cannot be resolved on this machine.
+        """
+        with ExitStack() as stack:
+            snapshot = stack.enter_context(self._snapshots.take(draft.inbox.entries, draft.overlay))
+            mistakes: list[str] = []
+            config, configuration = self._config(draft, snapshot, mistakes)
+            files, bodies = self._certificates(draft, snapshot, before, mistakes)
+            if configuration is not None:
+                mistakes += certificate_sources.mistakes(configuration.root, self._home, bool(files))
+            lines = self._requirements(draft, snapshot, mistakes)
+            if mistakes or configuration is None:
+                raise Invalid(mistakes)
+            bodies[blob_of(config)] = config
+            blobs = {f"{keys.CERTIFICATES}{file.name}": file.blob for file in files}
+            blobs[keys.CONFIG] = blob_of(config)
+            sources = self._sources(draft, snapshot)
+            blobs |= {f"{keys.PACKAGES}{source.name}": source.blob for source in sources}
+            if before is not None and (before.sources == sources or not sources):
+                # Nothing to resolve: that can be done on any machine.
+                wheels = before.wheels if sources else ()
+                yield Prepared(Contents(blob_of(config), files, sources, before.target, wheels), bodies, blobs)
+                return
+            contents = Contents(blob_of(config), files, sources, self._resolver.target, ())
+            if sources:
+                self._admit(contents.target)
+            locked = stack.enter_context(self._locked(draft, snapshot, configuration.indexes, lines, before))
+            bodies |= {each.wheel.blob: each.path for each in locked if each.path is not None}
+            yield Prepared(replace(contents, wheels=tuple(each.wheel for each in locked)), bodies, blobs)
+
+    def _config(
+        self, draft: Draft, snapshot: ports.Snapshot, mistakes: list[str]
+    ) -> tuple[bytes, Configuration | None]:
+        if draft.inbox.entry(keys.CONFIG) is None:
+            mistakes.append(f"{keys.CONFIG} is missing from the inbox: put the configuration there")
+            return b"", None
+        data = snapshot.read(keys.CONFIG)
+        try:
+            return data, configurations.parse(data)
+        except Invalid as refused:
+            mistakes += refused.mistakes
+            return data, None
+
+    def _certificates(
+        self, draft: Draft, snapshot: ports.Snapshot, before: Contents | None, mistakes: list[str]
+    ) -> tuple[tuple[File, ...], dict[Blob, bytes | Path]]:
+        read = {
+            entry.key.removeprefix(keys.CERTIFICATES): snapshot.read(entry.key)
+            for entry in draft.inbox.below(keys.CERTIFICATES)
+        }
+        if misnamed := tuple(validity.misnamed(read)):
+            mistakes += misnamed
+            return (), {}
+        files = tuple(sorted(File(name, blob_of(data)) for name, data in read.items()))
+        # What has been served until now is not a reason to refuse something else: only changed certificates are judged.
+        if before is None or files != before.certificates:
+            try:
+                for good in validity.check(read, now=self._now(), trusted=self._trusted()):
+                    self._progress.say(good.warning or f"{keys.CERTIFICATES}{good}")
+            except Invalid as refused:
+                mistakes += refused.mistakes
+        return files, {blob_of(data): data for data in read.values()}
+
+    def _requirements(self, draft: Draft, snapshot: ports.Snapshot, mistakes: list[str]) -> tuple[str, ...]:
+        for entry in draft.inbox.below(keys.PACKAGES):
+            if entry.key != keys.REQUIREMENTS:
+                try:
+                    requirements.distribution(entry.key.removeprefix(keys.PACKAGES))
+                except Invalid as refused:
+                    mistakes += refused.mistakes
+        if draft.inbox.entry(keys.REQUIREMENTS) is None:
+            return ()
+        try:
+            return requirements.parse(snapshot.read(keys.REQUIREMENTS))
+        except Invalid as refused:
+            mistakes += refused.mistakes
+            return ()
+
+    def _sources(self, draft: Draft, snapshot: ports.Snapshot) -> tuple[File, ...]:
+        entries = draft.inbox.below(keys.PACKAGES)
+        known = {entry.key: draft.known.get((entry.key, entry.tag)) for entry in entries}
+        fetched = snapshot.fetch(key for key, blob in known.items() if blob is None)
+        blobs = {key: blob or fetched[key][0] for key, blob in known.items()}
+        return tuple(sorted(File(key.removeprefix(keys.PACKAGES), blob) for key, blob in blobs.items()))
+
+    @contextmanager
+    def _locked(
+        self, draft: Draft, snapshot: ports.Snapshot, indexes: Indexes, lines: tuple[str, ...], before: Contents | None
+    ) -> Iterator[tuple[Locked, ...]]:
+        packages = [entry.key for entry in draft.inbox.below(keys.PACKAGES) if entry.key != keys.REQUIREMENTS]
+        if not packages and not lines:
+            yield ()
+            return
+        fetched = snapshot.fetch(packages)
+        distributions = {key.removeprefix(keys.PACKAGES): path for key, (_, path) in fetched.items()}
+        fits = before is not None and before.target == self._resolver.target
+        previous = before.wheels if before is not None and fits else ()
+        with ExitStack() as stack:
+            try:
+                locked = stack.enter_context(self._resolver.resolve(Sources(lines, distributions, indexes), previous))
+            except Unreachable as error:
+                # The index, not the store: another machine may have a way to it.
+                raise NotHere(str(error)) from error
+            yield locked
+
+
+def overlaid(inbox: Inbox, puts: Mapping[str, bytes | Path], deletes: Collection[str]) -> Inbox:
+    """The listing as it will be; the tags of what is not written yet are empty."""
+    left = (entry for entry in inbox.entries if entry.key not in puts and entry.key not in deletes)
+    kept = without_markers(left, puts)
+    newest = max((entry.modified_at for entry in inbox.entries), default=_EPOCH)
+    return Inbox(tuple(sorted((*kept, *(Entry(key, 0, "", newest) for key in puts)))))

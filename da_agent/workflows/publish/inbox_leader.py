@@ -1,0 +1,129 @@
+"""Seeing that the inbox has changed, and making the next release of it: for all nodes, by the one on the lookout."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from da_agent import ports
+from da_agent.domain.node import inbox_leader
+from da_agent.domain.node.inbox_leader import Judged, Leadership, Unable
+from da_agent.domain.store.inboxes import Inbox, Verdict
+from da_agent.errors import AgentError, NotHere
+from da_agent.workflows.records.inboxes import Inboxes, first_configuration
+from da_agent.workflows.records.leases import Lease, Leases
+
+
+class InboxLeader:
+    """One node's part in it. What it remembers may be forgotten at any time."""
+
+    def __init__(
+        self,
+        *,
+        store: ports.Store,
+        publish: Callable[[str], Verdict],
+        publishing: Leases,
+        watching: Leases,
+        clock: ports.Clock,
+        progress: ports.Progress,
+        render: Callable[[], bytes],
+    ) -> None:
+        """`adopt` makes a release of the inbox, for a reason; `adopting` and `watching` are the leases to do that and
+        to have the lookout; `render` makes a first configuration."""
+        self._store = store
+        self._make_release = publish
+        self._publishing = publishing
+        self._watching = watching
+        self._clock = clock
+        self._progress = progress
+        self._render = render
+        self._inboxes = Inboxes(store)
+        self._part = Leadership()
+        self._judged: Judged | None = None
+        self.waiting = False
+        """Somebody else is adopting the inbox just now."""
+        self.waits: str | None = None
+        """Who adopts, while this node waits for it."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this node has the lookout, as far as it knows."""
+        return self._part.has
+
+    def stand(self, poll_interval: timedelta) -> None:
+        """Have the lookout if it is free; asks the store only now and then."""
+        self.waiting = False
+        now = self._clock.now()
+        if not self._part.asks(now):
+            return
+        if self._part.unable is not None:
+            # The others had their chance; who has the lookout by now tries again.
+            self._part = replace(self._part, unable=None, pending=False)
+        has = self._watching.claim(inbox_leader.term(poll_interval))
+        # Whoever has just got it does not know what happened before.
+        pending = self._part.pending or (has and not self._part.has)
+        self._part = replace(self._part, has=has, asked_at=now, pending=pending)
+
+    def leave(self) -> None:
+        """Let another node have the lookout at once."""
+        if self._part.has:
+            self._part = replace(self._part, has=False)
+            with suppress(AgentError):
+                self._watching.release()
+
+    def look(self, head: int | None, *, urgent: bool) -> bool:
+        """See whether the inbox has changed, if it is this node's turn, and adopt it.
+
+        `head` is the newest release. True when there may be a newer one now. Raises when the inbox cannot be adopted
+        here; then others are let to it, and it is raised again until they have done it or had their time.
+        """
+        self.waiting = False
+        self._part = replace(self._part, polls=self._part.polls + 1)
+        if head is not None and not self._part.looks(urgent=urgent):
+            return False
+        # An urgent look that finds no answer is made up for.
+        self._part = replace(self._part, polls=0, pending=True)
+        if head is None and first_configuration(self._store, self._render):
+            self._progress.say("Wrote the first configuration, from this node's environment")
+        now, inbox = self._clock.now(), self._inboxes.list()
+        if self._settled(inbox, head, now):
+            self._part = replace(self._part, pending=False, unable=None)
+            return False
+        unable = self._part.unable
+        if unable is not None and unable.fingerprint == inbox.fingerprint and self._part.steps_aside(now):
+            raise NotHere(unable.reason)
+        self.waiting = not self._publishing.claim()
+        if self.waiting:
+            self.waits = _publishes(self._publishing.other, self._store.clock())
+        else:
+            self._publish(inbox)
+        return True
+
+    def _settled(self, inbox: Inbox, head: int | None, now: datetime) -> bool:
+        if self._judged is not None and self._judged.covers(inbox.fingerprint, head, now=now):
+            return True
+        verdict = self._inboxes.verdict()
+        settled = verdict is not None and verdict.fingerprint == inbox.fingerprint
+        self._judged = Judged(inbox.fingerprint, head, now) if settled else None
+        return settled
+
+    def _publish(self, inbox: Inbox) -> None:
+        try:
+            verdict = self._make_release("the inbox changed")
+        except AgentError as error:
+            self._part = replace(self._part, unable=Unable(inbox.fingerprint, self._clock.now(), str(error)))
+            self.leave()
+            raise
+        finally:
+            self._publishing.release()
+        self._part = replace(self._part, pending=False, unable=None)
+        if verdict.mistakes:
+            self._progress.say("Refused the inbox: " + "; ".join(verdict.mistakes))
+        else:
+            self._progress.say(f"The inbox is release {verdict.release}")
+
+
+def _publishes(lease: Lease | None, now: datetime) -> str:
+    if lease is None:
+        return "another node adopts the inbox"
+    return f"{lease.holder} adopts the inbox since {max(0, round((now - lease.since).total_seconds()))} s"

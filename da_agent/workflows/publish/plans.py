@@ -1,0 +1,141 @@
+"""What a push would do, before anything is pushed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from da_agent import ports
+from da_agent.domain.config import configurations, redaction
+from da_agent.domain.display import rollout_text
+from da_agent.domain.release.differences import Change as Differing
+from da_agent.domain.release.releases import Contents, Disturbance, Release, once_commands
+from da_agent.domain.rollout import plans
+from da_agent.domain.rollout.plans import RolloutClient
+from da_agent.domain.rollout.rollouts import Note, Rollout, State
+from da_agent.domain.store.blobs import Blob
+from da_agent.domain.store.inboxes import Inbox, Verdict
+from da_agent.errors import Invalid
+from da_agent.workflows.publish.drafts import Draft, Drafts, Prepared, overlaid
+from da_agent.workflows.publish.pushes import Change
+from da_agent.workflows.records import inspections
+from da_agent.workflows.records.inboxes import Inboxes
+from da_agent.workflows.records.ledgers import Ledger, Top
+from da_agent.workflows.records.rollouts import Rollouts
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """From the newest release to what would be the next one; `release` is None when there would be none.
+
+    While the newest one is quarantined, `before` is where the nodes are, or go back to, and `quarantine` says so.
+    `needs` are what each node would do, in words; `once` are commands that are run once before the first node moves,
+    without their arguments when they are of the configuration.
+    """
+
+    before: int
+    release: int | None
+    configuration: tuple[Differing, ...] = ()
+    certificates: tuple[Differing, ...] = ()
+    packages: tuple[Differing, ...] = ()
+    needs: tuple[str, ...] = ()
+    release_command: tuple[str, ...] = ()
+    rollout_client: RolloutClient | None = None
+    paused: Note | None = None
+    quarantine: str | None = None
+
+
+class Plans:
+    """Validates exactly as a push does, and writes nothing."""
+
+    def __init__(self, store: ports.Store, drafts: Drafts, rollouts: Rollouts) -> None:
+        self._store = store
+        self._drafts = drafts
+        self._rollouts = rollouts
+        self._inboxes = Inboxes(store)
+        self._ledger = Ledger(store)
+
+    def push(self, change: Callable[[Inbox], Change]) -> Plan:
+        """What pushing `change` would do; Invalid, NotHere and others as a push would be."""
+        inbox = self._inboxes.list()
+        made = change(inbox)
+        return self._plan(overlaid(inbox, made.puts, made.deletes), made.puts, self._inboxes.verdict())
+
+    def publish(self) -> Plan:
+        """What adopting the inbox as it is would do."""
+        inbox, verdict = self._inboxes.list(), self._inboxes.verdict()
+        if verdict is not None and verdict.fingerprint == inbox.fingerprint:
+            if verdict.release is None:
+                raise Invalid(verdict.mistakes)
+            return self._nothing(self._ledger.top().number)
+        return self._plan(inbox, {}, verdict)
+
+    def _plan(self, inbox: Inbox, overlay: Mapping[str, bytes | Path], verdict: Verdict | None) -> Plan:
+        top = self._ledger.top()
+        draft = Draft(inbox, overlay, verdict.known if verdict is not None else {})
+        with self._drafts.prepare(draft, top.contents) as prepared:
+            if top.release is not None and (top.release.number, top.contents) == (top.number, prepared.contents):
+                return self._nothing(top.number)
+            return self._compared(top, prepared)
+
+    def _nothing(self, number: int) -> Plan:
+        head = self._rollouts.read(number) if number else None
+        return Plan(number, None, quarantine=self._quarantine(head))
+
+    def _compared(self, top: Top, prepared: Prepared) -> Plan:
+        contents, live = prepared.contents, self._rollouts.live()
+        head = self._rollouts.read(top.number) if top.number else None
+        served = self._served(top, head)
+
+        def read(blob: Blob) -> bytes:
+            body = prepared.bodies.get(blob)
+            return body if isinstance(body, bytes) else inspections.blob(self._store, blob, served)
+
+        config = read(contents.config)
+        settings = configurations.parse(config).settings
+        strategy = settings.strategy(once_commands(settings.release_command, contents))
+        found = inspections.compare(None if served is None else served.contents, contents, read, self._store.clock())
+        needs = self._needs(served, contents, config)
+        return Plan(
+            self._number(top, served),
+            top.number + 1,
+            *found,
+            needs=tuple(plans.NEEDS[need] for need in Disturbance if need in needs),
+            # docassemble's own has no secret in it, and is what people look for.
+            release_command=strategy.release_command
+            if settings.release_command is None
+            else tuple(map(redaction.command, settings.release_command)),
+            rollout_client=plans.rollout_client(strategy, settings, live, needs, self._last_proven(top.number)),
+            paused=head.paused if head is not None else None,
+            quarantine=self._quarantine(head),
+        )
+
+    def _served(self, top: Top, head: Rollout | None) -> Release | None:
+        """What the nodes have, or are on their way to: nobody keeps a release that is quarantined."""
+        if head is None or head.state is not State.QUARANTINED:
+            return top.release
+        back = self._rollouts.way_back(head)
+        return None if back is None else self._ledger.read(back)
+
+    def _number(self, top: Top, served: Release | None) -> int:
+        """The newest one's also when its manifest is damaged, so that an older one is compared with."""
+        return top.number if served is top.release else 0 if served is None else served.number
+
+    def _quarantine(self, head: Rollout | None) -> str | None:
+        if head is None or head.state is not State.QUARANTINED:
+            return None
+        back = self._rollouts.way_back(head)
+        where = "no node has anything to go back to" if back is None else f"the nodes serve release {back}, or go there"
+        return f"{rollout_text.quarantine(head)}; {where}"
+
+    def _needs(self, before: Release | None, contents: Contents, config: bytes) -> frozenset[Disturbance]:
+        if before is None:
+            return frozenset({Disturbance.RELOAD})
+        old = before.contents
+        return plans.disturbances((old, inspections.blob(self._store, old.config, before)), (contents, config))
+
+    def _last_proven(self, newest: int) -> Rollout | None:
+        for number in (newest, self._rollouts.fallback(newest)):
+            record = self._rollouts.read(number) if number else None
+            if record is not None and record.state is State.STABLE:
+                return record
+        return None

@@ -1,0 +1,177 @@
+"""From the inbox to the next release of the ledger."""
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from datetime import timedelta
+
+from da_agent import ports
+from da_agent.domain import records
+from da_agent.domain.config import configurations
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.release.releases import Contents, Release
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import PUT_BACK, Blob, blob_of
+from da_agent.domain.store.inboxes import Inbox, Seen, Verdict
+from da_agent.errors import Conflict, Invalid, NotFound, StoreDamaged, TimedOut
+from da_agent.workflows.publish.drafts import Draft, Drafts, Prepared
+from da_agent.workflows.records.inboxes import Inboxes
+from da_agent.workflows.records.ledgers import Ledger, Top
+from da_agent.workflows.records.notifications import Notifications, announce
+from da_agent.workflows.records.rollouts import Rollouts
+from da_agent.workflows.upkeep.gc_lock import GcLock
+
+LONGEST_WAIT = timedelta(seconds=60)
+"""How long an inbox that does not become quiet keeps a node from everything else."""
+
+ATTEMPTS = 20
+"""How often an inbox that keeps changing is read again before a person is told."""
+
+
+class Publisher:
+    """Makes releases. `who` goes into the records; `nonce` gives a new random text each time."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        transfers: ports.Transfers,
+        drafts: Drafts,
+        clock: ports.Clock,
+        notifications: Notifications,
+        *,
+        rollouts: Rollouts,
+        who: str,
+        nonce: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._ledger = Ledger(store)
+        self._inboxes = Inboxes(store)
+        self._transfers = transfers
+        self._drafts = drafts
+        self._clock = clock
+        self._gc_lock = GcLock(store, clock)
+        self._rollouts = rollouts
+        self._notifications = notifications
+        self._who = who
+        self._nonce = nonce
+
+    def publish(self, reason: str, own: Collection[str] = (), *, mend: bool = False) -> Verdict:
+        """What became of the inbox as it is now: adopted as a release, equal to the newest one, or refused.
+
+        Waits until nobody has written to the inbox for the quiet period; `own` keys were written by the caller, who
+        knows that they are complete. A refusal is remembered and returned, not raised. NotHere and Unreachable leave
+        nothing behind: another node, or a later time, may succeed.
+
+        `mend`: where that makes no new release, every blob of the newest one is read in the store, and put back where
+        it is missing or damaged; StoreDamaged, naming those that neither the inbox nor this machine has.
+        """
+        for _ in range(ATTEMPTS):
+            top = self._ledger.top()
+            inbox = self._quiet(top, own)
+            verdict = self._inboxes.verdict()
+            if verdict is not None and verdict.fingerprint == inbox.fingerprint:
+                if mend:
+                    self._mend(top, verdict.seen)
+                return verdict
+            try:
+                with self._drafts.prepare(Draft(inbox, {}, verdict.known if verdict else {}), top.contents) as made:
+                    return self._append(inbox, made, top, reason, mend=mend)
+            except Conflict:
+                continue
+            except Invalid as refused:
+                if self._inboxes.list().fingerprint == inbox.fingerprint:
+                    return self._remember(inbox, None, refused.mistakes, ())
+        raise TimedOut(f"the inbox of {self._store.name} keeps changing while it is read: nothing was adopted")
+
+    def publish_prepared(
+        self, prepared: Prepared, reason: str, base: Inbox, written: Mapping[str, str]
+    ) -> Verdict | None:
+        """Adopt what was validated before it was written: `written` are the tags of our own keys ("" for deleted).
+
+        None when the inbox is no longer `base` with our keys: then it must be read anew.
+        """
+        inbox = self._inboxes.list()
+        expected = {entry.key: entry.tag for entry in base.entries} | dict(written)
+        if {entry.key: entry.tag for entry in inbox.entries} != {key: tag for key, tag in expected.items() if tag}:
+            return None
+        try:
+            return self._append(inbox, prepared, self._ledger.top(), reason, mend=True)
+        except Conflict:
+            return None
+
+    def _append(self, inbox: Inbox, prepared: Prepared, top: Top, reason: str, *, mend: bool) -> Verdict:
+        if self._inboxes.list().fingerprint != inbox.fingerprint:
+            raise Conflict("the inbox changed while it was read")
+        seen = tuple(Seen(entry.key, entry.tag, prepared.blobs[entry.key]) for entry in inbox.entries)
+        if top.release is not None and (top.release.number, top.contents) == (top.number, prepared.contents):
+            if mend:
+                self._mend(top, seen)
+            return self._remember(inbox, top.number, (), seen)
+        # Blobs first: a release never names bytes that the store does not have.
+        brought = self._gc_lock.bring(lambda: self._transfers.upload(prepared.bodies))
+        release = top.then(Release(0, self._nonce(), self._store.clock(), self._who, reason, prepared.contents))
+        # Looked up before the append: nothing stands between the release and the pokes but what spares the nodes
+        # requests, the verdict on the inbox and the record.
+        nodes = self._notifications.alive()
+        self._ledger.append(release)
+        verdict = self._remember(inbox, release.number, (), seen)
+        announce(release, self._rollouts, self._notifications, nodes)
+        if not self._gc_lock.holds(brought):
+            # This process stood still before the append, and somebody may have removed what it brought.
+            self._transfers.upload(prepared.bodies)
+        return verdict
+
+    def _mend(self, top: Top, seen: Collection[Seen]) -> None:
+        if top.release is None:
+            return
+        places = {each.blob: each.key for each in seen}
+
+        def find(blob: Blob) -> bytes | None:
+            """In the inbox: what has been changed since is not the same bytes any more."""
+            with suppress(KeyError, NotFound):
+                data = self._store.read(places[blob]).data
+                return data if blob_of(data) == blob else None
+            return None
+
+        lost = self._transfers.mend(top.release.contents.blobs(), find)
+        if lost:
+            named = ", ".join(sorted(map(keys.blob_key, lost)))
+            raise StoreDamaged(
+                f"cannot mend release {top.release.number} in {self._store.name}: neither the inbox nor this machine"
+                f" has {named}; {PUT_BACK} (da-agent status says which nodes serve what)"
+            )
+
+    def _remember(
+        self, inbox: Inbox, release: int | None, mistakes: tuple[str, ...], seen: tuple[Seen, ...]
+    ) -> Verdict:
+        verdict = Verdict(inbox.fingerprint, release, mistakes, seen, self._who, self._store.clock())
+        self._store.write(keys.VERDICT, records.seal(verdict), ports.Always())
+        return verdict
+
+    def _quiet(self, top: Top, own: Collection[str]) -> Inbox:
+        """The inbox once nobody has written to it for the quiet period; TimedOut when somebody goes on writing."""
+        period = self._settings(top.contents).quiet_period
+        give_up_at = self._clock.now() + max(LONGEST_WAIT, 3 * period)
+        while self._clock.now() < give_up_at:
+            inbox = self._inboxes.list()
+            verdict = self._inboxes.verdict()
+            if verdict is not None and verdict.fingerprint == inbox.fingerprint:
+                return inbox
+            others = Inbox(tuple(entry for entry in inbox.entries if entry.key not in own))
+            at = others.quiet_at(period)
+            left = at - self._store.clock() if at is not None else timedelta()
+            if left <= timedelta():
+                return inbox
+            # A modification time in the future (a copied file, a wrong clock) is no reason to wait longer than this.
+            self._clock.wait(min(left, period))
+            if left > period and self._inboxes.list() == inbox:
+                return inbox
+        raise TimedOut(f"somebody keeps writing to the inbox of {self._store.name}: it is adopted once it is quiet")
+
+    def _settings(self, contents: Contents | None) -> Settings:
+        """Those of the newest release; the defaults before there is one, or when its configuration is damaged."""
+        if contents is None:
+            return Settings()
+        try:
+            return configurations.parse(self._store.read(keys.blob_key(contents.config)).data).settings
+        except (NotFound, Invalid):
+            return Settings()

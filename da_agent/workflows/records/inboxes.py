@@ -1,0 +1,49 @@
+"""What people have put into the store, and what was thought of it."""
+
+from collections.abc import Callable
+
+from da_agent import ports
+from da_agent.domain import records
+from da_agent.domain.store import keys
+from da_agent.domain.store.inboxes import Inbox, Verdict, inbox_of
+from da_agent.errors import Conflict, Corrupt, NotFound
+from da_agent.workflows.records.ledgers import Ledger
+
+
+class Inboxes:
+    """Reads what people put into the store, and what was thought of it."""
+
+    def __init__(self, store: ports.Store) -> None:
+        self._store = store
+
+    def list(self) -> Inbox:
+        # Never the whole store: docassemble's own files, which may be millions, lie between the inbox's.
+        return inbox_of(self._store.survey((keys.CERTIFICATES, keys.CONFIG, keys.PACKAGES)))
+
+    def verdict(self) -> Verdict | None:
+        """What became of the inbox when it was last looked at; None when nobody has, or when the record is damaged."""
+        try:
+            return records.unseal(Verdict, self._store.read(keys.VERDICT).data, keys.VERDICT)
+        except (NotFound, Corrupt):
+            return None
+
+
+def first_configuration(store: ports.Store, render: Callable[[], bytes]) -> bool:
+    """Give an empty store its first configuration; True when it was this caller's.
+
+    Only a store that has clearly answered that it has neither a ledger nor a configuration gets one: an unreachable
+    one raises. Create-only: however many nodes start in the same second, one of them is the author.
+    """
+    if Ledger(store).head() is not None:
+        return False
+    try:
+        store.read(keys.CONFIG)
+    except NotFound:
+        pass
+    else:
+        return False
+    try:
+        store.write(keys.CONFIG, render(), ports.IfAbsent())
+    except Conflict:
+        return False
+    return True

@@ -1,0 +1,113 @@
+"""What is in a release, and what differs between two, as the store has them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from da_agent import ports
+from da_agent.domain.release import differences
+from da_agent.domain.release.differences import Change
+from da_agent.domain.release.releases import Contents, Release
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import PUT_BACK, Blob, blob_of
+from da_agent.errors import NotFound, StoreDamaged
+from da_agent.workflows.records.ledgers import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One release. `settings` are the values of its configuration by path, secrets masked; `certificates` say until
+    when each file is valid; `packages` are versions by name."""
+
+    number: int
+    published_at: datetime
+    publisher: str
+    reason: str
+    settings: dict[str, str]
+    certificates: dict[str, str]
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """From one release to another, each sorted by name."""
+
+    before: int
+    after: int
+    configuration: tuple[Change, ...]
+    certificates: tuple[Change, ...]
+    packages: tuple[Change, ...]
+
+
+def show(store: ports.Store, number: int | None) -> View:
+    """Release `number`, or the newest; Absent when there is no such one, Corrupt when it is damaged."""
+    release = _release(store, number)
+    contents = release.contents
+    return View(
+        release.number,
+        release.published_at,
+        release.publisher,
+        release.reason,
+        differences.settings(blob(store, contents.config, release)),
+        differences.expiries(_certificates(contents, lambda each: blob(store, each, release)), store.clock()),
+        {wheel.name: wheel.version for wheel in contents.wheels},
+    )
+
+
+def diff(store: ports.Store, before: int, after: int | None) -> Difference:
+    """From release `before` to `after`, or to the newest."""
+    old, new = _release(store, before), _release(store, after)
+
+    def read(each: Blob) -> bytes:
+        return blob(store, each, old if each in old.contents.blobs() else new)
+
+    found = compare(old.contents, new.contents, read, store.clock())
+    return Difference(old.number, new.number, *found)
+
+
+def compare(
+    before: Contents | None, after: Contents, read: Callable[[Blob], bytes], now: datetime
+) -> tuple[tuple[Change, ...], tuple[Change, ...], tuple[Change, ...]]:
+    """What differs in configuration, certificates and packages; everything is new where there was nothing before."""
+    if before is None:
+        settings = differences.settings(read(after.config))
+        added = tuple(Change(path, None, value) for path, value in settings.items())
+        return added, differences.files({}, _certificates(after, read), now), differences.packages((), after.wheels)
+    return (
+        differences.configuration(read(before.config), read(after.config)),
+        differences.files(_certificates(before, read), _certificates(after, read), now),
+        differences.packages(before.wheels, after.wheels),
+    )
+
+
+def _release(store: ports.Store, number: int | None) -> Release:
+    ledger = Ledger(store)
+    wanted = ledger.head() if number is None else number
+    if wanted is None:
+        raise NotFound(f"{store.name} has no release yet")
+    try:
+        return ledger.read(wanted)
+    except NotFound as absent:
+        raise NotFound(
+            f"there is no release {wanted} in {store.name}: da-agent history lists those there are"
+        ) from absent
+
+
+def _certificates(contents: Contents, read: Callable[[Blob], bytes]) -> dict[str, bytes]:
+    return {file.name: read(file.blob) for file in contents.certificates}
+
+
+def blob(store: ports.Store, wanted: Blob, release: Release | None) -> bytes:
+    """Small ones, what people wrote; `release` needs it."""
+    key = keys.blob_key(wanted)
+    try:
+        data = store.read(key).data
+    except NotFound as absent:
+        raise StoreDamaged(f"{key} is missing from {store.name}{_remedy(release)}") from absent
+    if blob_of(data) != wanted:
+        raise StoreDamaged(f"{key} in {store.name} has other bytes than its name says{_remedy(release)}")
+    return data
+
+
+def _remedy(release: Release | None) -> str:
+    return f"; {PUT_BACK}" if release is None else f", and release {release.number} needs it; {PUT_BACK}"

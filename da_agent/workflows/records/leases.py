@@ -1,0 +1,79 @@
+"""Who alone does something for all nodes now: adopts the inbox, so that eight nodes do not build the same wheels eight
+times; has the lookout, so that eight nodes do not list the inbox eight times.
+
+Nothing depends on it but the effort: two who adopt at once still make one release, because an append has one winner.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from da_agent import ports
+from da_agent.domain import records
+from da_agent.domain.store import keys
+from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown
+
+PERIOD = timedelta(minutes=2)
+"""How long a dead holder keeps the others waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    holder: str
+    until: datetime
+    nonce: str
+
+    @property
+    def since(self) -> datetime:
+        return self.until - PERIOD
+
+
+class Leases:
+    """One lease in the store; it ends by itself, by the store's clock."""
+
+    def __init__(self, store: ports.Store, *, holder: str, nonce: str, key: str = keys.PUBLISHING) -> None:
+        self._store = store
+        self._holder = holder
+        self._nonce = nonce
+        self._key = key
+        self._tag: str | None = None
+        self.other: Lease | None = None
+        """Whose it was when we claimed it last; None when it was free or ours."""
+
+    def claim(self, term: timedelta = PERIOD) -> bool:
+        """Whether this holder has the lease now. Claiming twice is the same as claiming once, but lasts longer."""
+        now = self._store.clock()
+        self.other = None
+        # While the lease is as this holder left it, nobody else can have it: one request renews it.
+        if self._tag is not None and self._write(now + term, ports.IfTag(self._tag)):
+            return True
+        condition: ports.Condition = ports.IfAbsent()
+        try:
+            stored = self._store.read(self._key)
+            condition = ports.IfTag(stored.tag)
+            lease = records.decode(Lease, stored.data, self._key)
+            if lease.until > now and lease.holder != self._holder:
+                self.other = lease
+                return False
+        except (NotFound, Corrupt):
+            pass
+        return self._write(now + term, condition)
+
+    def release(self) -> None:
+        """Let the next one in; only ever ends the lease of this holder."""
+        try:
+            stored = self._store.read(self._key)
+            lease = records.decode(Lease, stored.data, self._key)
+        except (NotFound, Corrupt):
+            return
+        if lease.holder == self._holder:
+            # Long over: others' clocks may be behind.
+            self._write(self._store.clock() - PERIOD, ports.IfTag(stored.tag))
+        self._tag = None
+
+    def _write(self, until: datetime, condition: ports.Condition) -> bool:
+        self._tag = None
+        try:
+            self._tag = self._store.write(self._key, records.encode(Lease(self._holder, until, self._nonce)), condition)
+        except (Conflict, OutcomeUnknown, NotFound):
+            return False
+        return True

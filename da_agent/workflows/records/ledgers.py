@@ -1,0 +1,105 @@
+"""The append-only sequence of releases."""
+
+from dataclasses import dataclass
+
+from da_agent import ports
+from da_agent.domain import records
+from da_agent.domain.release.releases import Contents, Release
+from da_agent.domain.store import keys
+from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown
+
+APPEND_ATTEMPTS = 5
+
+
+READ_BACK = 20
+"""How far back a release is looked for that can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """`number` is 0 while the ledger is empty; `release` may be an older one when that of `number` is damaged."""
+
+    number: int
+    release: Release | None
+
+    @property
+    def contents(self) -> Contents | None:
+        return None if self.release is None else self.release.contents
+
+    def then(self, release: Release) -> Release:
+        """`release` as the next one."""
+        return release.after(self.number, self.release)
+
+
+class Ledger:
+    """Reads and appends; nothing in it is ever changed."""
+
+    def __init__(self, store: ports.Store) -> None:
+        self._store = store
+
+    def read(self, number: int) -> Release:
+        """Absent when there is no such release, Corrupt when what is there is not one."""
+        key = keys.release_key(number)
+        release = records.unseal(Release, self._store.read(key).data, key)
+        if release.number != number:
+            raise Corrupt(f"{key} says that it is release {release.number}")
+        return release
+
+    def numbers(self) -> tuple[int, ...]:
+        """Every release that the store has, oldest first: one listing."""
+        found = (keys.release_number(entry.key) for entry in self._store.scan(keys.RELEASES))
+        return tuple(number for number in found if number is not None)
+
+    def head(self, known: int | None = None) -> int | None:
+        """The newest number; None only when the store has clearly answered that there is none.
+
+        `known` is a release that was once there: then one GET of each newer number is all that is asked.
+        """
+        if known is None:
+            numbers = self.numbers()
+            if not numbers:
+                return None
+            known = numbers[-1]
+        while self._exists(known + 1):
+            known += 1
+        return known
+
+    def top(self) -> "Top":
+        """The newest number, and the newest release that can be read: a damaged one must not block the next."""
+        number = self.head() or 0
+        for each in range(number, max(0, number - READ_BACK), -1):
+            try:
+                return Top(number, self.read(each))
+            except (NotFound, Corrupt):
+                continue
+        return Top(number, None)
+
+    def append(self, release: Release) -> None:
+        """Afterwards the ledger has this release. Lost when another one has its number.
+
+        The nonce tells whose release is there after a write without an answer; the same bytes may be sent again.
+        """
+        key, body = keys.release_key(release.number), records.seal(release)
+        for _ in range(APPEND_ATTEMPTS):
+            try:
+                self._store.write(key, body, ports.IfAbsent())
+            except (Conflict, OutcomeUnknown) as doubt:
+                try:
+                    there = self._store.read(key).data
+                except NotFound:
+                    continue
+                if there == body:
+                    return
+                raise Conflict(f"release {release.number} was published by somebody else at the same time") from doubt
+            else:
+                return
+        raise OutcomeUnknown(
+            f"cannot tell whether release {release.number} was written to {self._store.name}: try again"
+        )
+
+    def _exists(self, number: int) -> bool:
+        try:
+            self._store.read(keys.release_key(number))
+        except NotFound:
+            return False
+        return True

@@ -1,0 +1,237 @@
+"""Reading and changing the records of rollouts in the store."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from da_agent import ports
+from da_agent.domain import records
+from da_agent.domain.config.settings import Settings
+from da_agent.domain.config.strategies import Strategy
+from da_agent.domain.node.store_liveness import Nodes
+from da_agent.domain.release.releases import Contents, Release, once_commands
+from da_agent.domain.rollout import rollouts
+from da_agent.domain.rollout.rollouts import Denied, Note, Rollout, State
+from da_agent.domain.store import keys
+from da_agent.errors import AgentError, Conflict, Corrupt, Invalid, NotFound, OutcomeUnknown, Unreachable
+
+ALIVE = timedelta(seconds=100)
+"""A node that has not reported for three heartbeats does not count as alive."""
+
+ATTEMPTS = 50
+"""How often a change that others keep forestalling is made anew."""
+
+ANNOUNCING = 5
+"""The same where nodes are waiting to be woken."""
+
+OPENED_CLOSED = 20
+"""So many releases that nobody has opened are opened closed at most: a node further behind reads the ledger first."""
+
+Make = Callable[[Rollout, Nodes, datetime], Rollout | Denied]
+"""What a record should become, given the nodes, where they were asked for, and the store's time."""
+
+
+class Rollouts:
+    """One record a release."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        nonce: Callable[[], str],
+        pause: Callable[[int], object] = lambda _: None,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        """`nonce` gives a new random text each time; `pause` is called with the number of swaps that were lost one
+        after the other, before the next one of `attempts`."""
+        self._store = store
+        self._nonce = nonce
+        self._pause = pause
+        self._attempts = attempts
+
+    def read(self, number: int) -> Rollout | None:
+        """None while nobody has opened it. Corrupt when it is damaged."""
+        found = self._find(number)
+        return None if found is None else found[0]
+
+    def live(self) -> tuple[str, ...]:
+        """The nodes that have reported lately."""
+        return tuple(sorted(self.nodes().lately))
+
+    def nodes(self, within: timedelta = ALIVE) -> Nodes:
+        """One listing, whatever their number; `within` is how long a report counts."""
+        now = self._store.clock()
+        ages = {
+            entry.key.removeprefix(keys.NODES).removesuffix(".json"): now - entry.modified_at
+            for entry in self._store.scan(keys.NODES)
+        }
+        return Nodes(frozenset(node for node, age in ages.items() if age <= within), frozenset(ages))
+
+    def fallback(self, head: int) -> int | None:
+        """Where to go when release `head` cannot be: the newest proven one, or else the newest that is not bad."""
+        record = self._readable(head)
+        return rollouts.past(self._older(head)).way_back if record is None else self.way_back(record)
+
+    def way_back(self, record: Rollout) -> int | None:
+        """The same for a record that has been read: no request, unless an older agent has opened it."""
+        past = record.past or rollouts.past(self._older(record.release))
+        return past.way_back
+
+    def paused(self, number: int) -> Note | None:
+        """The pause that holds for release `number`, also while nobody has opened its record: it takes it over."""
+        record = self._readable(number) or next(self._newest_first(number), None)
+        return None if record is None else record.paused
+
+    def open(self, number: int, release: Release | None) -> Rollout:
+        """The record of the newest release, opened now unless somebody has done it before.
+
+        `release` is None when its manifest cannot be read: then nobody can go there, and the policy does not matter.
+
+        The record of the release before is closed first: from then on no turn is given there, so those that still run
+        can be counted here.
+        """
+        found = self.read(number)
+        if found is not None:
+            return found
+        before = self._close_before(number)
+        strategy = Strategy() if release is None else self._strategy(release.contents)
+        known = release is not None and release.rollback_of is not None and self.is_proven(release.rollback_of)
+        return self._create(rollouts.opened(number, strategy, before, now=self._store.clock(), skip_canary=known))
+
+    def announce(self, release: Release) -> None:
+        """Open the record of a release that was just appended: those who poll the one before find it closed.
+
+        As well as it can be done: whoever finds the release in the ledger does it otherwise.
+        """
+        with suppress(AgentError):
+            Rollouts(self._store, self._nonce, self._pause, ANNOUNCING).open(release.number, release)
+
+    def is_proven(self, number: int) -> bool:
+        record = self._readable(number)
+        return record is not None and record.state is State.STABLE
+
+    def change(self, number: int, make: Make, *, node: str | None = None) -> tuple[Rollout, Denied | None]:
+        """Write what `make` makes of the record, however often others are faster: the record as it is then.
+
+        What is denied is not written, and returned beside the record as it was read.
+        Only for `node`, when it asks, the nodes are listed, once; it counts as alive itself. Absent when there is no
+        record yet.
+        """
+        nodes = Nodes()
+        if node is not None:
+            listed, own = self.nodes(), frozenset({node})
+            nodes = Nodes(listed.lately | own, listed.ever | own)
+        for losses in range(1, self._attempts + 1):
+            found = self._find(number)
+            if found is None:
+                raise NotFound(f"there is no rollout of release {number} in {self._store.name} yet")
+            record, tag = found
+            made = make(record, nodes, self._store.clock())
+            if isinstance(made, Denied):
+                return record, made
+            if made == record:
+                return record, None
+            stamped = replace(made, generation=record.generation + 1, nonce=self._nonce())
+            if self._swap(stamped, tag):
+                return stamped, None
+            self._pause(losses)
+        raise Unreachable(f"cannot change the rollout of release {number} in {self._store.name}: others are faster")
+
+    def _swap(self, record: Rollout, tag: str) -> bool:
+        """Whether it is written now. After doubt the nonce tells; what others have made of it since is read anew."""
+        key = keys.rollout_key(record.release)
+        try:
+            self._store.write(key, records.seal(record), ports.IfTag(tag))
+        except Conflict:
+            return False
+        except OutcomeUnknown:
+            found = self._find(record.release)
+            return found is not None and found[0].nonce == record.nonce
+        return True
+
+    def _create(self, record: Rollout) -> Rollout:
+        made = replace(record, generation=1, nonce=self._nonce())
+        try:
+            self._store.write(keys.rollout_key(record.release), records.seal(made), ports.IfAbsent())
+        except (Conflict, OutcomeUnknown) as error:
+            there = self.read(record.release)
+            if there is None:
+                raise Unreachable(f"cannot open the rollout of release {record.release}: {error}") from error
+            return there
+        return made
+
+    def _close_before(self, number: int) -> tuple[Rollout, ...]:
+        """The records that were the newest until now, closed: usually one.
+
+        A release that nobody has opened is opened closed: nobody who is late may open it beside the new one. Nobody can
+        get a turn in a record that nobody can read: it is as good as closed.
+        """
+        newest = next(self._newest_first(number), None)
+        before = () if newest is None else (self._close(newest.release),)
+        first = max(1 if newest is None else newest.release + 1, number - OPENED_CLOSED)
+        for each in range(first, number):
+            now = self._store.clock()
+            with suppress(Corrupt):
+                self._create(rollouts.closed(rollouts.opened(each, Strategy(), before, now=now), now=now))
+                before = (self._close(each),)
+        return before
+
+    def _older(self, number: int) -> tuple[Rollout, ...]:
+        """The records before release `number` that tell what there is to go back to."""
+        found: list[Rollout] = []
+        for record in self._newest_first(number):
+            found.append(record)
+            if rollouts.knows_way_back(record):
+                break
+        return tuple(found)
+
+    def _newest_first(self, number: int) -> Iterator[Rollout]:
+        """The records before release `number` that can be read. Listed, once, only where the one before is missing."""
+        if number <= 1:
+            return
+        before = self._readable(number - 1)
+        if before is not None:
+            yield before
+        numbers = (keys.rollout_number(entry.key) for entry in self._store.scan(keys.ROLLOUTS))
+        for each in sorted((each for each in numbers if each is not None and each < number), reverse=True):
+            record = self._readable(each) if before is None or each != before.release else None
+            if record is not None:
+                yield record
+
+    def _readable(self, number: int) -> Rollout | None:
+        """None also when it is damaged."""
+        try:
+            return self.read(number)
+        except Corrupt:
+            return None
+
+    def _close(self, number: int) -> Rollout:
+        return self.change(
+            number, lambda record, _, now: record if record.closed else rollouts.closed(record, now=now)
+        )[0]
+
+    def _find(self, number: int) -> tuple[Rollout, str] | None:
+        key = keys.rollout_key(number)
+        try:
+            stored = self._store.read(key)
+        except NotFound:
+            return None
+        record = records.unseal(Rollout, stored.data, key)
+        if record.release != number:
+            raise Corrupt(f"{key} says that it is about release {record.release}")
+        return record, stored.tag
+
+    def _strategy(self, contents: Contents) -> Strategy:
+        settings = settings_of(self._store, contents)
+        return settings.strategy(once_commands(settings.release_command, contents))
+
+
+def settings_of(store: ports.Store, contents: Contents) -> Settings:
+    """What the configuration of a release says, as the store has it; the defaults when it cannot be read."""
+    # Whoever only looks at rollouts need not wait for what reads YAML.
+    from da_agent.domain.config import configurations
+
+    try:
+        return configurations.parse(store.read(keys.blob_key(contents.config)).data).settings
+    except (NotFound, Invalid):
+        return Settings()

@@ -1,0 +1,1 @@
+"""Checking the store, and removing what is no longer needed."""

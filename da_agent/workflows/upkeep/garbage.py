@@ -1,0 +1,241 @@
+"""Removing what nobody needs, from the store and from a node's disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from da_agent import ports
+from da_agent.domain import records
+from da_agent.domain.node import garbage
+from da_agent.domain.node.node_states import NodeState
+from da_agent.domain.node.reports import Report
+from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import Blob
+from da_agent.domain.store.inboxes import Entry
+from da_agent.errors import Corrupt, NotFound
+from da_agent.workflows.records.inboxes import Inboxes
+from da_agent.workflows.records.ledgers import Ledger
+from da_agent.workflows.records.rollouts import Rollouts
+from da_agent.workflows.upkeep.gc_lock import GcLock, Held
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was removed, or would be: releases by number, blobs by key, and their bytes together; and the names of
+    nodes that have been silent for so long that their reports went, too."""
+
+    releases: tuple[int, ...] = ()
+    blobs: tuple[str, ...] = ()
+    size: int = 0
+    nodes: tuple[str, ...] = ()
+
+    def __add__(self, other: "Collected") -> "Collected":
+        return Collected(
+            self.releases + other.releases,
+            self.blobs + other.blobs,
+            self.size + other.size,
+            self.nodes + other.nodes,
+        )
+
+
+ROUND = timedelta(seconds=20)
+"""Whoever wants to go back to an old release waits for a round, not for all of it."""
+
+BREAK = timedelta(seconds=2)
+"""Between two rounds: who waits looks twice a second."""
+
+
+def collect(
+    store: ports.Store,
+    clock: ports.Clock,
+    *,
+    dry_run: bool,
+    who: str,
+    nonce: str,
+    tell: Callable[[Collected], object] = lambda _: None,
+) -> Collected:
+    """Remove releases and blobs that no node needs, and the reports of nodes that are long gone, or only find them.
+
+    Nothing is removed unless every release that stays, and every report that counts, could be read: Corrupt names
+    the one that could not. Behind the gate (docs/decisions/0011-removing-beside-releases.md), in rounds, each of which
+    looks at everything anew. `tell` gets what is gone by now, also when an error ends it.
+    """
+    if dry_run:
+        return _planned(store, lambda: None).collected()
+    gc_lock, done = GcLock(store, clock), Collected()
+    try:
+        while True:
+            with gc_lock.alone(f"{who}, collecting", nonce) as held:
+                removal = _Removal(store, clock, held, _planned(store, held.renew))
+                try:
+                    ended = removal.run()
+                finally:
+                    done += removal.done
+            if ended:
+                return done
+            clock.wait(BREAK)
+    finally:
+        tell(done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What may go, oldest first. `head` is the newest release that was looked at."""
+
+    head: int
+    releases: tuple[int, ...]
+    blobs: tuple[Entry, ...]
+    nodes: tuple[str, ...]
+
+    def collected(self) -> Collected:
+        size = sum(entry.size for entry in self.blobs)
+        return Collected(self.releases, tuple(entry.key for entry in self.blobs), size, self.nodes)
+
+
+class _Removal:
+    """Removes what is in a plan; `done` is what has gone.
+
+    The record of a rollout goes before its release, and that before its blobs, oldest first: cut anywhere, no record
+    tells of a release that is not there, and no release lacks a blob.
+    """
+
+    def __init__(self, store: ports.Store, clock: ports.Clock, held: Held, plan: _Plan) -> None:
+        self._store = store
+        self._clock = clock
+        self._held = held
+        self._plan = plan
+        self._ledger = Ledger(store)
+        self.done = Collected()
+
+    def run(self) -> bool:
+        """Whether all of it is done; not when it is time to let others in, or when there is a newer release."""
+        steps = [
+            *(partial(self._remove_report, node) for node in self._plan.nodes),
+            *(partial(self._remove_release, number) for number in self._plan.releases),
+            *(partial(self._remove_blob, entry) for entry in self._plan.blobs),
+        ]
+        give_way_at, head = self._clock.elapsed() + ROUND, self._plan.head or None
+        for step in steps:
+            if self._clock.elapsed() >= give_way_at or self._ledger.head(head) != head:
+                return False
+            step()
+        return True
+
+    def _remove_report(self, node: str) -> None:
+        key = keys.node_key(node)
+        if self._is_old(key, garbage.SILENT):
+            self._held.require()
+            self._store.delete(key)
+            self.done += Collected(nodes=(node,))
+
+    def _remove_release(self, number: int) -> None:
+        self._held.require()
+        self._store.delete(keys.rollout_key(number))
+        self._store.delete(keys.release_key(number))
+        self.done += Collected(releases=(number,))
+
+    def _remove_blob(self, entry: Entry) -> None:
+        if self._is_old(entry.key, garbage.AGE):
+            self._held.require()
+            self._store.delete(entry.key)
+            self.done += Collected(blobs=(entry.key,), size=entry.size)
+
+    def _is_old(self, key: str, age: timedelta) -> bool:
+        """Looked at once more: an agent that knows nothing of the gate may have written it again."""
+        found = next((each for each in self._store.scan(key) if each.key == key), None)
+        return found is not None and self._store.clock() - found.modified_at > age
+
+
+def _planned(store: ports.Store, renew: Callable[[], object]) -> _Plan:
+    """`renew` is called again and again: looking through a store may take long."""
+    ledger, now = Ledger(store), store.clock()
+    written = {keys.release_number(entry.key): entry.modified_at for entry in store.scan(keys.RELEASES)}
+    numbers = {number: at for number, at in written.items() if number is not None}
+    head = max(numbers, default=0)
+    needed, gone = _needed(store, now, renew)
+    releases = garbage.needless_releases(numbers, needed | _ways_back(store, head), now=now)
+    used: set[Blob] = set()
+    for number in numbers.keys() - set(releases):
+        renew()
+        try:
+            used.update(ledger.read(number).contents.blobs())
+        except NotFound:
+            # An agent that knows nothing of the gate has removed it meanwhile.
+            continue
+    entries = {}
+    for entry in store.scan(keys.BLOBS):
+        renew()
+        entries[entry.key] = entry
+    blobs = garbage.needless_blobs(
+        {key: entry.modified_at for key, entry in entries.items()}, map(keys.blob_key, used), now=now
+    )
+    return _Plan(head, releases, tuple(entries[key] for key in blobs), gone)
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What was removed from this node's disk, or would be: releases by number, blobs by hash."""
+
+    releases: tuple[int, ...]
+    blobs: tuple[str, ...]
+
+
+def clear(
+    installation: ports.Installation,
+    blobs: ports.Blobs,
+    environments: ports.Environments,
+    node_state: NodeState,
+    *,
+    now: datetime,
+    dry_run: bool,
+) -> Freed:
+    """Remove what this node does not need; for whoever holds the node's lock, so that nobody stages or switches.
+
+    Releases go before their blobs, as in the store. Corrupt, and nothing is removed, when one that stays is damaged.
+    """
+    staged = installation.staged()
+    before = now - garbage.AGE
+    releases = installation.needless(garbage.kept_here(staged, installation.current(), node_state), before)
+    stay = [installation.load(number) for number in staged - set(releases)]
+    needless = blobs.needless(frozenset(blob for each in stay for blob in each.contents.blobs()), before)
+    if not dry_run:
+        for number in releases:
+            installation.remove(number)
+        for sha256 in needless:
+            blobs.remove(sha256)
+        environments.forget()
+    return Freed(releases, needless)
+
+
+def _ways_back(store: ports.Store, head: int) -> set[int]:
+    """Where the nodes go when the newest release is bad, or will be."""
+    fallback = Rollouts(store, nonce=str).fallback(head)
+    return set() if fallback is None else {fallback}
+
+
+def _needed(store: ports.Store, now: datetime, renew: Callable[[], object]) -> tuple[set[int], tuple[str, ...]]:
+    """The releases that nodes serve or are on their way to, and the one that the inbox has become; and who is gone."""
+    verdict = Inboxes(store).verdict()
+    found = {None if verdict is None else verdict.release}
+    gone = []
+    for entry in store.scan(keys.NODES):
+        renew()
+        if now - entry.modified_at > garbage.SILENT:
+            gone.append(keys.node_of(entry.key))
+        else:
+            report = _report(store, entry.key)
+            found |= set() if report is None else {report.release, report.target}
+    return {number for number in found if number is not None}, tuple(gone)
+
+
+def _report(store: ports.Store, key: str) -> Report | None:
+    try:
+        return records.unseal(Report, store.read(key).data, key)
+    except NotFound:
+        return None
+    except Corrupt as error:
+        raise Corrupt(
+            f"{error}; nothing was removed, because nobody knows what that node needs: a node that runs writes it"
+            f" again within a minute, and for one that is gone, delete it"
+        ) from error

@@ -1,0 +1,238 @@
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+
+from da_agent.domain.certificates.validity import Certificate, check
+from da_agent.errors import Invalid
+from tests.certificates import Authority, Issued, authority, issue
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+START = NOW - timedelta(days=10)
+
+ROOT = authority("Root", start=START)
+MIDDLE = authority("Middle", by=ROOT, start=START)
+LOWER = authority("Lower", by=MIDDLE, start=START)
+OTHER = authority("Other Root", start=START)
+
+
+def server(by: Authority | None = ROOT, *, days: int = 90, start: datetime = START) -> Issued:
+    return issue(by, ["example.org", "www.example.org"], days=days, start=start)
+
+
+GOOD = server()
+TRUSTED = (ROOT.subject,)
+
+
+def judge(files: Mapping[str, bytes], trusted: Collection[bytes] = TRUSTED) -> tuple[Certificate, ...]:
+    return check(files, now=NOW, trusted=trusted)
+
+
+def mistakes(files: Mapping[str, bytes], trusted: Collection[bytes] = TRUSTED) -> tuple[str, ...]:
+    with pytest.raises(Invalid) as refused:
+        judge(files, trusted)
+    # Nothing of a private key may ever be shown.
+    for data in files.values():
+        for line in data.splitlines():
+            assert len(line) < 20 or line.startswith(b"-") or line.decode("latin-1") not in str(refused.value)
+    return refused.value.mistakes
+
+
+def pair(issued: Issued, above: bytes = b"") -> dict[str, bytes]:
+    files = {"docassemble.crt": issued.pem, "docassemble.key": issued.key}
+    return files | ({"docassemble.ca.pem": above} if above else {})
+
+
+def test_a_good_certificate_is_described_by_its_names_and_its_end() -> None:
+    (found,) = judge(pair(GOOD))
+    assert found == Certificate(
+        name="docassemble.crt",
+        subjects=("example.org", "www.example.org"),
+        not_after=START + timedelta(days=90),
+        days_left=80,
+        issuer="Root",
+    )
+    assert found.warning is None
+
+
+def test_a_certificate_that_ends_in_less_than_thirty_days_carries_a_warning() -> None:
+    (enough,) = judge(pair(server(days=40)))
+    (short,) = judge(pair(server(days=39)))
+    assert enough.warning is None
+    assert short.warning == "certs/docassemble.crt expires in 29 days, on 2026-12-23"
+
+
+LOWEST = server(LOWER)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"spare.key": GOOD.key},
+        {"spare.key": GOOD.key + GOOD.pem},
+        {"README.txt": b"hello", "backup.p12": b"\x30\x82"},
+        {"company_ca.crt": ROOT.pem, "ca.crt": ROOT.pem, "company.ca.pem": MIDDLE.pem, "rootca.pem": ROOT.pem},
+        {"authority.pem": MIDDLE.pem},
+        {"dhparams.pem": b"-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n"},
+        pair(server(None)),
+        pair(LOWEST, LOWER.pem + MIDDLE.pem),
+        pair(LOWEST, LOWER.pem + MIDDLE.pem + ROOT.pem),
+        {"old/site.pem": LOWEST.pem + LOWER.pem + MIDDLE.pem, "old/site.key": LOWEST.key},
+        {"x.crt": LOWEST.pem + LOWER.pem, "x.ca.pem": LOWER.pem + MIDDLE.pem, "x.key": LOWEST.key},
+        {
+            "x.crt": LOWEST.pem.replace(b"\n", b"\r\n"),
+            "x.ca.pem": LOWER.pem + b"text\n" + MIDDLE.pem,
+            "x.key": LOWEST.key,
+        },
+    ],
+    ids=lambda files: ",".join(sorted(files)),
+)
+def test_what_can_be_served_or_needs_no_key_is_accepted(files: dict[str, bytes]) -> None:
+    judge(files)
+
+
+def test_a_private_root_in_certs_is_as_good_as_one_that_the_machine_knows() -> None:
+    redis = {"redis.crt": GOOD.pem, "redis.key": GOOD.key}
+    (found,) = judge({**redis, "redis_ca.crt": ROOT.pem}, trusted=())
+    assert found.name == "redis.crt"
+    judge({**redis, "ca.crt": ROOT.pem}, trusted=())
+    assert mistakes({**redis, "ca.crt": OTHER.pem}, trusted=())
+
+
+def test_a_certificate_without_its_key_is_refused() -> None:
+    (mistake,) = mistakes({"docassemble.crt": GOOD.pem})
+    assert mistake.startswith("certs/docassemble.crt: a certificate without its key is not allowed: put certs/docass")
+    (mistake,) = mistakes({"site.pem": GOOD.pem})
+    assert mistake.startswith("certs/site.pem: a certificate without its key")
+
+
+def test_a_key_of_another_certificate_is_refused() -> None:
+    (mistake,) = mistakes({"docassemble.crt": GOOD.pem, "docassemble.key": server().key})
+    assert mistake == (
+        'certs/docassemble.crt: the key in certs/docassemble.key does not belong to the certificate of "example.org"'
+    )
+
+
+def test_an_authority_in_a_pem_file_is_judged_when_it_has_a_key_beside_it() -> None:
+    assert "does not belong" in mistakes({"site.pem": ROOT.pem, "site.key": GOOD.key})[0]
+    # Here it is the chain of site.crt under a name of its own.
+    assert [found.name for found in judge({"site.pem": ROOT.pem, "site.key": GOOD.key, "site.crt": GOOD.pem})] == [
+        "site.crt"
+    ]
+
+
+@pytest.mark.parametrize("kind", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+def test_a_key_with_a_passphrase_is_refused_with_the_command_that_takes_it_off(kind: PrivateFormat) -> None:
+    locked = GOOD.private.private_bytes(Encoding.PEM, kind, BestAvailableEncryption(b"secret"))
+    (mistake,) = mistakes({"docassemble.crt": GOOD.pem, "docassemble.key": locked})
+    assert "certs/docassemble.key: is protected by a passphrase" in mistake
+    assert "openssl pkey -in certs/docassemble.key" in mistake
+
+
+def test_the_older_format_of_keys_with_its_parameters_is_read() -> None:
+    old = GOOD.private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    judge({"docassemble.crt": GOOD.pem, "docassemble.key": parameters + old})
+
+
+DER = x509.load_pem_x509_certificate(GOOD.pem).public_bytes(Encoding.DER)
+KEY_DER = GOOD.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"x.crt": DER, "x.key": GOOD.key}, "certs/x.crt: is in the binary format DER: make it PEM (openssl x509 "),
+        ({"x.crt": GOOD.pem, "x.key": KEY_DER}, "certs/x.key: is in the binary format DER: make it PEM (openssl pkey "),
+        ({"x.crt": b"hello", "x.key": GOOD.key}, "certs/x.crt: is not in the format PEM"),
+        ({"x.crt": b" \n", "x.key": GOOD.key}, "certs/x.crt: is empty"),
+        ({"x.crt": GOOD.pem[:200], "x.key": GOOD.key}, "certs/x.crt: is cut off"),
+        (
+            {"x.crt": GOOD.pem.replace(b"MII", b"AII"), "x.key": GOOD.key},
+            "certs/x.crt: holds a certificate that cannot",
+        ),
+        (
+            {"x.crt": GOOD.pem, "x.key": GOOD.key.replace(b"MIG", b"AIG")},
+            "certs/x.key: holds a private key that cannot",
+        ),
+        ({"x.crt": GOOD.key, "x.key": GOOD.key}, "certs/x.crt: holds no certificate"),
+        ({"x.key": GOOD.pem}, "certs/x.key: holds no private keys"),
+        ({"x.key": GOOD.key + server().key}, "certs/x.key: holds 2 private keys"),
+        (
+            {"x.key": GOOD.key.replace(b"PRIVATE", b"OPENSSH PRIVATE")},
+            "certs/x.key: is a key of another kind (OPENSSH ",
+        ),
+        ({"x.crt": GOOD.pem + GOOD.key, "x.key": GOOD.key}, "certs/x.crt: holds a private key beside certificates"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_file_that_a_server_could_not_read_is_refused(files: dict[str, bytes], expected: str) -> None:
+    (mistake,) = mistakes(files)
+    assert mistake.startswith(expected)
+
+
+def test_a_chain_with_a_gap_is_refused_with_the_name_of_what_is_missing() -> None:
+    (mistake,) = mistakes(pair(LOWEST, LOWER.pem))
+    assert mistake == (
+        'certs/docassemble.crt: the chain is incomplete: "Lower" was issued by "Middle", whose certificate is neither '
+        "here nor known to this machine: append it to certs/docassemble.ca.pem"
+    )
+
+
+def test_a_chain_that_cannot_be_read_is_not_called_incomplete_as_well() -> None:
+    (mistake,) = mistakes(pair(LOWEST, b"hello"))
+    assert mistake.startswith("certs/docassemble.ca.pem: is not in the format PEM")
+
+
+def test_a_chain_that_ends_at_an_unknown_authority_is_refused() -> None:
+    (mistake,) = mistakes(pair(GOOD), trusted=(OTHER.subject,))
+    assert '"example.org" was issued by "Root"' in mistake
+
+
+def test_an_authority_of_the_right_name_with_the_wrong_key_is_not_the_issuer() -> None:
+    impostor = authority("Middle", by=ROOT, start=START)
+    (mistake,) = mistakes(pair(server(MIDDLE), impostor.pem))
+    assert 'was issued by "Middle", whose certificate is neither here ("Middle" did not sign it) nor known' in mistake
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pair(LOWEST, MIDDLE.pem + LOWER.pem),
+        pair(LOWEST, ROOT.pem + MIDDLE.pem + LOWER.pem),
+        {"docassemble.crt": LOWER.pem + LOWEST.pem + MIDDLE.pem, "docassemble.key": LOWEST.key},
+    ],
+    ids=["swapped", "reversed", "server not first"],
+)
+def test_a_chain_out_of_order_is_refused_with_the_right_order(files: dict[str, bytes]) -> None:
+    (mistake,) = mistakes(files)
+    assert 'out of order: the right order is "example.org", "Lower", "Middle"' in mistake
+
+
+def test_a_certificate_that_is_no_part_of_the_chain_is_refused() -> None:
+    (mistake,) = mistakes(pair(GOOD, OTHER.pem))
+    assert mistake == 'certs/docassemble.crt: "Other Root" is no part of the chain: delete it'
+
+
+def test_dates_are_checked_at_every_place_of_the_chain() -> None:
+    old_root = authority("Old Root", start=START, days=5)
+    young_middle = authority("Young Middle", by=old_root, start=NOW + timedelta(days=2))
+    leaf = server(young_middle, days=9)
+    assert mistakes(pair(leaf, young_middle.pem + old_root.pem)) == (
+        'certs/docassemble.crt: "example.org" expired on 2026-11-23 12:00 UTC: renew it',
+        'certs/docassemble.crt: "Young Middle" is not valid before 2026-11-26 12:00 UTC',
+        'certs/docassemble.crt: "Old Root" expired on 2026-11-19 12:00 UTC: renew it',
+    )
+
+
+def test_all_mistakes_of_all_files_come_at_once() -> None:
+    found = mistakes({"a.crt": DER, "b.crt": GOOD.pem, "c.crt": server(days=1).pem, "c.key": GOOD.key})
+    assert [mistake.split(":")[0] for mistake in found] == ["certs/a.crt", "certs/b.crt", "certs/c.crt", "certs/c.crt"]
+
+
+def test_names_with_control_characters_are_shown_harmlessly() -> None:
+    (mistake,) = mistakes({"x.crt": issue(ROOT, ["a\x1b[31m"], start=START).pem, "x.key": GOOD.key})
+    assert '"a?[31m"' in mistake
