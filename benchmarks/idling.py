@@ -134,7 +134,7 @@ class Loop:
 def count(store: Store, sent: Callable[..., None]) -> None:
     """Call `sent` with each request that goes to S3; a directory has none."""
     clients = getattr(store, "_clients", None)
-    for client in (clients.patient, clients.release_command) if clients is not None else ():
+    for client in (clients.patient, clients.single_try) if clients is not None else ():
         client.meta.events.register("before-send.s3", sent)
 
 

@@ -80,7 +80,7 @@ def below(folder: Path) -> list[str]:
     found = []
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if inboxes.is_litter(name):
+        if inboxes.is_temporary(name):
             continue
         if path.is_symlink() and path.is_dir():
             raise Invalid(f"cannot read {path}: it is a link to a folder; put that folder itself there, or its files")

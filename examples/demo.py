@@ -49,7 +49,7 @@ def main() -> None:
         title("What the cluster says of itself")
         run("da-agent", "history")
         run("da-agent", "status")
-        if not chosen.release_command:
+        if not chosen.once:
             invite(cluster)
             signal.pause()
 

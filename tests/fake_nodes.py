@@ -230,7 +230,7 @@ class FakeWeb:
         self.power.effect("certificates")
         return ("tls",)
 
-    def is_harmless(self, number: int) -> bool:
+    def needs_no_reload(self, number: int) -> bool:
         return self._fingerprint(self.pin) == self._fingerprint(number)
 
     def cuts(self, number: int) -> bool:

@@ -142,11 +142,11 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _user(url: str, root: tuple[str, str], name: str, strategy: str) -> tuple[str, str]:
+def _user(url: str, root: tuple[str, str], name: str, policy: str) -> tuple[str, str]:
     iam = boto3.client(
         "iam", endpoint_url=url, region_name=REGION, aws_access_key_id=root[0], aws_secret_access_key=root[1]
     )
     iam.create_user(UserName=name)
-    iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=strategy)
+    iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=policy)
     key = iam.create_access_key(UserName=name)["AccessKey"]
     return key["AccessKeyId"], key["SecretAccessKey"]

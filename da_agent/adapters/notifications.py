@@ -17,7 +17,7 @@ _AT_ONCE = 100
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
 
 
-class XmlRpcPokes:
+class XmlRpcNotifier:
     """Implements `ports.Notifier` by `sendRemoteCommEvent`, for which the event listener `sync` waits."""
 
     def notify(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The litter of processes that were killed, removed when nobody is at work."""
+"""The leftovers of processes that were killed, removed when nobody is at work."""
 
 import fcntl
 import os
@@ -44,8 +44,10 @@ class Scratch:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            for litter in self._folder.iterdir():
-                shutil.rmtree(litter, ignore_errors=True) if litter.is_dir() else litter.unlink(missing_ok=True)
+            for leftovers in self._folder.iterdir():
+                shutil.rmtree(leftovers, ignore_errors=True) if leftovers.is_dir() else leftovers.unlink(
+                    missing_ok=True
+                )
             for folder in beside:
                 for unfinished in folder.glob(_UNFINISHED):
                     unfinished.unlink(missing_ok=True)

@@ -40,58 +40,58 @@ class ParallelTransfers:
             self._run(
                 "uploading",
                 bodies,
-                lambda blob, rollout_client: self._upload(blob, bodies[blob], since, rollout_client),
+                lambda blob, run: self._upload(blob, bodies[blob], since, run),
             )
 
     def mend(self, blobs: Collection[Blob], find: Callable[[Blob], bytes | None] = lambda _: None) -> frozenset[Blob]:
         lost: set[Blob] = set()
 
-        def mend(blob: Blob, rollout_client: "_Course") -> None:
-            if rollout_client.persist(lambda: self._is_right(blob, rollout_client)):
+        def mend(blob: Blob, run: "_Run") -> None:
+            if run.persist(lambda: self._is_right(blob, run)):
                 return
             body = self._blobs.path(blob) if self._blobs.has(blob) else find(blob)
             if body is None:
                 lost.add(blob)
                 return
-            rollout_client.persist(lambda: self._store.write(keys.blob_key(blob), body, Always()))
+            run.persist(lambda: self._store.write(keys.blob_key(blob), body, Always()))
             self._progress.say(f"Put {keys.blob_key(blob)} back")
 
         self._run("checking", dict.fromkeys(blobs), mend)
         return frozenset(lost)
 
-    def _run(self, title: str, blobs: Iterable[Blob], act: Callable[[Blob, "_Course"], None]) -> None:
+    def _run(self, title: str, blobs: Iterable[Blob], act: Callable[[Blob, "_Run"], None]) -> None:
         # The biggest first: one that is begun last would keep everybody waiting, with the other workers idle.
         todo = sorted(blobs, key=lambda blob: blob.size, reverse=True)
         if not todo:
             return
         with self._progress.work(title, sum(blob.size for blob in todo), "bytes") as advance:
-            rollout_client = _Course(advance)
+            run = _Run(advance)
             pool = ThreadPoolExecutor(self._workers, thread_name_prefix=title)
             try:
-                wait([pool.submit(rollout_client.follow, act, blob) for blob in todo])
+                wait([pool.submit(run.follow, act, blob) for blob in todo])
             finally:
                 # Also when somebody interrupts the waiting: nothing goes on behind our back.
-                rollout_client.end()
+                run.end()
                 pool.shutdown(cancel_futures=True)
-        if rollout_client.failure:
-            raise rollout_client.failure
+        if run.failure:
+            raise run.failure
 
-    def _fetch(self, blob: Blob, rollout_client: "_Course") -> None:
+    def _fetch(self, blob: Blob, run: "_Run") -> None:
         key = keys.blob_key(blob)
-        measure = rollout_client.measure()
+        measure = run.measure()
 
         def fill(sink: Sink, start: int) -> None:
             measure.restart(start)
 
             def take(chunk: bytes) -> None:
-                rollout_client.check()
+                run.check()
                 sink(chunk)
                 measure.add(len(chunk))
 
             self._store.fetch(key, take, start)
 
         try:
-            rollout_client.persist(lambda: self._blobs.receive(blob, fill))
+            run.persist(lambda: self._blobs.receive(blob, fill))
         except NotFound as error:
             raise StoreDamaged(
                 f"cannot fetch {key}: there is no such blob in {self._store.name}; {PUT_BACK}"
@@ -101,10 +101,10 @@ class ParallelTransfers:
         except Conflict as error:
             raise Unreachable(f"cannot fetch {key}: {error}") from error
 
-    def _upload(self, blob: Blob, body: bytes | Path, since: datetime, rollout_client: "_Course") -> None:
-        if not rollout_client.persist(lambda: self._is_whole(blob, since)):
-            rollout_client.persist(lambda: self._send(blob, body, since))
-        rollout_client.measure().add(blob.size)
+    def _upload(self, blob: Blob, body: bytes | Path, since: datetime, run: "_Run") -> None:
+        if not run.persist(lambda: self._is_whole(blob, since)):
+            run.persist(lambda: self._send(blob, body, since))
+        run.measure().add(blob.size)
 
     def _send(self, blob: Blob, body: bytes | Path, since: datetime) -> None:
         key = keys.blob_key(blob)
@@ -116,11 +116,11 @@ class ParallelTransfers:
             if not self._is_whole(blob, since):
                 self._store.write(key, body, Always())
 
-    def _is_right(self, blob: Blob, rollout_client: "_Course") -> bool:
-        digest, measure = hashlib.sha256(), rollout_client.measure()
+    def _is_right(self, blob: Blob, run: "_Run") -> bool:
+        digest, measure = hashlib.sha256(), run.measure()
 
         def take(chunk: bytes) -> None:
-            rollout_client.check()
+            run.check()
             digest.update(chunk)
             measure.add(len(chunk))
 
@@ -141,7 +141,7 @@ class _Cut(Exception):
     """This transfer is given up because another one failed."""
 
 
-class _Course:
+class _Run:
     """What the transfers of one run share: how far they are, and whether they shall go on."""
 
     def __init__(self, advance: Callable[[int], None]) -> None:
@@ -150,7 +150,7 @@ class _Course:
         self._ended = threading.Event()
         self._lock = threading.Lock()
 
-    def follow(self, act: Callable[[Blob, "_Course"], None], blob: Blob) -> None:
+    def follow(self, act: Callable[[Blob, "_Run"], None], blob: Blob) -> None:
         try:
             self.check()
             act(blob, self)

@@ -36,14 +36,14 @@ def watch(path: Path, wake: Callable[[], object], polling: bool | None) -> Itera
     polling: whether to compare listings instead of asking the kernel; None to find out which of them sees changes.
     Nothing is raised: a root that is missing, or goes, is looked for every few seconds.
     """
-    reconciler = _Follower(path, wake, polling)
-    thread = threading.Thread(target=reconciler.run, name="watch", daemon=True)
-    reconciler.arrange()
+    observer = _Observer(path, wake, polling)
+    thread = threading.Thread(target=observer.run, name="watch", daemon=True)
+    observer.arrange()
     thread.start()
     try:
         yield
     finally:
-        reconciler.end()
+        observer.end()
         thread.join()
 
 
@@ -71,7 +71,7 @@ def file_system(mountinfo: str, path: str) -> str:
     return kind
 
 
-class _Follower(FileSystemEventHandler):
+class _Observer(FileSystemEventHandler):
     """Keeps a watch on each folder of the inbox that there is, as folders come, go and are replaced.
 
     Only the root itself, the inbox's folders and the ledger are watched: below the others lie the users' files, more

@@ -15,7 +15,7 @@ from da_agent.wiring import Admin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from da_agent.cli.inbox_changes import Wish
+    from da_agent.cli.inbox_changes import InboxChange
     from da_agent.domain.store.inboxes import Verdict
 
 
@@ -77,9 +77,9 @@ def publish(store: str | None, *, wait: bool, timeout: int) -> None:
     _await(admin, lambda: admin.publisher.publish("adopted by command", mend=True), wait, timeout)
 
 
-def _push(admin: Admin, wish: Wish, wait: bool, timeout: int) -> None:
+def _push(admin: Admin, edit: InboxChange, wait: bool, timeout: int) -> None:
     admin.admit()
-    _await(admin, lambda: admin.pushes.push(wish.change, wish.reason), wait, timeout)
+    _await(admin, lambda: admin.pushes.push(edit.change, edit.reason), wait, timeout)
 
 
 def _await(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -> None:

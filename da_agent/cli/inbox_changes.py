@@ -21,31 +21,31 @@ SUFFIXES = (".whl", ".tar.gz", ".zip")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class InboxChange:
     """A change of the inbox as it will be found, and the reason that the ledger gives."""
 
     change: Callable[[Inbox], Change]
     reason: str
 
 
-def config(file: Path) -> Wish:
+def config(file: Path) -> InboxChange:
     from da_agent.workflows.publish import pushes
 
     data = _read(file)
-    return Wish(lambda _: pushes.config(data), f"configuration from {file.name}")
+    return InboxChange(lambda _: pushes.config(data), f"configuration from {file.name}")
 
 
-def certificates(directory: Path) -> Wish:
+def certificates(directory: Path) -> InboxChange:
     from da_agent.workflows.publish import pushes
 
     with files.on_this_node(f"read {directory}"):
         found = {name: _read(directory / name) for name in files.below(directory)}
     if not found:
         raise Invalid(f"there are no files in {directory}: nothing to push")
-    return Wish(lambda _: pushes.certificates(found), f"certificates {', '.join(found)}")
+    return InboxChange(lambda _: pushes.certificates(found), f"certificates {', '.join(found)}")
 
 
-def packages(admin: Admin, names: tuple[str, ...]) -> Wish:
+def packages(admin: Admin, names: tuple[str, ...]) -> InboxChange:
     """Requirements, and files that are told by their suffixes."""
     from da_agent.domain.packages import requirements
     from da_agent.workflows.publish import pushes
@@ -55,7 +55,7 @@ def packages(admin: Admin, names: tuple[str, ...]) -> Wish:
     if missing:
         raise Invalid(f"there is no such file: {path}" for path in missing)
     specs = tuple(each for each in names if not _is_file(each))
-    return Wish(
+    return InboxChange(
         lambda inbox: pushes.packages(inbox, _requirements(admin), specs, distributions),
         f"packages {', '.join((*map(requirements.told, specs), *distributions))}",
     )
@@ -66,10 +66,10 @@ def _is_file(name: str) -> bool:
     return name.endswith(SUFFIXES) and "://" not in name
 
 
-def without(admin: Admin, name: str) -> Wish:
+def without(admin: Admin, name: str) -> InboxChange:
     from da_agent.workflows.publish import pushes
 
-    return Wish(lambda inbox: pushes.without(inbox, _requirements(admin), name), f"without package {name}")
+    return InboxChange(lambda inbox: pushes.without(inbox, _requirements(admin), name), f"without package {name}")
 
 
 def _requirements(admin: Admin) -> bytes:

@@ -83,18 +83,18 @@ def _lines(found: Plan) -> list[str]:
         lines += [f"  {change}" for change in each]
     lines.append(f"Each node: {'; '.join(found.needs) or 'nothing, no process is touched'}")
     lines += [f"Once, before the first node: {command}" for command in found.release_command]
-    return lines + _course_lines(found)
+    return lines + _rollout_lines(found)
 
 
-def _course_lines(found: Plan) -> list[str]:
-    rollout_client = found.rollout_client
-    if rollout_client is None or rollout_client.live == 0:
+def _rollout_lines(found: Plan) -> list[str]:
+    rollout = found.rollout
+    if rollout is None or rollout.live == 0:
         return ["Nodes: none is alive; each would take it when it starts."]
-    canary = f", after {rollout_client.canary} alone" if rollout_client.canary else ", without a canary"
+    canary = f", after {rollout.canary} alone" if rollout.canary else ", without a canary"
     lines = [
-        f"Nodes: {rollout_client.live} alive, {rollout_client.at_a_time} at a time{canary}",
-        f"Capacity: {rollout_client.capacity} of {rollout_client.live} nodes serve at any moment",
-        f"Time: {rollout_client.duration}",
+        f"Nodes: {rollout.live} alive, {rollout.at_a_time} at a time{canary}",
+        f"Capacity: {rollout.capacity} of {rollout.live} nodes serve at any moment",
+        f"Time: {rollout.duration}",
     ]
     if found.paused is not None:
         lines.append(f"Paused by {found.paused.by}: {found.paused.reason}; no node moves before da-agent resume")

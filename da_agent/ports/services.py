@@ -102,7 +102,7 @@ class WebService(Protocol):
         the release before is served as before.
         """
 
-    def is_harmless(self, number: int) -> bool:
+    def needs_no_reload(self, number: int) -> bool:
         """Whether a staged release could take over without any worker process being touched."""
 
     def cuts(self, number: int) -> bool:

@@ -273,10 +273,10 @@ class Admin:
 
     @cached_property
     def notifications(self) -> Notifications:
-        from da_agent.adapters.notifications import XmlRpcPokes
+        from da_agent.adapters.notifications import XmlRpcNotifier
         from da_agent.workflows.records.notifications import Notifications
 
-        return Notifications(self.store, XmlRpcPokes(), self.rpc_credentials, self.clock)
+        return Notifications(self.store, XmlRpcNotifier(), self.rpc_credentials, self.clock)
 
     def rpc_credentials(self) -> Credentials | None:
         """The environment's, or else those of the configuration that the nodes have now."""

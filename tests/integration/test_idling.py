@@ -30,7 +30,7 @@ class Wire:
 
     def __init__(self, store: S3Store) -> None:
         self.requests: Counter[str] = Counter()
-        for client in (store._clients.patient, store._clients.release_command):
+        for client in (store._clients.patient, store._clients.single_try):
             client.meta.events.register("before-send.s3", self._sent)
 
     def _sent(self, request: Any, **_: object) -> None:

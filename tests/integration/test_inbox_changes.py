@@ -13,17 +13,17 @@ from da_agent.wiring import NodeAgent
 def test_the_reason_that_the_ledger_gives_has_no_password_of_a_package(tmp_path: Path) -> None:
     (tmp_path / "shop-1.0-py3-none-any.whl").write_bytes(b"")
     names = ("kiosk>=1", "x @ https://user:hunter2@host/x.zip", f"{tmp_path}/shop-1.0-py3-none-any.whl")
-    wish = inbox_changes.packages(NodeAgent(store=f"file://{tmp_path}"), names)
-    assert wish.reason == "packages kiosk>=1, x @ …, shop-1.0-py3-none-any.whl"
+    edit = inbox_changes.packages(NodeAgent(store=f"file://{tmp_path}"), names)
+    assert edit.reason == "packages kiosk>=1, x @ …, shop-1.0-py3-none-any.whl"
 
 
 def test_certificates_are_taken_from_a_folder_by_the_rule_of_the_inbox(tmp_path: Path) -> None:
     for name in ("a.txt", "mail/b.txt", "mail/b.txt~", ".hidden", ".git/config", "mail/.x.swp"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    wish = inbox_changes.certificates(tmp_path)
-    assert set(wish.change(Inbox(())).puts) == {"certs/a.txt", "certs/mail/b.txt"}
-    assert wish.reason == "certificates a.txt, mail/b.txt"
+    edit = inbox_changes.certificates(tmp_path)
+    assert set(edit.change(Inbox(())).puts) == {"certs/a.txt", "certs/mail/b.txt"}
+    assert edit.reason == "certificates a.txt, mail/b.txt"
 
 
 def test_a_folder_that_is_a_link_is_not_passed_over_silently(tmp_path: Path) -> None:

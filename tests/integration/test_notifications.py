@@ -16,7 +16,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 import pytest
 
 from da_agent.adapters.dev_clusters import DevCluster, DevNode
-from da_agent.adapters.notifications import XmlRpcPokes
+from da_agent.adapters.notifications import XmlRpcNotifier
 from da_agent.adapters.rpc_ports import RpcPortFile, seen_from_outside
 from da_agent.domain.node.rpc_ports import Credentials
 from da_agent.errors import NodeBroken
@@ -124,7 +124,7 @@ def status(node: DevNode, method: str, page: str) -> int:
 
 def notify(node: DevNode, username: str, password: str) -> bool:
     address = f"127.0.0.1:{node.seat.rpc_port}"
-    return not XmlRpcPokes().notify({"node": address}, Credentials(username, password))
+    return not XmlRpcNotifier().notify({"node": address}, Credentials(username, password))
 
 
 # ---- the file that opens it
@@ -194,13 +194,13 @@ def test_whoever_does_not_answer_is_named_and_does_not_hold_up_the_others() -> N
         silent = stack.enter_context(answering(None))
         addresses |= {f"silent {number}": silent for number in range(150)}
         began = time.monotonic()
-        deaf = XmlRpcPokes().notify(addresses, WORDS)
+        deaf = XmlRpcNotifier().notify(addresses, WORDS)
         assert time.monotonic() - began < 4
     assert deaf == addresses.keys() - {"well"}
 
 
 def test_nobody_to_poke_is_nobody_missed() -> None:
-    assert XmlRpcPokes().notify({}, WORDS) == frozenset()
+    assert XmlRpcNotifier().notify({}, WORDS) == frozenset()
 
 
 @contextmanager

@@ -239,8 +239,8 @@ class Node:
         if head == 0:
             return
         if known is not None and known.release == head and self.denied is None:
-            leisure = rollouts.leisure(known)
-            if self.world.time - self.looked_at < leisure.total_seconds():
+            read_period = rollouts.read_period(known)
+            if self.world.time - self.looked_at < read_period.total_seconds():
                 return
         record = yield from self.call(lambda: self.world.records.get(head))
         if record is None:
@@ -249,7 +249,7 @@ class Node:
 
     @property
     def is_told_of_newer(self) -> bool:
-        known, recent = self.rollout, self.world.time - self.counted_at < rollouts.LEISURE.total_seconds()
+        known, recent = self.rollout, self.world.time - self.counted_at < rollouts.READ_PERIOD.total_seconds()
         return known is not None and rollouts.tells_of_newer(known) and recent
 
     def take(self, record: Rollout, head: int) -> None:

@@ -96,7 +96,7 @@ def test_nobody_looks_whether_a_rollout_has_come_to_an_end(monkeypatch: pytest.M
 
 
 def test_the_ledger_is_never_read_while_a_rollout_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollouts, "LEISURE", timedelta(days=365))
+    monkeypatch.setattr(rollouts, "READ_PERIOD", timedelta(days=365))
     assert "not whole" in found(), "whoever appended was killed before it closed the record"
 
 

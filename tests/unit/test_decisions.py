@@ -168,7 +168,7 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
         ),
         pytest.param(MINE, Drain(), id="it is its turn"),
         pytest.param(replace(MINE, cluster=cluster(6, slots=slot(), others=0)), Switch(6), id="nobody else serves"),
-        pytest.param(replace(MINE, harmless=frozenset({6})), Switch(6), id="no worker is disturbed"),
+        pytest.param(replace(MINE, without_reload=frozenset({6})), Switch(6), id="no worker is disturbed"),
         pytest.param(mine(SLACK + SECOND, MINE), Drain(), id="just in time"),
         pytest.param(mine(SLACK, MINE), Claim(6), id="just too late"),
         pytest.param(replace(MINE, begun=None), Claim(6), id="a turn of an earlier process, or one that is too old"),

@@ -77,19 +77,19 @@ def proven(seconds: int, nodes: int) -> Rollout:
 
 
 def test_the_last_rollout_gives_the_pace_of_the_next() -> None:
-    found = plans.rollout_client(Strategy(), Settings(), "abcd", frozenset(RELOAD), proven(60, 3))
+    found = plans.rollout_plan(Strategy(), Settings(), "abcd", frozenset(RELOAD), proven(60, 3))
     assert (found.live, found.at_a_time, found.canary, found.capacity) == (4, 1, 1, 3)
     assert found.duration == "about 1 min 20 s, at the pace of release 7"
 
 
 def test_without_a_rollout_the_settings_give_the_bounds() -> None:
-    found = plans.rollout_client(Strategy(), Settings(), "ab", frozenset(RELOAD), None)
+    found = plans.rollout_plan(Strategy(), Settings(), "ab", frozenset(RELOAD), None)
     assert found.duration == "from 4 s to 10 min 24 s, by the settings: no rollout was measured yet"
 
 
 def test_what_touches_no_worker_process_takes_nobody_out_of_service() -> None:
-    assert plans.rollout_client(Strategy(), Settings(), "abcd", frozenset(CERTIFICATES), None).capacity == 4
-    assert plans.rollout_client(Strategy(), Settings(), "a", frozenset(RELOAD), None).capacity == 0
+    assert plans.rollout_plan(Strategy(), Settings(), "abcd", frozenset(CERTIFICATES), None).capacity == 4
+    assert plans.rollout_plan(Strategy(), Settings(), "a", frozenset(RELOAD), None).capacity == 0
 
 
 class Cluster:
@@ -121,8 +121,8 @@ def test_a_plan_says_what_would_change_and_writes_nothing() -> None:
     assert (found.before, found.release) == (1, 2)
     assert [str(change) for change in found.configuration] == ["~ title: a -> b"]
     assert found.needs[0].startswith("reload: ")
-    assert found.rollout_client is not None
-    assert found.rollout_client.measured is None, "the nodes of the first release waited for nobody"
+    assert found.rollout is not None
+    assert found.rollout.measured is None, "the nodes of the first release waited for nobody"
     assert cluster.tags() == before
 
 

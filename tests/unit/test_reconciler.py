@@ -350,7 +350,7 @@ def test_a_record_that_is_closed_although_nothing_comes_next_makes_a_node_list_o
         return scan(prefix, after)
 
     node.store.scan = count  # type: ignore[method-assign]
-    node.clock.time += rollouts.LEISURE
+    node.clock.time += rollouts.READ_PERIOD
     for _ in range(5):
         node.reconciler.cycle(urgent=False)
     assert listed == [keys.RELEASES]

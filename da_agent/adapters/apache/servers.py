@@ -153,7 +153,7 @@ class Apache:
             self._pins.put(self._pins.live(), folder)
             self._relieve(self._pins.live().other)
 
-    def is_harmless(self, number: int) -> bool:
+    def needs_no_reload(self, number: int) -> bool:
         if self._supervisor.pid(APPLICATION) is None:
             return False
         return self._needs(number) <= {Disturbance.CERTIFICATES}

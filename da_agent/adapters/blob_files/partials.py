@@ -27,7 +27,7 @@ class Partial:
         self._descriptor = descriptor
         self._digest = hashlib.sha256()
         self.size = 0
-        self.updated = False
+        self.moved = False
         while chunk := os.read(descriptor, _CHUNK):
             self._digest.update(chunk)
             self.size += len(chunk)
@@ -71,7 +71,7 @@ class Partial:
         """Rename the file to `path`, read-only."""
         os.fchmod(self._descriptor, 0o444)
         self._path.rename(path)
-        self.updated = True
+        self.moved = True
 
     def _complaint(self, error: OSError) -> NodeBroken:
         if error.errno not in files.FULL:
@@ -111,7 +111,7 @@ class Partials:
             raise
         finally:
             # Under the lock: nobody else has begun to write to it.
-            if partial is None or not (partial.updated or (kept and partial.size)):
+            if partial is None or not (partial.moved or (kept and partial.size)):
                 with suppress(OSError):
                     path.unlink()
             os.close(descriptor)

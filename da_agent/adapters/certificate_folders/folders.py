@@ -18,7 +18,7 @@ from da_agent import files
 from da_agent.adapters.certificate_folders import mounts, renames
 from da_agent.domain.certificates.folders import Placed, Places
 from da_agent.domain.node.paths import Paths, Staged
-from da_agent.domain.store.inboxes import is_litter
+from da_agent.domain.store.inboxes import is_temporary
 from da_agent.errors import Invalid, NodeBroken
 
 _KINDS = (".crt", ".key", ".pem", ".csr", ".cer", ".p12", ".pfx", ".der")
@@ -124,7 +124,7 @@ def _refuse_foreign(place: Path) -> None:
         raise NodeBroken(f"cannot put the certificates into {place}: it is no folder; move it away")
     for path in place.rglob("*"):
         name = path.relative_to(place)
-        if not (path.is_dir() or is_litter(name.as_posix()) or path.name.endswith(_KINDS)):
+        if not (path.is_dir() or is_temporary(name.as_posix()) or path.name.endswith(_KINDS)):
             raise Invalid(
                 f"cannot put the certificates into {place}: it holds more than certificates ({name}); move that away,"
                 " or name a folder of its own in config.yml"

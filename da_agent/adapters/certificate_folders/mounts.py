@@ -19,8 +19,8 @@ _UNFINISHED = ".da-agent.new."
 def fill(place: Path, found: Mapping[str, bytes], ids: tuple[int, int] | None) -> Placed:
     """The folder `place` has these files, and none of ours that is not among them."""
     remark = "file by file, for this folder cannot be moved (a mount, or part of a container's image)"
-    for litter in place.rglob(f"{_UNFINISHED}*"):
-        litter.unlink(missing_ok=True)
+    for leftovers in place.rglob(f"{_UNFINISHED}*"):
+        leftovers.unlink(missing_ok=True)
     before = _ours(place)
     stale = sorted(before - set(found))
     wrong = [name for name in sorted(found) if not _has(place / name, found[name], ids)]

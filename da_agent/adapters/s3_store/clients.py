@@ -35,7 +35,7 @@ class Clients:
     """
 
     patient: "S3Client"
-    release_command: "S3Client"
+    single_try: "S3Client"
     straight: StraightGets
 
 
@@ -59,7 +59,7 @@ def connect(location: S3Location, credentials: tuple[str, str] | None) -> Client
 
         patient = client(_ATTEMPTS)
         straight = StraightGets(patient, _connections(core, patient.meta.endpoint_url))
-        return Clients(patient=patient, release_command=client(1), straight=straight)
+        return Clients(patient=patient, single_try=client(1), straight=straight)
     except (BotoCoreError, ValueError) as error:
         raise Invalid(f"cannot use the store {location}: {error}") from error
 

@@ -49,7 +49,7 @@ class S3Store:
         self._cleared = False
         self._crowded: set[tuple[str, ...]] = set()
         self._clock = StoreClock()
-        for client in (self._clients.patient, self._clients.release_command):
+        for client in (self._clients.patient, self._clients.single_try):
             client.meta.events.register("after-call.s3", self._hear)
         encryption = {"ServerSideEncryption": location.server_side_encryption, "SSEKMSKeyId": location.kms_key_id}
         self._encryption: dict[str, Any] = {name: value for name, value in encryption.items() if value}
@@ -189,7 +189,7 @@ class S3Store:
                 self._look_after_conflict(key, body, when)
             try:
                 with _content(body) as content, translated(f"write {key}", self.name, conditional=True):
-                    return self._put(self._clients.release_command, self._key(key), content, **condition)
+                    return self._put(self._clients.single_try, self._key(key), content, **condition)
             except ConcurrentWrite as conflict:
                 doubt = conflict
             except Conflict:

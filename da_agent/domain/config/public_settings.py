@@ -18,7 +18,7 @@ _ADDRESSES = (
     ("url root",),
 )
 """Their names would give them away; what is secret in them is masked."""
-_OF_EVERYBODY = (
+_COMMON = (
     *("root", "exitpage", "default interview", "dispatch", "default title", "default short title", "appname"),
     *("brandname", "title", "locale", "os locale", "other os locales", "language", "timezone", "country", "currency"),
     *("currency symbol", "debug", "maximum content length", "celery processes", "bootstrap theme", "log level"),
@@ -31,11 +31,11 @@ def is_command(place: Place) -> bool:
     return _spelt(place) in _COMMANDS
 
 
-def is_harmless(place: Place) -> bool:
+def is_public(place: Place) -> bool:
     """Keys may be in either spelling. In a text that stands there, something may be secret all the same."""
     if len(place) > 1 and place[0] == "dispatch":
         return not names_secret(str(place[-1]))
-    return _spelt(place) in _HARMLESS
+    return _spelt(place) in _PUBLIC
 
 
 def _spelt(place: Place) -> Place:
@@ -50,11 +50,11 @@ def _known(schema: Schema, above: Place = ()) -> Iterator[Place]:
             yield (*above, name)
 
 
-_HARMLESS = frozenset(
+_PUBLIC = frozenset(
     {
         *_known(KEYS),
         *_ADDRESSES,
-        *((name,) for name in _OF_EVERYBODY),
+        *((name,) for name in _COMMON),
         *((OUR_SECTION, name) for name in NAMES),
     }
     - _COMMANDS

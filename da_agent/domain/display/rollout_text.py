@@ -26,9 +26,9 @@ def updated(rollout: Rollout, live: Collection[str]) -> str:
 def holders(rollout: Rollout, *, now: datetime) -> str:
     """Those that start are no matter of turns: they serve nobody yet."""
     held = current(rollout, now=now)
-    turning = ", ".join(slot.node for slot in held if not slot.joining)
+    updating = ", ".join(slot.node for slot in held if not slot.joining)
     starting = ", ".join(slot.node for slot in held if slot.joining)
-    said = f"it is the turn of {turning}" if turning else "it is nobody's turn"
+    said = f"it is the turn of {updating}" if updating else "it is nobody's turn"
     return f"{said}, still starting: {starting}" if starting else said
 
 

@@ -107,7 +107,7 @@ def _next(node: str, seen: NodeStatus | None, rollout: Rollout, now: datetime) -
     elif (
         slot := next((slot for slot in rollout_text.current(rollout, now=now) if slot.node == node), None)
     ) is not None:
-        yield from _in_its_turn(slot, rollout, seen.report.phase)
+        yield from _while_updating(slot, rollout, seen.report.phase)
     elif rollout.paused is not None:
         yield "It goes on after da-agent resume."
     elif rollout.failure(node) is not None or any(each.release == number for each in seen.report.failed):
@@ -122,7 +122,7 @@ def _next(node: str, seen: NodeStatus | None, rollout: Rollout, now: datetime) -
         yield "It moves by itself with its next look, within a poll interval."
 
 
-def _in_its_turn(slot: Slot, rollout: Rollout, phase: Phase) -> Iterator[str]:
+def _while_updating(slot: Slot, rollout: Rollout, phase: Phase) -> Iterator[str]:
     """A pause stops those that have not switched yet, and none that serves nobody."""
     if rollout.paused is None:
         yield "It has its turn: it moves by itself."

@@ -96,7 +96,7 @@ class Observation:
     cluster: Cluster | None = None
     staged: frozenset[int] = frozenset()
     rehearsed: frozenset[int] = frozenset()
-    harmless: frozenset[int] = frozenset()
+    without_reload: frozenset[int] = frozenset()
     conducting: bool = False
     running: bool = False
     workers: frozenset[Worker] = frozenset()
@@ -197,7 +197,7 @@ def _move(seen: Observation, target: int) -> Action:
     if cluster.denied is not None:
         return _stay(seen)
     # With nobody else there to serve, saying that one should not come would be an outage.
-    alone = not seen.running or not cluster.others or target in seen.harmless
+    alone = not seen.running or not cluster.others or target in seen.without_reload
     drained = alone or (seen.draining and seen.drained)
     release_command = target == cluster.rollout.release and cluster.rollout.release_command_is_due
     if not _has_slot(seen, cluster, target, release_command=release_command):
@@ -223,10 +223,10 @@ def _has_slot(seen: Observation, cluster: Cluster, target: int, *, release_comma
 
 def _is_free(seen: Observation, cluster: Cluster, target: int) -> bool:
     """Whether this node needs no turn: away from what is quarantined, or from nothing to what is proven."""
-    return escapes(seen, target) or (not seen.running and not _is_unproven(cluster, target))
+    return escapes(seen, target) or (not seen.running and not _is_open_head(cluster, target))
 
 
-def _is_unproven(cluster: Cluster, target: int) -> bool:
+def _is_open_head(cluster: Cluster, target: int) -> bool:
     return target == cluster.rollout.release and cluster.rollout.state is State.OPEN
 
 
@@ -234,7 +234,7 @@ def escapes(seen: Observation, target: int) -> bool:
     """Whether what is there is quarantined: away from it at once, to what has been proven already. So does whoever was
     interrupted on that way, behind the switch."""
     cluster = seen.cluster
-    if cluster is None or _is_unproven(cluster, target):
+    if cluster is None or _is_open_head(cluster, target):
         return False
     return is_bad(cluster.rollout, seen.node_state.live if seen.current == target else seen.current)
 

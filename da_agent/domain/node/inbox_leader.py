@@ -51,7 +51,7 @@ class Leadership:
     has        whether it has the lookout; only the store knows for certain
     asked_at   when it last asked for it; None: never
     polls      how many there were since it last looked
-    pending    what it last saw is not settled, or it could not see it
+    pending    what it last saw is not decided, or it could not see it
     unable     what it last saw it could not adopt
     """
 

@@ -113,7 +113,7 @@ def _below(path: str, place: Place, value: Value, *, secret: bool) -> Iterator[t
             yield documents.below(path, redaction.MASK), _Leaf(text, redaction.MASK)
         for entry in (each for each in value.entries if each not in tokens):
             there = (*place, entry.key)
-            known = public_settings.is_harmless(there) or public_settings.is_command(there)
+            known = public_settings.is_public(there) or public_settings.is_command(there)
             hidden = not known and (beside or redaction.names_secret(str(entry.key)))
             yield from _below(documents.below(path, entry.key), there, entry.value, secret=hidden)
     elif isinstance(value, Series) and value.items and not secret:
@@ -131,7 +131,7 @@ def _shown(text: str, place: Place, plain: object, *, secret: bool) -> str:
         return redaction.MASK
     if public_settings.is_command(place):
         return redaction.command(text)
-    if public_settings.is_harmless(place):
+    if public_settings.is_public(place):
         return redaction.masked(text)
     return text if redaction.is_plain(plain) else redaction.MASK
 

@@ -22,7 +22,7 @@ NEEDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutClient:
+class RolloutPlan:
     """How it would go through `live` nodes: the first `canary` one by one, then `at_a_time`.
 
     `capacity` is how many nodes serve at any moment. `shortest` and `longest` are equal where the pace was measured;
@@ -70,13 +70,13 @@ def presented(contents: Contents) -> list[tuple[str, str]]:
     return sorted((file.name, file.blob.sha256) for file in contents.certificates if file.name in names)
 
 
-def rollout_client(
+def rollout_plan(
     strategy: Strategy,
     settings: Settings,
     live: Collection[str],
     needs: frozenset[Disturbance],
     last: Rollout | None,
-) -> RolloutClient:
+) -> RolloutPlan:
     """`last` is the newest proven rollout: how long its rounds took is how long these will take."""
     total = len(live)
     canary = min(strategy.canary, total)
@@ -87,7 +87,7 @@ def rollout_client(
     pace = _pace(last)
     shortest, longest = (pace, pace) if pace is not None else (settings.health.minimum, settings.shortest_slot_timeout)
     measured = last.release if last is not None and pace is not None else None
-    return RolloutClient(total, canary, at_a_time, total - out, shortest * count, longest * count, measured)
+    return RolloutPlan(total, canary, at_a_time, total - out, shortest * count, longest * count, measured)
 
 
 def rounds(strategy: Strategy, total: int, *, skip_canary: bool = False) -> int:

@@ -16,7 +16,7 @@ from da_agent.domain.config.strategies import Strategy
 PATIENCE = timedelta(seconds=15)
 """How long those whose turn it is keep the others waiting when they do not claim it."""
 
-LEISURE = timedelta(seconds=30)
+READ_PERIOD = timedelta(seconds=30)
 """How often a rollout that has ended well is looked into. One that is open is read at each poll, also by those who have
 moved: a poke that is lost costs them one poll interval. Meanwhile it is the ledger that is asked so seldom."""
 
@@ -210,15 +210,15 @@ def closed(rollout: Rollout, *, now: datetime) -> Rollout:
 # ---- how often it is read -------------------------------------------------------------------------------------------
 
 
-def leisure(rollout: Rollout) -> timedelta:
+def read_period(rollout: Rollout) -> timedelta:
     """How long the record may be left unread: what a node must learn without being poked, it learns after this."""
     # One that is quarantined may be pardoned at any time; one that is open may be quarantined.
-    return LEISURE if rollout.state is State.STABLE else timedelta()
+    return READ_PERIOD if rollout.state is State.STABLE else timedelta()
 
 
 def tells_of_newer(rollout: Rollout) -> bool:
     """Whether it is read at each poll, so that the ledger need not be: it is closed when a newer release has come."""
-    return not rollout.closed and not leisure(rollout)
+    return not rollout.closed and not read_period(rollout)
 
 
 # ---- what people say ------------------------------------------------------------------------------------------------

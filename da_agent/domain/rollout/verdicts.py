@@ -92,13 +92,13 @@ def _verdict(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> S
     When some have failed and all others are sick, nobody is left who could speak for the release. Sick nodes alone say
     nothing of it: they go on by themselves once somebody has mended them.
     """
-    blamed = {failure.node for failure in rollout.failures}
+    failed_nodes = {failure.node for failure in rollout.failures}
     shown = sum(1 for failure in rollout.failures if not failure.lost)
     allowed = rollout.strategy.max_failures
     # One machine may be switched off at any time, whatever is allowed; not one after the other.
-    if shown > allowed or len(blamed) > max(allowed, 1):
+    if shown > allowed or len(failed_nodes) > max(allowed, 1):
         return State.QUARANTINED
-    if not live <= {*rollout.updated, *blamed, *rollout.unhealthy_nodes}:
+    if not live <= {*rollout.updated, *failed_nodes, *rollout.unhealthy_nodes}:
         return None
     serving, silent = heard.intersection(rollout.updated), live.intersection(rollout.updated) - heard
     against = sum(1 for failure in rollout.failures if not failure.lost and failure.node in live)
@@ -107,7 +107,7 @@ def _verdict(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> S
     if silent:
         # They may be well, and speak for it; whoever is sure looks again.
         return None
-    return State.QUARANTINED if shown or (blamed and live <= blamed) else None
+    return State.QUARANTINED if shown or (failed_nodes and live <= failed_nodes) else None
 
 
 def _reasons(rollout: Rollout) -> str:

@@ -61,14 +61,14 @@ def _folders(key: str) -> Iterator[str]:
     return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
 
 
-def is_litter(name: str) -> bool:
+def is_temporary(name: str) -> bool:
     """Whether a part of a name says that nobody put it there to be used: a folder marker, hidden, a backup."""
     parts = name.split("/")
     return not parts[-1] or any(part.startswith(".") or part.endswith(("~", "_$folder$", ".swp")) for part in parts)
 
 
 def _belongs(key: str) -> bool:
-    if is_litter(key):
+    if is_temporary(key):
         return False
     return key == keys.CONFIG or key.startswith((keys.CERTIFICATES, keys.PACKAGES))
 

@@ -64,7 +64,7 @@ class Steering:
         # Old blobs may be about to go, and nobody here has their bytes: nothing is removed until the ledger has them.
         with self._gc_lock.alone(f"{self._who}, going back", self._nonce()) as held:
             top = self._top()
-            back = self._ledger_release(number) if number is not None else self._proven_before(top)
+            back = self._ledger_release(number) if number is not None else self._stable_before(top)
             self._require_use(back, top)
             self._require_whole(back)
 
@@ -74,7 +74,7 @@ class Steering:
                 return self._release(back.contents, reason or f"rollback to release {back.number}", back=back.number)
 
             made = self._append(again)
-        careful = "" if self._records.is_proven(back.number) else f" {back.number} was never proven: canaries go first."
+        careful = "" if self._records.is_stable(back.number) else f" {back.number} was never proven: canaries go first."
         return Done(made, f"Release {made} has the contents of release {back.number} again.{careful}")
 
     def restart(self, reason: str) -> Done:
@@ -137,7 +137,7 @@ class Steering:
             ) from None
         return number
 
-    def _proven_before(self, top: Top) -> Release:
+    def _stable_before(self, top: Top) -> Release:
         """Of those before the newest: the same contents once more, as after a restart, would help nobody."""
         number = self._records.fallback(top.number)
         while number is not None and self._contents(number) in (None, top.contents):

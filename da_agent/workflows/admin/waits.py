@@ -107,8 +107,8 @@ def until_stable(
 def _record(rollouts: Rollouts, number: int, newest: int) -> Rollout | None:
     """The own record as long as it has a verdict, or may get one: what comes later does not speak for it."""
     own = rollouts.read(number)
-    settled = own is not None and own.state is not State.OPEN
-    return own if settled or newest == number else rollouts.read(newest)
+    decided = own is not None and own.state is not State.OPEN
+    return own if decided or newest == number else rollouts.read(newest)
 
 
 def _come(number: int, head: int, rollout: Rollout | None) -> str:

@@ -18,7 +18,7 @@ from da_agent.domain.node.paths import Paths, Staged
 from da_agent.domain.release.releases import Release
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import Blob, blob_of
-from da_agent.domain.store.inboxes import is_litter, without_markers
+from da_agent.domain.store.inboxes import is_temporary, without_markers
 from da_agent.domain.store.locations import DirectoryLocation, Location, location_of_environment
 from da_agent.errors import Corrupt, Invalid, NodeBroken, NotFound
 from da_agent.workflows.records.ledgers import Ledger
@@ -189,7 +189,7 @@ EMPTY = Section((), 1)
 def _below(store: ports.Store, prefix: str) -> Mapping[str, bytes]:
     """Every file below a prefix, sub-folders and all; the marks of folders and hidden files are none."""
     found = {}
-    for entry in without_markers(entry for entry in store.scan(prefix) if not is_litter(entry.key)):
+    for entry in without_markers(entry for entry in store.scan(prefix) if not is_temporary(entry.key)):
         if entry.size > LARGEST:
             raise Invalid(f"{entry.key} in {store.name} is too large for a certificate: is it the right folder?")
         found[entry.key.removeprefix(prefix)] = store.read(entry.key).data

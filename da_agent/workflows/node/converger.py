@@ -115,7 +115,7 @@ class Converger:
             node_state=node_state,
             staged=self._installation.staged() - self._damaged,
             rehearsed=frozenset(self._rehearsed),
-            harmless=self._harmless(current),
+            without_reload=self._without_reload(current),
             conducting=self._switcher.conducts(node_state),
             running=running,
             workers=self._workers.workers() if running else frozenset(),
@@ -140,10 +140,10 @@ class Converger:
         """Whether what is here, or what a trial would lead back to, is quarantined, as far as is known."""
         return decisions.is_on_bad(self.observe())
 
-    def _harmless(self, current: int | None) -> frozenset[int]:
+    def _without_reload(self, current: int | None) -> frozenset[int]:
         """The staged releases that could take the place of the current one without touching a worker process."""
         others = self._rehearsed - {current}
-        return frozenset(number for number in others if self._web.is_harmless(number))
+        return frozenset(number for number in others if self._web.needs_no_reload(number))
 
     # ---- act
 

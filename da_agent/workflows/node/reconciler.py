@@ -237,7 +237,7 @@ class Reconciler:
         Where the record is read at each poll, the ledger need not be: whoever appends closes it. Should that one have
         been killed in between, whoever has the lookout finds the release, or everybody does after a while.
         """
-        certain = not self._lists and not polls.due(self._asked_at, rollouts.LEISURE, now=self._clock.elapsed())
+        certain = not self._lists and not polls.due(self._asked_at, rollouts.READ_PERIOD, now=self._clock.elapsed())
         if urgent or not certain or self._inbox_leader.is_held or not self._rollout_client.tells_of_newer(self._head):
             return self._known(), False
         assert self._head is not None

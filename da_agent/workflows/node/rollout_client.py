@@ -88,7 +88,7 @@ class RolloutClient:
     def look(self, number: int, head: Release | None, *, woken: bool) -> None:
         """Read the record of the newest release, opened if nobody has; seldom where little can change, or `woken`."""
         known = self._known
-        if known is not None and known.rollout.release == number and not woken and self._has_leisure(known):
+        if known is not None and known.rollout.release == number and not woken and self._is_recent(known):
             return
         # Whatever goes wrong from here on: what was known does not hold any more.
         self._known = None
@@ -124,9 +124,9 @@ class RolloutClient:
     def _is_sure(self) -> bool:
         return self._store_liveness.is_sure(self._clock.elapsed())
 
-    def _has_leisure(self, known: _Known) -> bool:
-        leisure = timedelta() if known.denied is not None else rollouts.leisure(known.rollout)
-        return self._store_liveness.has_read_within(leisure, self._clock.elapsed())
+    def _is_recent(self, known: _Known) -> bool:
+        read_period = timedelta() if known.denied is not None else rollouts.read_period(known.rollout)
+        return self._store_liveness.has_read_within(read_period, self._clock.elapsed())
 
     # ---- what decide asks for
 

@@ -21,7 +21,7 @@ ASK_AGAIN = timedelta(milliseconds=100)
 CHECK_AGAIN = timedelta(milliseconds=250)
 """How long between two rounds of the health checks."""
 
-DOUBT = timedelta(seconds=60)
+MISMATCH_PATIENCE = timedelta(seconds=60)
 """How long the worker processes of the live release are asked before the node says that something is wrong."""
 
 
@@ -65,7 +65,7 @@ class Switcher:
         self._probation: Probation | None = None
         self._due: int | None = None
         self._answers: dict[int, Answer] = {}
-        self._doubted_at: datetime | None = None
+        self._mismatched_at: datetime | None = None
         self.refused: str | None = None
         self.readiness: Readiness | None = None
         self.ready_workers: frozenset[Worker] = frozenset()
@@ -185,24 +185,24 @@ class Switcher:
         readiness = self.readiness = readiness_of(self._workers.wanted(number), workers, self._answers.values())
         if readiness.holds:
             self.ready_workers = workers
-            self._doubted_at = None
+            self._mismatched_at = None
         elif seen.node_state.probation is None:
-            self._doubt(readiness)
+            self._mismatch(readiness)
         else:
             self._clock.wait(ASK_AGAIN)
 
-    def _doubt(self, readiness: Readiness) -> None:
+    def _mismatch(self, readiness: Readiness) -> None:
         """The live release is not served as it should be, although it was once: the node is at fault.
 
         The application may have been loaded while its database was away: a reload mends that. Somebody may have moved
         the switch: then the web server must be told. Whoever calls `converge` again later tries again.
         """
         now = self._clock.now()
-        self._doubted_at = self._doubted_at or now
-        if readiness.missing and not readiness.wrong and now - self._doubted_at < DOUBT:
+        self._mismatched_at = self._mismatched_at or now
+        if readiness.missing and not readiness.wrong and now - self._mismatched_at < MISMATCH_PATIENCE:
             self._clock.wait(ASK_AGAIN)
             return
-        self._doubted_at = None
+        self._mismatched_at = None
         self._refresh(readiness.release)
         self._web.reload()
         raise NodeBroken(f"release {readiness.release} is not served as it should be: {readiness}")

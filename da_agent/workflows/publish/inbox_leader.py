@@ -86,7 +86,7 @@ class InboxLeader:
         if head is None and first_configuration(self._store, self._render):
             self._progress.say("Wrote the first configuration, from this node's environment")
         now, inbox = self._clock.now(), self._inboxes.list()
-        if self._settled(inbox, head, now):
+        if self._is_decided(inbox, head, now):
             self._part = replace(self._part, pending=False, unable=None)
             return False
         unable = self._part.unable
@@ -99,13 +99,13 @@ class InboxLeader:
             self._publish(inbox)
         return True
 
-    def _settled(self, inbox: Inbox, head: int | None, now: datetime) -> bool:
+    def _is_decided(self, inbox: Inbox, head: int | None, now: datetime) -> bool:
         if self._judged is not None and self._judged.covers(inbox.fingerprint, head, now=now):
             return True
         verdict = self._inboxes.verdict()
-        settled = verdict is not None and verdict.fingerprint == inbox.fingerprint
-        self._judged = Judged(inbox.fingerprint, head, now) if settled else None
-        return settled
+        decided = verdict is not None and verdict.fingerprint == inbox.fingerprint
+        self._judged = Judged(inbox.fingerprint, head, now) if decided else None
+        return decided
 
     def _publish(self, inbox: Inbox) -> None:
         try:

@@ -10,7 +10,7 @@ from da_agent.domain.display import rollout_text
 from da_agent.domain.release.differences import Change as Differing
 from da_agent.domain.release.releases import Contents, Disturbance, Release, once_commands
 from da_agent.domain.rollout import plans
-from da_agent.domain.rollout.plans import RolloutClient
+from da_agent.domain.rollout.plans import RolloutPlan
 from da_agent.domain.rollout.rollouts import Note, Rollout, State
 from da_agent.domain.store.blobs import Blob
 from da_agent.domain.store.inboxes import Inbox, Verdict
@@ -39,7 +39,7 @@ class Plan:
     packages: tuple[Differing, ...] = ()
     needs: tuple[str, ...] = ()
     release_command: tuple[str, ...] = ()
-    rollout_client: RolloutClient | None = None
+    rollout: RolloutPlan | None = None
     paused: Note | None = None
     quarantine: str | None = None
 
@@ -104,7 +104,7 @@ class Plans:
             release_command=strategy.release_command
             if settings.release_command is None
             else tuple(map(redaction.command, settings.release_command)),
-            rollout_client=plans.rollout_client(strategy, settings, live, needs, self._last_proven(top.number)),
+            rollout=plans.rollout_plan(strategy, settings, live, needs, self._last_stable(top.number)),
             paused=head.paused if head is not None else None,
             quarantine=self._quarantine(head),
         )
@@ -133,7 +133,7 @@ class Plans:
         old = before.contents
         return plans.disturbances((old, inspections.blob(self._store, old.config, before)), (contents, config))
 
-    def _last_proven(self, newest: int) -> Rollout | None:
+    def _last_stable(self, newest: int) -> Rollout | None:
         for number in (newest, self._rollouts.fallback(newest)):
             record = self._rollouts.read(number) if number else None
             if record is not None and record.state is State.STABLE:

@@ -95,7 +95,7 @@ class Rollouts:
             return found
         before = self._close_before(number)
         strategy = Strategy() if release is None else self._strategy(release.contents)
-        known = release is not None and release.rollback_of is not None and self.is_proven(release.rollback_of)
+        known = release is not None and release.rollback_of is not None and self.is_stable(release.rollback_of)
         return self._create(rollouts.opened(number, strategy, before, now=self._store.clock(), skip_canary=known))
 
     def announce(self, release: Release) -> None:
@@ -106,7 +106,7 @@ class Rollouts:
         with suppress(AgentError):
             Rollouts(self._store, self._nonce, self._pause, ANNOUNCING).open(release.number, release)
 
-    def is_proven(self, number: int) -> bool:
+    def is_stable(self, number: int) -> bool:
         record = self._readable(number)
         return record is not None and record.state is State.STABLE
 
