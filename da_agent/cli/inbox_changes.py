@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from da_agent.wiring import Admin
     from da_agent.workflows.publish.pushes import Change
 
-SUFFIXES = (".whl", ".tar.gz", ".zip")
-
 
 @dataclass(frozen=True, slots=True)
 class InboxChange:
@@ -63,6 +61,8 @@ def packages(admin: Admin, names: tuple[str, ...]) -> InboxChange:
 
 def _is_file(name: str) -> bool:
     """The address of an archive ends as a file does."""
+    from da_agent.domain.packages.wheels import SUFFIXES
+
     return name.endswith(SUFFIXES) and "://" not in name
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.dev_clusters import DevNode
+from da_agent.domain.node.garbage import KEPT_HERE
 from da_agent.wiring import NodeAgent
-from da_agent.workflows.node.converger import KEPT_RELEASES
 from tests import packages
 from tests.clusters_of_witnesses import LONG_AGO, cluster, folder, witness
 from tests.fault.killings import Agents, Moment, moments, slots
@@ -107,7 +107,7 @@ def test_an_agent_killed_on_any_way_to_an_effect_of_a_converge_leaves_one_whole_
             return number
 
         # From here on a converge also has a release to remove that is too old to be kept.
-        for _ in range(KEPT_RELEASES + 1):
+        for _ in range(KEPT_HERE + 1):
             publish()
             seen = at.agents.run("converge")
         due = slots(seen.ways)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from da_agent import files
+from da_agent.domain.store.names import is_encodable, is_relative
 from da_agent.errors import Forbidden, Invalid, NotFound, Unreachable
 
 OURS = ".agent"
@@ -48,10 +49,9 @@ class Root:
 
     def place(self, key: str) -> Path:
         """Where `key` lies; Invalid when it is not a name below the root."""
-        parts = key.split("/")
-        if "\0" in key or any(part in ("", ".", "..") for part in parts) or not encodable(key):
+        if not is_relative(key):
             raise Invalid(f"{key!r} is not a name for a file in the store {self.path}")
-        return self.path.joinpath(*parts)
+        return self.path / key
 
     def check_inside(self, key: str, path: Path) -> Path:
         """The real place of `path`; Forbidden when a symbolic link leads from `key` out of the root."""
@@ -107,7 +107,7 @@ class Root:
         with os.scandir(path) as entries:
             for entry in entries:
                 # A name that is no text (bytes from another age) cannot become a key.
-                if not encodable(entry.name):
+                if not is_encodable(entry.name):
                     continue
                 below = Path(entry.path)
                 if entry.is_symlink():
@@ -152,11 +152,3 @@ class Root:
 def _may_hold(folder: str, prefix: str, after: str) -> bool:
     """Whether a wanted key can be below `folder`: `after` sorts before it, or somewhere in the middle of it."""
     return (folder.startswith(prefix) or prefix.startswith(folder)) and (folder > after or after.startswith(folder))
-
-
-def encodable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -17,11 +17,9 @@ from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, canonicalize_version, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from da_agent.domain.packages.wheels import Target
+from da_agent.domain.packages.wheels import SOURCES, Target
 from da_agent.domain.store.blobs import Blob
 from da_agent.errors import Invalid
-
-SOURCES = (".tar.gz", ".tgz", ".zip")
 
 _DAMAGES = (
     zipfile.BadZipFile,

@@ -18,6 +18,7 @@ from da_agent.adapters.s3_store.clocks import StoreClock
 from da_agent.domain.store import keys
 from da_agent.domain.store.inboxes import Entry
 from da_agent.domain.store.locations import S3Location
+from da_agent.domain.store.names import is_relative
 from da_agent.errors import AgentError, Conflict, Invalid, NotFound, OutcomeUnknown, StoreUnfit, Unreachable
 from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Stored
 
@@ -134,7 +135,7 @@ class S3Store:
                 last = each["Key"]
                 key = last.removeprefix(self._folder)
                 # What consoles leave as a mark of a folder has no name that could be read.
-                if _is_name(key):
+                if is_relative(key):
                     yield Entry(key, each["Size"], each["ETag"], each["LastModified"].astimezone(UTC))
             if not page.get("IsTruncated"):
                 return
@@ -269,18 +270,9 @@ class S3Store:
             self._clients.patient.delete_object(Bucket=self._location.bucket, Key=self._key(key))
 
     def _key(self, key: str) -> str:
-        if not _is_name(key):
+        if not is_relative(key):
             raise Invalid(f"{key!r} is not a name for an object in the store {self.name}")
         return self._folder + key
-
-
-def _is_name(key: str) -> bool:
-    """Whether it could be a file's name: others are changed on their way by proxies, and lead out of folders."""
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in key and all(part not in ("", ".", "..") for part in key.split("/"))
 
 
 @contextmanager

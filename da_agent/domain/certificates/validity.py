@@ -9,6 +9,7 @@ from cryptography import x509
 from da_agent.domain.certificates import chains, pems
 from da_agent.domain.certificates.pems import Pem
 from da_agent.domain.store import keys
+from da_agent.domain.store.names import is_relative
 from da_agent.errors import Invalid
 
 _WARNING_DAYS = 30
@@ -71,7 +72,7 @@ def check(files: Mapping[str, bytes], *, now: datetime, trusted: Collection[byte
 def misnamed(names: Collection[str]) -> Iterator[str]:
     """What a store can hold and a folder cannot: nothing can be laid out on a node's disk with such names."""
     for name in sorted(names):
-        if any(part in ("", ".", "..") for part in name.split("/")):
+        if not is_relative(name):
             yield f"{keys.CERTIFICATES}{name}: no part of a name may be empty, . or ..: rename it"
         below = next((other for other in sorted(names) if other.startswith(f"{name}/")), None)
         if below is not None:

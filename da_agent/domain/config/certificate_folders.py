@@ -5,6 +5,7 @@ from pathlib import Path
 
 from da_agent.domain.config import docassemble_keys
 from da_agent.domain.config.documents import Mistake, Section
+from da_agent.domain.store.names import is_absolute
 
 INSTALL = "cert install directory"
 WEB = "web server certificate directory"
@@ -36,6 +37,6 @@ def check(root: Section) -> Iterator[Mistake]:
 
 def _wrong(text: str) -> str | None:
     parts = text.split("/")
-    if not text.startswith("/") or ".." in parts or not text.isprintable():
+    if not is_absolute(text) or not text.isprintable():
         return "an absolute path, such as /etc/ssl/docassemble"
     return None if any(parts) else "a folder of its own, such as /etc/ssl/docassemble"

@@ -15,6 +15,7 @@ from da_agent.domain.store.locations import (
     location_of,
     location_of_environment,
 )
+from da_agent.domain.store.names import is_absolute
 from da_agent.errors import Invalid
 
 SETTING = "certs"
@@ -47,7 +48,7 @@ def elsewhere(root: Section, store: Location | None) -> Location | None:
         return None
     if text.startswith("s3://"):
         place: Location = _bucket(text, store)
-    elif text.startswith("/") and ".." not in text.split("/"):
+    elif is_absolute(text):
         place = DirectoryLocation(Path(text))
     else:
         raise Invalid(

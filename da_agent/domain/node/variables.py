@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from da_agent.domain.config.settings import names_application
 from da_agent.domain.node.nodes import Node
+from da_agent.domain.store.names import is_absolute
 from da_agent.errors import Invalid
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
 
 def _path(text: str) -> Path:
     # Paths become part of the configuration of Apache and supervisor, and of the first line of scripts.
-    if not text.startswith("/") or ".." in text.split("/") or re.search(r"[^\w/.@+-]", text):
+    if not is_absolute(text) or re.search(r"[^\w/.@+-]", text):
         raise ValueError("must be an absolute path of letters, digits and /._@+-, without spaces")
     return Path(text)
 

@@ -19,6 +19,7 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
+from da_agent.domain.packages.wheels import SUFFIXES, WHEEL
 from da_agent.domain.store import keys
 from da_agent.errors import Invalid
 
@@ -38,7 +39,6 @@ _OPTIONS = {
     ("--trusted-host",): "use `pip trusted host` in config.yml",
     ("-e", "--editable", "-f", "--find-links"): "put the wheel, .tar.gz or .zip into packages/",
 }
-_ENDINGS = (".whl", ".tar.gz", ".zip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def _requirement(content: str) -> Requirement:
         raise ValueError(_option(content))
     if content.endswith("\\"):
         raise ValueError("goes on in the next line: write each requirement on one line, without hashes")
-    if content.startswith((".", "/", "~")) or (content.lower().endswith(_ENDINGS) and "@" not in content):
+    if content.startswith((".", "/", "~")) or (content.lower().endswith(SUFFIXES) and "@" not in content):
         # Before anything else: most file names are names of distributions as well.
         raise ValueError("is a path: put the file itself into packages/")
     try:
@@ -208,13 +208,13 @@ def distribution(filename: str) -> Distribution:
     where = f"{keys.PACKAGES}{filename}"
     if not re.fullmatch(r"\w[\w.+!-]*", filename, re.ASCII):
         raise Invalid(f"{where}: must have a name of letters, digits and ._+!- and lie in {keys.PACKAGES} itself")
-    if filename.endswith(".whl"):
+    if filename.endswith(WHEEL):
         try:
             name, version, _, tags = parse_wheel_filename(filename)
         except InvalidWheelFilename as error:
             raise Invalid(f"{where}: is not a wheel's name, such as shop-1.0-py3-none-any.whl: {error}") from error
         return Distribution(filename, name, version, Kind.WHEEL, frozenset(map(str, tags)))
-    if not filename.endswith(_ENDINGS):
+    if not filename.endswith(SUFFIXES):
         raise Invalid(f"{where}: is no distribution: only .whl, .tar.gz and .zip are")
     try:
         name, version = parse_sdist_filename(filename)

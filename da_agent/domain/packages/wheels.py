@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from da_agent.domain.store.blobs import Blob
 
+WHEEL = ".whl"
+SOURCES = (".tar.gz", ".zip")
+SUFFIXES = (WHEEL, *SOURCES)
+"""Files that are distributions, by their names: PEP 427 and PEP 625, and the .zip of a branch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -4,6 +4,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+from da_agent.domain.store.names import is_relative
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -34,8 +36,7 @@ class File:
     blob: Blob
 
     def __post_init__(self) -> None:
-        parts = self.name.split("/")
-        if not self.name or "\0" in self.name or any(part in ("", ".", "..") for part in parts):
+        if not is_relative(self.name):
             raise ValueError(f"not a file name: {self.name!r}")
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from da_agent.domain.store.names import is_absolute, is_relative
 from da_agent.errors import Invalid
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
@@ -124,10 +125,10 @@ def credentials_of(variables: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def _directory(address: str, mistakes: list[str]) -> Path:
-    host, slash, _ = address.partition("/")
+    host, _, _ = address.partition("/")
     with _collected(mistakes):
         path = _unquoted(address.removeprefix(host), "path")
-        if host not in ("", "localhost") or not slash or ".." in path.split("/"):
+        if host not in ("", "localhost") or not is_absolute(path):
             mistakes.append("the store's URL must name an absolute path without .., as in file:///srv/cluster")
         elif not path.strip("/"):
             mistakes.append("the store must be a directory of its own, as in file:///srv/cluster, not the root")
@@ -147,7 +148,7 @@ def _s3_location(address: str, query: str, mistakes: list[str]) -> S3Location:
         mistakes.append(f"what follows s3:// in the store's URL must be the name of a bucket: {_NAME_OF_BUCKET}")
     with _collected(mistakes):
         prefix = _unquoted(folder, "prefix").strip("/")
-    if prefix and any(part in ("", ".", "..") for part in prefix.split("/")):
+    if prefix and not is_relative(prefix):
         mistakes.append("the prefix in the store's URL must not have empty parts, . or .. in it")
     given = _parameters(query, mistakes)
     endpoint_url = given.get("endpoint_url")

@@ -8,7 +8,7 @@ from datetime import timedelta
 from da_agent import ports
 from da_agent.domain.config import redaction
 from da_agent.domain.config.settings import Settings
-from da_agent.domain.node import actions, decisions
+from da_agent.domain.node import actions, decisions, garbage
 from da_agent.domain.node.actions import Action
 from da_agent.domain.node.decisions import Observation
 from da_agent.domain.node.node_states import NodeState
@@ -374,18 +374,14 @@ class Converger:
         return self._releases.get(number) or self._installation.load(number)
 
     def _sweep(self, seen: Observation) -> None:
-        keep = {number for number in (seen.current, seen.node_state.live) if number is not None}
-        older = sorted(seen.staged - keep, reverse=True)[:KEPT_RELEASES]
-        if seen.staged - keep - set(older):
-            self._installation.sweep(frozenset(keep | set(older)))
+        keep = garbage.kept_here(seen.staged, seen.current, seen.node_state)
+        if seen.staged - keep:
+            self._installation.sweep(keep)
 
 
 MOST_CLAIMS = 4
 """How often a node claims its turn until it switches: once before the commands that are run once and once after them,
 and anew when a drain takes long or the machine stands still. A node that needs more is at fault itself."""
-
-KEPT_RELEASES = 2
-"""Releases kept on disk beside the live one: to go back at once, without the store."""
 
 PHASES: dict[type, Phase] = {
     actions.Stage: Phase.STAGING,

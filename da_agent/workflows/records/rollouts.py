@@ -9,15 +9,13 @@ from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.config.strategies import Strategy
+from da_agent.domain.node.reports import SILENT
 from da_agent.domain.node.store_liveness import Nodes
 from da_agent.domain.release.releases import Contents, Release, once_commands
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import Denied, Note, Rollout, State
 from da_agent.domain.store import keys
 from da_agent.errors import AgentError, Conflict, Corrupt, Invalid, NotFound, OutcomeUnknown, Unreachable
-
-ALIVE = timedelta(seconds=100)
-"""A node that has not reported for three heartbeats does not count as alive."""
 
 ATTEMPTS = 50
 """How often a change that others keep forestalling is made anew."""
@@ -58,13 +56,10 @@ class Rollouts:
         """The nodes that have reported lately."""
         return tuple(sorted(self.nodes().lately))
 
-    def nodes(self, within: timedelta = ALIVE) -> Nodes:
+    def nodes(self, within: timedelta = SILENT) -> Nodes:
         """One listing, whatever their number; `within` is how long a report counts."""
         now = self._store.clock()
-        ages = {
-            entry.key.removeprefix(keys.NODES).removesuffix(".json"): now - entry.modified_at
-            for entry in self._store.scan(keys.NODES)
-        }
+        ages = {keys.node_of(entry.key): now - entry.modified_at for entry in self._store.scan(keys.NODES)}
         return Nodes(frozenset(node for node, age in ages.items() if age <= within), frozenset(ages))
 
     def fallback(self, head: int) -> int | None:
