@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+Private = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Authority:
     """A root, or an authority below another one."""
 
     certificate: x509.Certificate
-    private: ec.EllipticCurvePrivateKey
+    private: Private
 
     @property
     def pem(self) -> bytes:
@@ -34,31 +36,49 @@ class Issued:
 
     pem: bytes
     key: bytes
-    private: ec.EllipticCurvePrivateKey
+    private: Private
 
 
-def authority(name: str, *, by: Authority | None = None, days: int = 3650, start: datetime | None = None) -> Authority:
+def rsa_key(bits: int) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, bits)
+
+
+def authority(
+    name: str,
+    *,
+    by: Authority | None = None,
+    days: int = 3650,
+    start: datetime | None = None,
+    private: Private | None = None,
+) -> Authority:
     """A self-signed root, or one issued `by` another."""
-    private = ec.generate_private_key(ec.SECP256R1())
+    private = private or ec.generate_private_key(ec.SECP256R1())
     return Authority(_sign(private, name, (), by, days=days, start=start, signs=True), private)
 
 
-def issue(by: Authority | None, names: Sequence[str], *, days: int = 90, start: datetime | None = None) -> Issued:
+def issue(
+    by: Authority | None,
+    names: Sequence[str],
+    *,
+    days: int = 90,
+    start: datetime | None = None,
+    private: Private | None = None,
+) -> Issued:
     """A certificate for `names`, of which the first is the common name too; self-signed without `by`.
 
     Valid from `start` (now, a minute ago) for `days`.
     """
-    private = ec.generate_private_key(ec.SECP256R1())
+    private = private or ec.generate_private_key(ec.SECP256R1())
     certificate = _sign(private, names[0], names, by, days=days, start=start, signs=False)
     return Issued(certificate.public_bytes(Encoding.PEM), key_pem(private), private)
 
 
-def key_pem(private: ec.EllipticCurvePrivateKey) -> bytes:
+def key_pem(private: Private) -> bytes:
     return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _sign(
-    private: ec.EllipticCurvePrivateKey,
+    private: Private,
     name: str,
     alternatives: Sequence[str],
     by: Authority | None,

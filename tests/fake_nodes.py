@@ -146,6 +146,8 @@ class FakeWeb:
     fails: set[int] = field(default_factory=set)
     hangs: set[int] = field(default_factory=set)
     unfit: set[int] = field(default_factory=set)
+    unpresentable: set[int] = field(default_factory=set)
+    """Those whose certificates the web server cannot use."""
     abrupt: set[int] = field(default_factory=set)
     workers_: dict[int, int | None] = field(default_factory=dict)
     pin: int | None = None
@@ -215,6 +217,8 @@ class FakeWeb:
             self.pin = number
             self._fresh()
             self.power.effect("relieve")
+        if number in self.unpresentable:
+            raise NodeBroken("port 443 does not present the certificate")
         self.pin = number
 
     def reload(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from da_agent import ports
 from da_agent.domain.config.settings import Health, Settings
@@ -53,12 +53,16 @@ class Contact:
 SETTINGS = Settings(start_timeout=timedelta(seconds=2), health=Health(minimum=timedelta()))
 
 
+class Web(ports.WebService, ports.Workers, ports.Traffic, Protocol):
+    """A whole web server, real or not."""
+
+
 def node(
     *,
     installation: ports.Installation,
     node_states: ports.NodeStates,
     transfers: ports.Transfers,
-    web: FakeWeb,
+    web: Web,
     rollout_client: RolloutClient,
     clock: ports.Clock,
     programs: FakePrograms,

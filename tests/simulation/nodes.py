@@ -142,6 +142,7 @@ class Node:
             readiness=self.readiness,
             refused=self.refused,
             left=self.left,
+            health_left=self.left,
             asked_late=self.asked_late,
             checked_late=self.checked_late,
             healthy_for=None if self.healthy_since is None else self.now - self.healthy_since,

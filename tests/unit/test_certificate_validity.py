@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from da_agent.domain.certificates.validity import Certificate, check
 from da_agent.errors import Invalid
-from tests.certificates import Authority, Issued, authority, issue
+from tests.certificates import Authority, Issued, authority, issue, rsa_key
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 START = NOW - timedelta(days=10)
@@ -236,3 +236,30 @@ def test_all_mistakes_of_all_files_come_at_once() -> None:
 def test_names_with_control_characters_are_shown_harmlessly() -> None:
     (mistake,) = mistakes({"x.crt": issue(ROOT, ["a\x1b[31m"], start=START).pem, "x.key": GOOD.key})
     assert '"a?[31m"' in mistake
+
+
+# ---- what OpenSSL refuses as too weak
+
+
+def test_a_servers_certificate_with_a_short_rsa_key_is_refused() -> None:
+    weak = issue(ROOT, ["example.org"], start=START, private=rsa_key(1024))
+    (mistake,) = mistakes(pair(weak))
+    assert mistake == (
+        'certs/docassemble.crt: "example.org" has an RSA key of 1024 bits, which OpenSSL refuses: '
+        "get a certificate with at least 2048 bits"
+    )
+
+
+def test_an_intermediate_authority_with_a_short_rsa_key_is_refused() -> None:
+    middle = authority("Weak", by=ROOT, start=START, private=rsa_key(1024))
+    (mistake,) = mistakes(pair(server(middle), middle.pem))
+    assert mistake == (
+        'certs/docassemble.crt: "Weak" has an RSA key of 1024 bits, which OpenSSL refuses: '
+        "get a certificate with at least 2048 bits"
+    )
+
+
+def test_an_rsa_key_of_2048_bits_is_good() -> None:
+    middle = authority("Middle", by=ROOT, start=START, private=rsa_key(2048))
+    good = issue(middle, ["example.org"], start=START, private=rsa_key(2048))
+    assert judge(pair(good, middle.pem))

@@ -654,8 +654,8 @@ def test_a_clock_that_is_set_makes_no_trial_longer_or_shorter(minutes: int) -> N
     began = clock.elapsed()
     machine.node((release(2), release(1)), clock=clock).converge()
     assert machine.served == {1}
-    probation = SETTINGS.probation
-    assert probation <= clock.elapsed() - began < probation + timedelta(seconds=2)
+    patience = SETTINGS.health.patience
+    assert patience <= clock.elapsed() - began < patience + timedelta(seconds=2)
 
 
 def test_a_machine_that_stood_still_in_the_trial_of_a_good_release_asks_once_more() -> None:
@@ -679,3 +679,108 @@ def test_a_machine_that_stood_still_while_a_page_was_asked_for_asks_once_more() 
     machine.power.on["page"] = page
     machine.node((release(2), release(1)), clock=clock).converge()
     assert (machine.served, machine.rollout(2).failures) == ({2}, ())
+
+
+# ---- releases that leave the worker processes alone
+
+PATIENT = replace(
+    SETTINGS, start_timeout=timedelta(seconds=120), health=replace(SETTINGS.health, patience=timedelta(seconds=5))
+)
+ALIKE = release(2, release(1).contents)
+"""The worker processes notice no difference between this release and release 1."""
+
+
+@pytest.mark.parametrize("fault", ["page", "program", "command"])
+@pytest.mark.parametrize("second", [ALIKE, release(2)])
+def test_the_health_timeout_holds_from_the_switch_on_whatever_the_release_changes(fault: str, second: Release) -> None:
+    machine, clock = serving(1), FakeClock()
+    settings = replace(PATIENT, health=replace(PATIENT.health, command="check"))
+    switches: list[timedelta] = []
+
+    def switch() -> None:
+        switches.append(clock.elapsed())
+        bad = machine.installation.live != 2
+        machine.web.status = 500 if bad and fault == "page" else 200
+        machine.programs.broken = ("celery",) if bad and fault == "program" else ()
+        machine.programs.failures = {"check": "fails"} if bad and fault == "command" else {}
+
+    machine.power.on["switch"] = switch
+    machine.node((second, release(1)), clock=clock, settings=settings).converge()
+    there, back = switches
+    assert PATIENT.health.patience <= back - there < PATIENT.health.patience + timedelta(seconds=2)
+    assert (machine.served, machine.rollout(2).state) == ({1}, State.QUARANTINED)
+
+
+def again(node: Converger, clock: FakeClock, times: int = 1) -> None:
+    """Converge, and some seconds later once more, as an agent does that cannot go on."""
+    for _ in range(times):
+        with suppress(NodeBroken):
+            node.converge()
+        clock.time += timedelta(seconds=4)
+
+
+def test_a_release_whose_certificates_cannot_be_presented_is_taken_back_and_blamed() -> None:
+    machine, clock = serving(1), FakeClock()
+    machine.web.unpresentable.add(2)
+    node = machine.node((ALIKE, release(1)), clock=clock, settings=PATIENT)
+    again(node, clock)
+    assert (machine.installation.live, machine.rollout(2).unhealthy) == (2, ()), "it may be mended by another attempt"
+    again(node, clock, 2)
+    record = machine.rollout(2)
+    assert (machine.installation.live, machine.web.pin, record.state) == (1, 1, State.QUARANTINED)
+    assert [failure.reason for failure in record.failures] == ["port 443 does not present the certificate"]
+    assert record.unhealthy == ()
+
+
+def test_a_trial_in_which_the_web_server_is_refreshed_in_vain_ends_at_its_deadline_too() -> None:
+    machine, clock = serving(1), FakeClock()
+    machine.web.unpresentable.add(2)
+    health = replace(PATIENT.health, patience=timedelta(hours=1))
+    settings = replace(PATIENT, start_timeout=timedelta(), health=health)
+    node = machine.node((ALIKE, release(1)), clock=clock, settings=settings)
+    again(node, clock)
+    clock.time += timedelta(hours=1)
+    again(node, clock)
+    assert (machine.installation.live, machine.node_states.node_state and machine.node_states.node_state.probation) == (
+        1,
+        None,
+    )
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_way_back_that_fails_is_taken_again_and_the_release_is_not_tried_again(restarted: bool) -> None:
+    machine, clock = serving(1), FakeClock()
+    machine.web.unpresentable |= {1, 2}
+    node = machine.node((ALIKE, release(1)), clock=clock, settings=PATIENT)
+    again(node, clock, 3)
+    assert machine.installation.live == 1
+    machine.web.unpresentable.remove(1)
+    machine.power.on["switch"] = lambda: switched.append(machine.installation.live)
+    switched: list[int | None] = []
+    if restarted:
+        node = machine.node((ALIKE, release(1)), clock=clock, settings=PATIENT)
+    again(node, clock)
+    node_state = machine.node_states.node_state
+    assert node_state is not None
+    assert (node_state.live, node_state.probation, machine.web.pin, 2 in switched) == (1, None, 1, False)
+    assert machine.rollout(2).state is State.QUARANTINED
+
+
+def test_a_release_under_which_the_web_server_ends_is_taken_back_although_it_was_healthy_before() -> None:
+    machine, clock = serving(1), FakeClock()
+
+    def end() -> None:
+        machine.web.up, machine.web.workers_ = False, {}
+        machine.power.on["start"] = fail
+
+    def fail() -> None:
+        if machine.installation.live == 2:
+            raise NodeBroken("cannot start the web server")
+
+    settings = replace(PATIENT, health=replace(PATIENT.health, minimum=timedelta(seconds=60)))
+    clock.on_wait = lambda _: end() if machine.installation.live == 2 and machine.web.up else None
+    node = machine.node((ALIKE, release(1)), clock=clock, settings=settings)
+    again(node, clock, 60)
+    node_state = machine.node_states.node_state
+    assert node_state is not None
+    assert (node_state.live, node_state.probation) == (1, None)

@@ -4,8 +4,12 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import Certificate, Name
 from cryptography.x509.oid import NameOID
+
+_LEAST_BITS = 2048
+"""Of an RSA key: the security level 2 of OpenSSL, with which Apache reads certificates, takes no shorter one."""
 
 
 def title(certificate: Certificate) -> str:
@@ -48,6 +52,7 @@ def mistakes(
     """
     for certificate in chain:
         yield from _dates(certificate, now)
+        yield from _strength(certificate)
     path = _path(leaf, chain)
     if path != list(chain[: len(path)]):
         order = ", ".join(f'"{title(certificate)}"' for certificate in path)
@@ -81,3 +86,13 @@ def _dates(certificate: Certificate, now: datetime) -> Iterator[str]:
         yield f'"{title(certificate)}" expired on {end:%Y-%m-%d %H:%M} UTC: renew it'
     if now < begin:
         yield f'"{title(certificate)}" is not valid before {begin:%Y-%m-%d %H:%M} UTC'
+
+
+def _strength(certificate: Certificate) -> Iterator[str]:
+    """What OpenSSL refuses as too weak."""
+    key, called = certificate.public_key(), title(certificate)
+    if isinstance(key, RSAPublicKey) and key.key_size < _LEAST_BITS:
+        yield (
+            f'"{called}" has an RSA key of {key.key_size} bits, which OpenSSL refuses: '
+            f"get a certificate with at least {_LEAST_BITS} bits"
+        )

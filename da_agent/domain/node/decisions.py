@@ -80,7 +80,9 @@ class Observation:
     proof        the state of the proof of the trial's release, None before the first question
     refused      why the web server did not take the trial's release, when it has said so
     left         of the time of a trial that this process conducts; nobody can set the clock that it is measured with
-    asked_late   whether its processes, or its health, were asked once more after that;  checked_late: its health
+    health_left  of the time in which the release must become healthy: `health timeout`, from the proof on
+    asked_late   whether its processes, or its health, were asked once more after that;  checked_late: its health,
+                 after its own time
     healthy_for  how long all health checks of the trial's release have held;  unhealthy: which one does not
     draining     whether the loader's URL says that nobody should come;  drained: nobody is being served, or time is up
     looked       whether this process has read the record since it has drained
@@ -104,6 +106,7 @@ class Observation:
     readiness: Readiness | None = None
     refused: str | None = None
     left: timedelta = timedelta()
+    health_left: timedelta = timedelta()
     asked_late: bool = False
     checked_late: bool = False
     healthy_for: timedelta | None = None
@@ -309,13 +312,18 @@ def _is_over(seen: Observation) -> bool:
     return seen.left <= timedelta() and seen.asked_late
 
 
+def _is_checked(seen: Observation) -> bool:
+    """Whether the health checks had their time, and were made once more after it."""
+    return seen.health_left <= timedelta() and seen.checked_late
+
+
 def _checked(seen: Observation, release: int) -> Action:
     """Every process serves it: now it must be well for some time. What is well when its time is over is watched to the
     end of that, which is little."""
     if seen.healthy_for is not None and seen.healthy_for >= seen.min_healthy:
         return Commit()
     able = bool(seen.workers) and seen.workers <= seen.ready_workers
-    if _is_over(seen) and seen.healthy_for is None and (seen.checked_late or not able):
+    if seen.healthy_for is None and (_is_checked(seen) if able else _is_over(seen)):
         return Revert(seen.failing_check or "it was not well in time")
     if able:
         return Check(release)

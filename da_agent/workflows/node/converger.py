@@ -106,7 +106,6 @@ class Converger:
     def observe(self) -> Observation:
         running = self._web.running()
         node_state, current = self.node_state(), self._installation.current()
-        probation = node_state.probation
         return Observation(
             now=self._clock.now(),
             cluster=self._rollout_client.cluster,
@@ -123,11 +122,12 @@ class Converger:
             readiness=self._switcher.readiness,
             refused=self._switcher.refused,
             left=self._switcher.left,
+            health_left=self._switcher.health_left,
             asked_late=self._switcher.asked_late,
             checked_late=self._switcher.checked_late,
             healthy_for=self._switcher.healthy_for,
             failing_check=self._switcher.failing_check,
-            min_healthy=self._switcher.settings_of(probation.release).health.minimum if probation else timedelta(),
+            min_healthy=self._switcher.min_healthy,
             draining=self._traffic.draining(),
             drained=self._drained,
             looked=self._looked,
@@ -186,10 +186,17 @@ class Converger:
         with suppress(AgentError):
             if self._traffic.draining() and self.node_state().probation is None:
                 self._undrain()
-        cluster = self._rollout_client.cluster
-        if isinstance(error, NodeBroken) and cluster is not None and not decisions.is_excused(cluster):
+        if isinstance(error, NodeBroken):
             with suppress(AgentError):
-                self._rollout_client.tell_unhealthy(str(error))
+                self._excuse(str(error))
+
+    def _excuse(self, reason: str) -> None:
+        """Not in a trial that leads back: what breaks right after a switch may be the release's fault, and the others
+        would take the release without this node's verdict."""
+        probation, cluster = self.node_state().probation, self._rollout_client.cluster
+        leads_back = probation is not None and probation.before is not None
+        if cluster is not None and not leads_back and not decisions.is_excused(cluster):
+            self._rollout_client.tell_unhealthy(reason)
 
     def leave(self) -> None:
         """The process ends: a node is not kept from those who come by an agent that is not there, nor the others by its

@@ -70,7 +70,10 @@ class Switcher:
         self.readiness: Readiness | None = None
         self.ready_workers: frozenset[Worker] = frozenset()
         self._ends = timedelta()
+        self._health_ends: timedelta | None = None
         self._healthy_since: timedelta | None = None
+        self._failing_since: timedelta | None = None
+        self.min_healthy = timedelta()
         self.asked_late = self.checked_late = False
         self.failing_check: str | None = None
 
@@ -82,6 +85,12 @@ class Switcher:
     def left(self) -> timedelta:
         """Of the time of the trial that this process conducts."""
         return self._ends - self._clock.elapsed()
+
+    @property
+    def health_left(self) -> timedelta:
+        """Of the time in which the release must become healthy; it begins when the processes are proven to serve it."""
+        ends = self._ends if self._health_ends is None else min(self._ends, self._health_ends)
+        return ends - self._clock.elapsed()
 
     @property
     def healthy_for(self) -> timedelta | None:
@@ -96,7 +105,9 @@ class Switcher:
     def switch(self, number: int, seen: Observation, in_time: Callable[[], bool]) -> bool:
         """Whether it was still in time: asked behind every write that may take long, right before the switch."""
         # The journal's is for people, and for whoever comes after this process; this one goes by what cannot be set.
-        probation = self.settings_of(number).probation
+        settings = self.settings_of(number)
+        probation, self.min_healthy = settings.probation, settings.health.minimum
+        self._failing_since = None
         self._ends = self._clock.elapsed() + probation
         self._progress.say(f"Switching from release {seen.current or 'none'} to release {number}")
         # The journal comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
@@ -119,6 +130,7 @@ class Switcher:
 
     def start(self) -> None:
         self.asked_late = self._is_late()
+        self._healthy_since = None
         self._web.start()
 
     def _refresh(self, number: int) -> None:
@@ -129,20 +141,37 @@ class Switcher:
         """
         self._due = number
         self._forget_answers()
-        probation = self._probation
         try:
-            if probation is not None and probation.release == number:
-                left = min(max(self.left, timedelta()), self.settings_of(number).start_timeout)
-                self._web.serve(number, left, lambda: self._approve(number))
-            else:
-                self._web.serve(number, self.settings_of(number).start_timeout)
+            self._serve(number)
         except ReleaseBroken as broken:
             self.refused = str(broken)
+        except AgentError as error:
+            if not self._is_to_blame(number):
+                raise
+            self.refused = str(error)
         self._due = None
         # What one release made fail, the next must not be blamed for: neither a better one, nor the way back. Where
         # supervisord does not answer, whoever asks for what has failed finds that out.
         with suppress(NodeBroken):
             self._revive()
+
+    def _serve(self, number: int) -> None:
+        longest = self.settings_of(number).start_timeout
+        if self._is_trial_of(number):
+            self._web.serve(number, min(max(self.left, timedelta()), longest), lambda: self._approve(number))
+        else:
+            self._web.serve(number, longest)
+
+    def _is_trial_of(self, number: int) -> bool:
+        return self._probation is not None and self._probation.release == number
+
+    def _is_to_blame(self, number: int) -> bool:
+        """Whether the web server has failed on the release on trial for longer than `health timeout`."""
+        if not self._is_trial_of(number):
+            return False
+        now = self._clock.elapsed()
+        since = self._failing_since = now if self._failing_since is None else self._failing_since
+        return self._is_late() or now - since >= self.settings_of(number).health.patience
 
     def _approve(self, number: int) -> None:
         """Before anybody is served by it: ReleaseBroken unless the release's page is as it should be in time, or when
@@ -167,8 +196,8 @@ class Switcher:
             raise ReleaseBroken(rollout_text.quarantine(record))
 
     def _patience(self, health: Health) -> timedelta:
-        """How long one round of the health checks may take: not longer than the trial."""
-        return min(health.patience, self.left)
+        """How long one round of the health checks may take: not longer than what is left for them."""
+        return min(health.patience, self.health_left)
 
     def _is_late(self) -> bool:
         return self.left <= timedelta()
@@ -179,6 +208,8 @@ class Switcher:
             if self.refused is not None and seen.node_state.probation is not None:
                 return
         self.asked_late = self._is_late()
+        # Until the processes have answered, the release is not known to be healthy.
+        since, self._healthy_since = self._healthy_since, None
         for answer in self._workers.ask(max(1, len(seen.workers))):
             self._answers[answer.pid] = answer
         workers = self._workers.workers()
@@ -186,10 +217,17 @@ class Switcher:
         if readiness.holds:
             self.ready_workers = workers
             self._mismatched_at = None
+            self._healthy_since = since
+            self._begin_health(number)
         elif seen.node_state.probation is None:
             self._mismatch(readiness)
         else:
             self._clock.wait(ASK_AGAIN)
+
+    def _begin_health(self, number: int) -> None:
+        """The time for the health checks begins once in each trial, whatever the release changes."""
+        if self._is_trial_of(number) and self._health_ends is None:
+            self._health_ends = self._clock.elapsed() + self.settings_of(number).health.patience
 
     def _mismatch(self, readiness: Readiness) -> None:
         """The live release is not served as it should be, although it was once: the node is at fault.
@@ -210,15 +248,22 @@ class Switcher:
     def check(self, number: int, seen: Observation) -> None:
         assert seen.node_state.probation is not None
         health = self.settings_of(number).health
-        self.asked_late = self.checked_late = self._is_late()
-        complaint = self.failing_check = self._checkup.unwell(number, health, self._patience(health))
-        if complaint is not None:
-            self._healthy_since = None
+        self.asked_late, self.checked_late = self._is_late(), self.health_left <= timedelta()
+        since, self._healthy_since = self._healthy_since, None
+        self.failing_check = self._complaint(number, health)
+        if self.failing_check is not None:
             self._clock.wait(CHECK_AGAIN)
             return
         now = self._clock.elapsed()
-        since = self._healthy_since = now if self._healthy_since is None else self._healthy_since
+        since = self._healthy_since = now if since is None else since
         self._clock.wait(max(min(CHECK_AGAIN, since + health.minimum - now), timedelta()))
+
+    def _complaint(self, number: int, health: Health) -> str | None:
+        """What is wrong with the release on trial; a check that cannot be made is as good as one that fails."""
+        try:
+            return self._checkup.unwell(number, health, self._patience(health))
+        except AgentError as error:
+            return str(error)
 
     def unwell(self, number: int) -> str | None:
         """What is wrong with this node while it serves the live release `number`."""
@@ -242,12 +287,19 @@ class Switcher:
         # Before anything else is written to it: the end of the log shows what went wrong.
         log = self._web.log()
         before = way_out(seen)
-        self._back(probation.release, before)
         # What others have condemned meanwhile is not this node's to blame.
-        lasting, self._bad = self._bad != probation.release, None
+        lasting = self._bad != probation.release
         rejection = failure(seen, probation.release, reason, at=self._clock.now(), lasting=lasting, log=log)
         node_state = seen.node_state.reject(rejection)
+        try:
+            self._back(probation.release, before)
+        except AgentError:
+            # The way back is taken again until it ends well, by this process or by the next one.
+            self._probation, self.refused = probation, reason
+            self._node_states.save(node_state)
+            raise
         self._node_states.save(node_state.revert())
+        self._bad = None
         self._probation = None
         if before is None or before == probation.release:
             raise NodeBroken(f"release {probation.release} does not serve, and there is none to go back to: {reason}")
@@ -289,7 +341,7 @@ class Switcher:
         self._answers.clear()
         self.refused = self.readiness = None
         self.ready_workers = frozenset()
-        self._healthy_since = self.failing_check = None
+        self._healthy_since = self._health_ends = self.failing_check = None
         self.asked_late = self.checked_late = False
 
 
