@@ -101,6 +101,7 @@ class Node:
         self.begun: int | None = None
         self.good: int | None = None
         self.claims = 0
+        self.hands_back = False
         self.good_until = 0.0
         self.unhealthy: str | None = None
         self.well: int | None = None
@@ -177,14 +178,15 @@ class Node:
                 except NodeFailed as failed:
                     self.let_come()
                     yield from self.complain(str(failed))
-            yield POLL * self.world.random.uniform(0.8, 1.2)
+            yield 1.0 if self.hands_back else POLL * self.world.random.uniform(0.8, 1.2)
 
     def converge(self) -> Steps[None]:
         self.well = self.begun = None
-        self.claims = 0
+        self.claims, self.hands_back = 0, False
         for _ in range(500):
             seen = self.observe()
             self.good, action = seen.begun, self.world.decide(seen)
+            self.world.look_for_rejected(self, action)
             yield from self.report(PHASES.get(type(action), self.phase))
             if isinstance(action, actions.Idle):
                 yield from self.report(Phase.SERVING)
@@ -192,7 +194,16 @@ class Node:
                 self.unhealthy = None
                 return
             yield from self.act(action)
+            if self.has_rejected(seen.node_state):
+                self.hands_back = True
+                return
         raise Violation(f"{self.name} never comes to rest: {action}")
+
+    def has_rejected(self, before: NodeState) -> bool:
+        """Whether it has given up a release and has nothing to serve: it asks the store again."""
+        node_state = self.disk.node_state
+        new = any(each not in before.rejected for each in node_state.rejected)
+        return node_state.probation is None and node_state.live is None and new
 
     def let_come(self) -> None:
         """Whoever cannot go on with its turn lets people come again."""
@@ -501,6 +512,8 @@ class Node:
         if not self.conducting and self.disk.current is not None:
             # The live release is not served as it should be: the web server is told once more.
             self.serve(self.disk.current)
+            if error is not None or not answers:
+                raise NodeFailed("its live release is not served as it should be")
 
     def do_check(self, action: actions.Check) -> Steps[None]:
         self.asked_late = self.checked_late = self.left <= timedelta()

@@ -12,7 +12,7 @@ from da_agent.domain.node.decisions import Observation
 from da_agent.domain.rollout import rollouts, slots, verdicts
 from da_agent.domain.rollout.rollouts import Rollout
 from tests.simulation.faults import A_MOVER_DIES, Violation, faults_of, policy_of, troubles_of
-from tests.simulation.worlds import play
+from tests.simulation.worlds import play, play_first_start
 
 TRIES = 3000
 
@@ -212,3 +212,22 @@ def test_the_dead_prove_a_release(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdicts, "_verdict", credulous)
     with pytest.raises(Violation, match="nobody who is alive serves it"):
         play(2, 2, A_MOVER_DIES)
+
+
+def test_a_node_with_nothing_to_serve_rehearses_again_what_it_has_rejected() -> None:
+    def stubborn(seen: Observation) -> Action:
+        action, back = decisions.decide(seen), seen.cluster.fallback if seen.cluster is not None else None
+        falls_back = isinstance(action, actions.Idle) and seen.current is None and back in seen.staged
+        return actions.Rehearse(back) if falls_back and back is not None else action
+
+    with pytest.raises(Violation, match="takes up release 1 before its time"):
+        play_first_start(1, 1, decide=stubborn)
+
+
+def test_a_node_never_comes_to_rest() -> None:
+    def restless(seen: Observation) -> Action:
+        action = decisions.decide(seen)
+        return actions.Undrain() if isinstance(action, actions.Idle) else action
+
+    with pytest.raises(Violation, match="never comes to rest"):
+        play_first_start(1, 1, decide=restless)

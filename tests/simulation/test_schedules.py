@@ -19,7 +19,7 @@ from tests.simulation.faults import (
     policy_of,
     troubles_of,
 )
-from tests.simulation.worlds import play
+from tests.simulation.worlds import play, play_first_start
 
 SHARDS = 8
 """So that several processes share the work."""
@@ -101,3 +101,12 @@ def test_a_release_that_only_a_dead_node_has_served_is_quarantined_where_it_fail
 def test_a_thousand_nodes_get_a_release() -> None:
     world = play(1, 1000, [Fault(0.5, "push")], strategy=replace(POLICY, max_unavailable=Share(10, percent=True)))
     assert {node.disk.serving for node in world.nodes} == {2}
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 5])
+@pytest.mark.parametrize("quality", [each for each in Quality if each is not Quality.GOOD])
+def test_empty_nodes_reject_what_cannot_be_served_and_take_the_good_release_that_comes(
+    nodes: int, quality: Quality
+) -> None:
+    world = play_first_start(nodes, nodes, quality)
+    assert {node.disk.serving for node in world.nodes} == {3}

@@ -13,7 +13,7 @@ from functools import partial
 
 from da_agent.domain.config.strategies import Strategy
 from da_agent.domain.node import decisions
-from da_agent.domain.node.actions import Action
+from da_agent.domain.node.actions import Action, Rehearse, Stage, Switch
 from da_agent.domain.node.decisions import Observation
 from da_agent.domain.node.store_liveness import Nodes
 from da_agent.domain.rollout import rollouts
@@ -23,6 +23,9 @@ from tests.simulation.nodes import Node
 
 DRIFT = timedelta(seconds=2)
 """How far what two nodes hold to be the store's clock may lie apart."""
+
+RETRY = timedelta(seconds=60)
+"""No node takes up again what it has rejected before this has passed."""
 
 INFINITE = float("inf")
 
@@ -335,6 +338,17 @@ class World:
         if slot is None or not slot.begun:
             raise Violation(f"{node.name} switches to release {number} without having begun it")
 
+    def look_for_rejected(self, node: Node, action: Action) -> None:
+        """What a node has rejected it does not take up again before its time, unless it is pardoned meanwhile."""
+        if not isinstance(action, (Stage, Rehearse, Switch)):
+            return
+        failure = node.disk.node_state.rejection(action.release)
+        if failure is None or not timedelta() <= node.now - failure.at < RETRY:
+            return
+        retried = node.rollout is not None and len(node.rollout.retries) > failure.retries
+        if not retried:
+            raise Violation(f"{node.name} takes up release {action.release} before its time: {action}")
+
     def state(self, number: int) -> State | None:
         record = self.records.get(number)
         return None if record is None else record.state
@@ -459,6 +473,24 @@ def play(
     world.look_for_losses()
     if not world.run(end + patience, world.whole):
         raise Violation(f"not whole {patience} s after the last fault: {describe(world)}")
+    return world
+
+
+def play_first_start(
+    seed: int,
+    nodes: int,
+    quality: Quality = Quality.UNFIT,
+    *,
+    decide: Callable[[Observation], Action] = decisions.decide,
+) -> World:
+    """Machines with nothing on their disks find two releases that cannot be served, and a good one comes late."""
+    world = World(seed, nodes, decide)
+    for number in (1, 2):
+        world.append(number, f"bad-{number}", quality)
+    world.at(150, partial(world.happen, Fault(150, "push")))
+    world.run(151)
+    if not world.run(1200, world.whole):
+        raise Violation(f"the good release is not served everywhere: {describe(world)}")
     return world
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from da_agent.domain.config.settings import Health, Settings
 from da_agent.domain.node.node_states import NodeState, Probation
+from da_agent.domain.node.reports import Phase
 from da_agent.domain.release.releases import Release
 from da_agent.domain.rollout import rollouts, slots
 from da_agent.domain.rollout.rollouts import Note, Rollout, State
@@ -784,3 +785,49 @@ def test_a_release_under_which_the_web_server_ends_is_taken_back_although_it_was
     node_state = machine.node_states.node_state
     assert node_state is not None
     assert (node_state.live, node_state.probation) == (1, None)
+
+
+def bounded(machine: NodeAgent, clock: FakeClock, *, takes: timedelta = timedelta(seconds=1)) -> list[str]:
+    """The rehearsals of a machine; each takes so long, and a hundred of them are too many."""
+    rehearsals: list[str] = []
+
+    def rehearsed() -> None:
+        clock.wait(takes)
+        rehearsals.append("rehearse")
+        assert len(rehearsals) < 100, "the node rehearses for ever"
+
+    machine.power.on["rehearse"] = rehearsed
+    return rehearsals
+
+
+def test_a_node_with_nothing_to_serve_rehearses_each_release_once_and_rests() -> None:
+    machine, clock = NodeAgent(), FakeClock()
+    machine.web.unfit = {1, 2}
+    rehearsals = bounded(machine, clock)
+    node = machine.node((release(2), release(1)), clock=clock)
+    node.converge()
+    node.converge()
+    node.converge()
+    assert (len(rehearsals), node.phase, node.hands_back) == (2, Phase.STOPPED, False)
+
+
+@pytest.mark.parametrize("takes", [1, 70, 400])
+def test_a_node_with_nothing_to_serve_hands_back_after_each_rejection_however_long_it_takes(takes: int) -> None:
+    machine, clock = NodeAgent(), FakeClock()
+    machine.web.unfit = {1, 2}
+    rehearsals = bounded(machine, clock, takes=timedelta(seconds=takes))
+    node = machine.node((release(2), release(1)), clock=clock)
+    node.converge()
+    assert (len(rehearsals), node.hands_back) == (1, True)
+    assert node.waiting == "release 1 is rejected here; looking for another release"
+
+
+def test_a_node_that_has_rejected_all_it_knew_takes_the_release_that_comes() -> None:
+    machine, clock = NodeAgent(), FakeClock()
+    machine.web.unfit = {1, 2}
+    bounded(machine, clock)
+    node = machine.node((release(2), release(1)), clock=clock)
+    node.converge()
+    machine.node((release(3), release(2)), clock=clock).converge()
+    machine.node((release(3), release(2)), clock=clock).converge()
+    assert machine.served == {3}

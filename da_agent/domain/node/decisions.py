@@ -142,25 +142,42 @@ def wanted(seen: Observation) -> int | None:
 
     The newest release, unless it is quarantined or was given up here. A node that serves nobody, and has nothing as new
     on its disk, starts on what is proven. Whoever must leave a quarantined release goes back to the newest proven one.
+    A release that this node has rejected is never wanted before its time; None: no release is.
     """
-    here = seen.current if seen.current is not None else seen.node_state.live
+    here = _unless_rejected(seen, seen.current if seen.current is not None else seen.node_state.live)
     if seen.cluster is None:
         return here
-    rollout, fallback = seen.cluster.rollout, seen.cluster.fallback
-    head = rollout.release
-    if fallback is not None and fallback not in seen.staged and fallback not in seen.offered:
-        # There is a record of it, and nothing to stage it from.
-        fallback = None
-    back = fallback if fallback is not None and not _is_rejected(seen, fallback) else None
+    rollout, back = seen.cluster.rollout, _way_back(seen, seen.cluster)
+    head = _unless_rejected(seen, rollout.release)
     if rollout.state is State.QUARANTINED:
         return back if back is not None else here
-    if back is not None and escapes(seen, back) and (rollout.state is State.OPEN or _is_rejected(seen, head)):
+    if back is not None and escapes(seen, back) and (rollout.state is State.OPEN or head is None):
         return back
-    if _is_rejected(seen, head):
-        return here if here not in (None, head) else fallback
+    if head is None:
+        return here if here is not None else back
     if seen.running or rollout.state is not State.OPEN or back is None:
         return head
     return back if seen.current is None or seen.current < back else head
+
+
+def _way_back(seen: Observation, cluster: Cluster) -> int | None:
+    """The release to go to instead of the newest; None where only a record of it is there, and nothing to stage."""
+    at_hand = cluster.fallback in seen.staged or cluster.fallback in seen.offered
+    return _unless_rejected(seen, cluster.fallback) if at_hand else None
+
+
+def _unless_rejected(seen: Observation, number: int | None) -> int | None:
+    return None if number is None or _is_rejected(seen, number) else number
+
+
+def rejected(seen: Observation) -> frozenset[int]:
+    """The releases that this node takes up again only after their time."""
+    return frozenset(each.release for each in seen.node_state.rejected if _is_rejected(seen, each.release))
+
+
+def skipped(seen: Observation) -> frozenset[int]:
+    """The releases that are no way back for this node: what it has rejected, while it has nothing good to serve."""
+    return rejected(seen) if seen.node_state.live is None or is_on_bad(seen) else frozenset()
 
 
 def decide(seen: Observation) -> Action:

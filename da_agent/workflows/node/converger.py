@@ -66,6 +66,8 @@ class Converger:
         self._well: int | None = None
         self.phase = Phase.STARTING
         self.waiting: str | None = None
+        self.hands_back = False
+        """Whether `converge` has ended before the node came to rest: the store is asked again first."""
 
     # ---- observe
 
@@ -140,6 +142,15 @@ class Converger:
         """Whether what is here, or what a trial would lead back to, is quarantined, as far as is known."""
         return decisions.is_on_bad(self.observe())
 
+    def skipped(self) -> frozenset[int]:
+        """The releases that are no way back for this node. Asks neither the store nor the web server for anything but
+        the time."""
+        node_state = self.node_state()
+        if not node_state.rejected:
+            return frozenset()
+        now, current, cluster = self._clock.now(), self._installation.current(), self._rollout_client.cluster
+        return decisions.skipped(Observation(now, (), current, node_state, cluster))
+
     def _without_reload(self, current: int | None) -> frozenset[int]:
         """The staged releases that could take the place of the current one without touching a worker process."""
         others = self._rehearsed - {current}
@@ -150,12 +161,16 @@ class Converger:
     def converge(self, told: Callable[[], None] = lambda: None) -> None:
         """Act until there is nothing left to do; `told` is called whenever the phase has changed.
 
+        Hands back before that, and says so in `hands_back` and `waiting`, when it has rejected a release and has
+        nothing to serve, or after MOST_ACTIONS: the store may know something better by now.
+
         A release that is at fault is given up and the next best is taken; what is not its fault is raised:
         NodeBroken, Unreachable, Forbidden.
         """
         # What was begun before this may be over, and who was well may not be: both are asked for anew.
         self._begun = self._well = None
         self._claims = 0
+        self.hands_back = False
         try:
             self._converge(told)
         except AgentError as error:
@@ -167,6 +182,7 @@ class Converger:
 
     def _converge(self, told: Callable[[], None]) -> None:
         self._web.prepare()
+        acted = 0
         while True:
             seen = self.observe()
             action = decisions.decide(seen)
@@ -178,6 +194,24 @@ class Converger:
                 self.phase = phase
                 told()
             self._act(action, seen)
+            acted += not isinstance(action, WAITS)
+            if self._is_to_ask(seen.node_state, acted):
+                return
+
+    def _is_to_ask(self, before: NodeState, acted: int) -> bool:
+        """Whether to ask the store again before the next action. A trial goes on to its end."""
+        node_state = self.node_state()
+        if node_state.probation is not None:
+            return False
+        new = next((each for each in node_state.rejected if each not in before.rejected), None)
+        if new is not None and node_state.live is None:
+            self.waiting = f"release {new.release} is rejected here; looking for another release"
+        elif acted >= MOST_ACTIONS:
+            self.waiting = f"not at rest after {acted} actions; looking at the store again"
+        else:
+            return False
+        self.hands_back = True
+        return True
 
     def _let_come(self, error: AgentError) -> None:
         """Whoever cannot go on with its turn lets people come again, and the others need not wait for it."""
@@ -385,6 +419,12 @@ class Converger:
         if seen.staged - keep:
             self._installation.sweep(keep)
 
+
+MOST_ACTIONS = 100
+"""How many actions a node does until it asks the store again. WAITS do not count: they end with their trial."""
+
+WAITS = (actions.Probe, actions.Check)
+"""They are repeated until the time for them is over."""
 
 MOST_CLAIMS = 4
 """How often a node claims its turn until it switches: once before the commands that are run once and once after them,

@@ -27,7 +27,7 @@ SAY_WAITING_AGAIN = timedelta(seconds=10)
 """How often the log says what is being waited for."""
 
 SOON = timedelta(seconds=1)
-"""When to look again while another node adopts."""
+"""When to look again while another node adopts, or when this node is not at rest."""
 
 
 class Reconciler:
@@ -96,7 +96,8 @@ class Reconciler:
         try:
             while intact():
                 self.cycle(urgent=woken)
-                period = SOON if self._waiting else self._settings().poll_interval
+                hurries = self._waiting or self._node.hands_back
+                period = SOON if hurries else self._settings().poll_interval
                 woken = self._clock.wait(polls.pause(period, self._chance(), together=woken))
         finally:
             # Whoever is asked to end has little time: not for a store that does not answer.
@@ -242,7 +243,7 @@ class Reconciler:
             return self._known(), False
         assert self._head is not None
         try:
-            self._rollout_client.look(self._head, self._newest, woken=False)
+            self._rollout_client.look(self._head, self._newest, woken=False, skip=self._node.skipped())
         except Corrupt:
             # The store has answered; whoever reads it again complains.
             return self._known(), False
@@ -297,7 +298,7 @@ class Reconciler:
             self._newest = self._read_newest(head)
             self._head, self._offered = head, None
         if not looked:
-            self._rollout_client.look(head, self._newest, woken=urgent)
+            self._rollout_client.look(head, self._newest, woken=urgent, skip=self._node.skipped())
         wanted = (head, self._rollout_client.fallback)
         if wanted != self._offered:
             others = self._read(wanted[1]) if wanted[1] is not None else None

@@ -21,6 +21,7 @@ class _Known:
     fallback: int | None
     others: int | None
     denied: str | None = None
+    skip: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,14 @@ class RolloutClient:
     def fallback(self) -> int | None:
         return None if self._known is None else self._known.fallback
 
-    def look(self, number: int, head: Release | None, *, woken: bool) -> None:
-        """Read the record of the newest release, opened if nobody has; seldom where little can change, or `woken`."""
+    def look(self, number: int, head: Release | None, *, woken: bool, skip: frozenset[int] = frozenset()) -> None:
+        """Read the record of the newest release, opened if nobody has; seldom where little can change, or `woken`.
+
+        The fallback is none of `skip` where another stable release is known.
+        """
         known = self._known
-        if known is not None and known.rollout.release == number and not woken and self._is_recent(known):
+        same_way = known is not None and known.rollout.release == number and known.skip == skip
+        if known is not None and same_way and not woken and self._is_recent(known):
             return
         # Whatever goes wrong from here on: what was known does not hold any more.
         self._known = None
@@ -100,12 +105,12 @@ class RolloutClient:
         self._store_liveness = self._store_liveness.read(now)
         rollout = self._rollouts.open(number, head)
         self.heard()
-        if known is None or (known.rollout.release, known.rollout.state) != (number, rollout.state):
-            known = _Known(rollout, self._rollouts.way_back(rollout), None)
+        if known is None or not same_way or known.rollout.state is not rollout.state:
+            known = _Known(rollout, self._rollouts.way_back(rollout, skip), None)
         # Nothing has changed: the answer would be the same, until the patience with those in front is over.
         patient = self._store_liveness.has_asked_within(rollouts.PATIENCE, now)
         same = known.rollout == rollout and not woken and patient
-        self._known = _Known(rollout, known.fallback, known.others, known.denied if same else None)
+        self._known = _Known(rollout, known.fallback, known.others, known.denied if same else None, skip)
 
     def heard(self) -> None:
         """The store has answered."""

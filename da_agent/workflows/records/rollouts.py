@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from da_agent import ports
 from da_agent.domain import records
@@ -25,6 +26,9 @@ ANNOUNCING = 5
 
 OPENED_CLOSED = 20
 """So many releases that nobody has opened are opened closed at most: a node further behind reads the ledger first."""
+
+SEARCHED = 20
+"""How many records are read at most for a stable release that this node has not rejected."""
 
 Make = Callable[[Rollout, Nodes, datetime], Rollout | Denied]
 """What a record should become, given the nodes, where they were asked for, and the store's time."""
@@ -67,10 +71,22 @@ class Rollouts:
         record = self._readable(head)
         return rollouts.past(self._older(head)).way_back if record is None else self.way_back(record)
 
-    def way_back(self, record: Rollout) -> int | None:
-        """The same for a record that has been read: no request, unless an older agent has opened it."""
+    def way_back(self, record: Rollout, skip: frozenset[int] = frozenset()) -> int | None:
+        """The same for a record that has been read: no request, unless an older agent has opened it.
+
+        None of `skip` where one of the SEARCHED records before those tells of another that is proven, or else where
+        another one is known to be fit.
+        """
         past = record.past or rollouts.past(self._older(record.release))
-        return past.way_back
+        back = past.way_back
+        if back is None or back not in skip:
+            return back
+        others = (number for number in (past.served, past.fit) if number is not None and number not in skip)
+        return self._stable_before(back, skip) or next(others, back)
+
+    def _stable_before(self, number: int, skip: frozenset[int]) -> int | None:
+        older = islice(self._newest_first(number), SEARCHED)
+        return next((each.release for each in older if each.state is State.STABLE and each.release not in skip), None)
 
     def paused(self, number: int) -> Note | None:
         """The pause that holds for release `number`, also while nobody has opened its record: it takes it over."""
