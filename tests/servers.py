@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -40,6 +40,18 @@ class S3Server:
     endpoint_url: str
     credentials: tuple[str, str]
     reader: tuple[str, str] | None = None
+    root: tuple[str, str] | None = None
+
+    def new_key(self) -> tuple[str, str]:
+        """One more key of the user who may do everything."""
+        assert self.root
+        key = _iam(self.endpoint_url, self.root).create_access_key(UserName="agent")["AccessKey"]
+        return key["AccessKeyId"], key["SecretAccessKey"]
+
+    def drop_key(self, key: tuple[str, str]) -> None:
+        """From now on `key` is refused."""
+        assert self.root
+        _iam(self.endpoint_url, self.root).delete_access_key(UserName="agent", AccessKeyId=key[0])
 
     def client(self) -> "S3Client":
         """For what a person does with other tools, such as making a bucket."""
@@ -83,7 +95,7 @@ def ministack(below: Path | None = None) -> Iterator[S3Server]:
     }
     command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0", "--keep-alive", "75"]
     with _running([*command, "--bind", "fd://3"], variables, "/_ministack/ready", below) as url:
-        yield S3Server(url, _user(url, root, "agent", _ALL), _user(url, root, "reader", _READ))
+        yield S3Server(url, _user(url, root, "agent", _ALL), _user(url, root, "reader", _READ), root)
 
 
 @contextmanager
@@ -143,10 +155,14 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _user(url: str, root: tuple[str, str], name: str, policy: str) -> tuple[str, str]:
-    iam = boto3.client(
-        "iam", endpoint_url=url, region_name=REGION, aws_access_key_id=root[0], aws_secret_access_key=root[1]
-    )
+    iam = _iam(url, root)
     iam.create_user(UserName=name)
     iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=policy)
     key = iam.create_access_key(UserName=name)["AccessKey"]
     return key["AccessKeyId"], key["SecretAccessKey"]
+
+
+def _iam(url: str, root: tuple[str, str]) -> Any:
+    return boto3.client(
+        "iam", endpoint_url=url, region_name=REGION, aws_access_key_id=root[0], aws_secret_access_key=root[1]
+    )

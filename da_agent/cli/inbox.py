@@ -105,4 +105,6 @@ def _verdict(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int)
         click.echo(f"Left to a node of the cluster: {elsewhere}", err=True)
         if not wait:
             return None
+        # Each says at once whether it can, and why not.
+        admin.notifications.wake(admin.notifications.alive())
         return waits.until_published(admin.store, admin.clock, admin.progress, timedelta(seconds=timeout))

@@ -1,7 +1,7 @@
 """Waiting for the verdict on a release, and leaving when somebody has waited enough."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import click
@@ -29,9 +29,11 @@ def for_verdict(admin: Admin, number: int, *, wait: bool, timeout: int) -> None:
     from da_agent.workflows.admin import waits
 
     with leaving(f"not waited for any longer: the nodes take release {number} all the same; {LOOK}"):
-        pause = waits.pause(admin.rollouts, number)
-        if pause is not None:
-            click.echo(f"{pause}.", err=True)
+        # The release is there: a store that is silent now is asked again below.
+        with suppress(*waits.SILENCES):
+            pause = waits.pause(admin.rollouts, number)
+            if pause is not None:
+                click.echo(f"{pause}.", err=True)
         if not wait:
             return
         found = waits.until_stable(

@@ -359,6 +359,17 @@ def test_the_machines_own_index_is_asked(desk: Path, closed_port: int, variable:
         lock(resolver_at(desk, environ), inbox_of(requirements=["iniconfig"]))
 
 
+def test_pips_configuration_is_read_anew_for_each_publication(desk: Path, inbox: Path, closed_port: int) -> None:
+    packages.wheel(inbox, "shop", "1.0", {"shop": ""})
+    configuration = desk / "pip.conf"
+    resolver = resolver_at(desk, _bare() | {"PIP_CONFIG_FILE": str(configuration)})
+    configuration.write_text(f"[global]\nindex-url = http://127.0.0.1:{closed_port}/simple\n")
+    with pytest.raises(Unreachable):
+        lock(resolver, inbox_of(requirements=["shop"]))
+    configuration.write_text(f"[global]\nno-index = true\nfind-links = {inbox}\n")
+    assert titles(lock(resolver, inbox_of(requirements=["shop"]))) == [("shop", "1.0")]
+
+
 def test_an_index_that_wants_other_credentials_is_its_authors_or_this_machines_matter(desk: Path) -> None:
     with _answering(401) as url:
         with pytest.raises(Invalid, match="wants other credentials"):

@@ -12,7 +12,7 @@ from da_agent.domain.node.reports import Phase, Report
 from da_agent.domain.node.rpc_ports import Credentials
 from da_agent.domain.store import keys
 from da_agent.domain.store.inboxes import Inbox, inbox_of
-from da_agent.errors import Invalid, NotFound, NotHere, StoreDamaged, TimedOut, Unreachable
+from da_agent.errors import Invalid, NotFound, NotHere, OutcomeUnknown, StoreDamaged, TimedOut, Unreachable
 from da_agent.workflows.publish import pushes
 from da_agent.workflows.publish.drafts import Drafts, overlaid
 from da_agent.workflows.publish.publisher import Publisher
@@ -445,3 +445,46 @@ def test_packages_are_not_resolved_for_a_machine_that_is_like_no_node() -> None:
     with pytest.raises(NotHere):
         cluster.publisher.publish("test")
     assert cluster.ledger.head() == 1
+
+
+def test_what_fails_behind_the_append_does_not_hide_that_the_release_is_published() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+
+    def vanish(key: str) -> None:
+        if key == keys.release_key(1):
+            cluster.store.failing = Unreachable("connection reset")
+
+    cluster.store.after_write = vanish
+    assert cluster.pushes.push(lambda _: pushes.config(b"a: 2\n"), "test").release == 1
+    cluster.store.failing = None
+    assert cluster.publisher.publish("a node").release == 1
+
+
+def test_pushes_that_build_on_each_other_are_made_again() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n", "packages/requirements.txt": b"six\n"})
+    others = iter([b"six\nattrs\n", b"six\nattrs\nidna\n"])
+
+    def change(inbox: Inbox) -> Change:
+        text = cluster.store.read("packages/requirements.txt").data
+        for other in others:
+            cluster.put({"packages/requirements.txt": other})
+            break
+        return pushes.packages(inbox, text, ("kiosk",), {})
+
+    assert cluster.pushes.push(change, "test").release == 1
+    assert cluster.store.read("packages/requirements.txt").data == b"six\nattrs\nidna\nkiosk\n"
+
+
+def test_a_write_whose_answer_is_lost_is_found_again() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"})
+
+    def lose(key: str) -> None:
+        if key == keys.CONFIG:
+            cluster.store.after_write = lambda _: None
+            raise OutcomeUnknown("no answer")
+
+    cluster.store.after_write = lose
+    assert cluster.pushes.push(lambda _: pushes.config(b"a: 2\n"), "test").release == 1

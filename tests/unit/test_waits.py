@@ -8,7 +8,17 @@ import pytest
 from da_agent.domain.rollout import rollouts, slots
 from da_agent.domain.rollout.rollouts import Note
 from da_agent.domain.store import keys
-from da_agent.errors import NodeBroken, NoLiveNodes, Quarantined, Superseded, TimedOut
+from da_agent.errors import (
+    AgentError,
+    Forbidden,
+    NodeBroken,
+    NoLiveNodes,
+    NotHere,
+    Quarantined,
+    Superseded,
+    TimedOut,
+    Unreachable,
+)
 from da_agent.workflows.admin import waits
 from da_agent.workflows.admin.steerings import Steering
 from da_agent.workflows.admin.waits import Arrival
@@ -247,3 +257,56 @@ def test_nothing_is_proven_when_no_node_is_alive() -> None:
     a.store.now += timedelta(hours=1)
     with pytest.raises(NoLiveNodes, match="release 9 is not proven: no node is alive"):
         wait(a, 9)
+
+
+def test_a_store_that_does_not_answer_ends_the_waiting_only_when_time_is_up_and_with_what_is_true() -> None:
+    a, _ = cluster("a", "b")
+    a.put("config.yml", b"name: b\n")
+    cycle(a)
+    clock = FakeClock()
+    clock.on_wait = lambda number: setattr(a.store, "failing", Unreachable("connection reset"))
+    with pytest.raises(
+        TimedOut, match=r"release 2 is published; its rollout continues; .*1 of 2 nodes has moved.*connection reset"
+    ):
+        waits.until_stable(a.store, records(a), clock, SilentProgress(), 2, patience=PATIENCE)
+    assert len(clock.waits) == PATIENCE / waits.LOOK_AGAIN
+    a.store.failing = None
+
+
+@pytest.mark.parametrize("error", [Unreachable("connection reset"), Forbidden("expired")])
+def test_a_store_that_answers_again_has_the_verdict(error: AgentError) -> None:
+    a, _ = cluster("a", "b")
+    a.store.failing = error
+    clock = FakeClock()
+    clock.on_wait = lambda number: setattr(a.store, "failing", None if number == 3 else error)
+    assert waits.until_stable(a.store, records(a), clock, SilentProgress(), 1, patience=PATIENCE).nodes == ("a", "b")
+
+
+def test_when_no_node_can_publish_the_inbox_each_reason_is_told_at_once() -> None:
+    a, b = cluster("a", "b")
+    a.resolver.error, b.resolver.error = NotHere("no index"), NotHere("no compiler")
+    a.put("packages/requirements.txt", b"six\n")
+    a.store.now += timedelta(seconds=60)
+    cycle(a)
+    clock = FakeClock()
+
+    def other(number: int) -> None:
+        if number == 2:
+            cycle(b)
+
+    clock.on_wait = other
+    with pytest.raises(NotHere, match="a: no index; b: no compiler"):
+        waits.until_published(a.store, clock, SilentProgress(), timedelta(minutes=10))
+    assert len(clock.waits) < 5
+
+
+def test_waiting_for_a_node_outlasts_a_store_that_is_away_for_a_while() -> None:
+    (a,) = cluster("a")
+    a.store.failing = Unreachable("connection reset")
+    clock = FakeClock()
+    clock.on_wait = lambda number: setattr(a.store, "failing", None if number == 3 else a.store.failing)
+    assert waits.until_published(a.store, clock, SilentProgress(), PATIENCE).release == 1
+    a.put("config.yml", b"name: b\n")
+    a.store.failing = Unreachable("connection reset")
+    with pytest.raises(TimedOut, match="connection reset"):
+        waits.until_published(a.store, FakeClock(), SilentProgress(), PATIENCE)

@@ -90,12 +90,14 @@ class UvResolver:
         fits = Fits(target)
         workshop = Workshop(root, self._cache, builder(self._build_user), self._environ)
         kept = self._cache / "built" / f"{target.python}-{target.platform}"
-        where = indexes.places(wanted, indexes.of_machine(self._environ, self._pip))
+        # Anew each time: what an admin changes in it holds from the next publication on.
+        pip = tools.pip_configuration(self._python, self._environ, Path("/"))
+        where = indexes.places(wanted, indexes.of_machine(self._environ, pip))
         bench = Tools(
             self._python,
             workshop,
             where,
-            indexes.transport(self._pip),
+            indexes.transport(pip),
             configured=wanted != Indexes(),
             patience=self._patience,
         )
@@ -107,7 +109,3 @@ class UvResolver:
             workshop, fits, build, kept=kept, previous=previous, blobs=self._blobs, progress=self._progress
         )
         return Resolution(workshop, bench, locals_, fits, previous=previous, progress=self._progress)
-
-    @cached_property
-    def _pip(self) -> str:
-        return tools.pip_configuration(self._python, self._environ, Path("/"))

@@ -19,13 +19,11 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from da_agent.adapters.s3_store import credentials
 from da_agent.errors import AgentError, Conflict, Forbidden, Invalid, NotFound, OutcomeUnknown, StoreUnfit, Unreachable
 
 _WITHOUT_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
 _NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError)
-_BAD_CREDENTIALS = frozenset(
-    {"AuthorizationHeaderMalformed", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "TokenRefreshRequired"}
-)
 
 
 class ConcurrentWrite(Exception):
@@ -91,7 +89,7 @@ def _kind(status: int, code: str, *, conditional: bool) -> _Kind:
         kind = ConcurrentWrite
     elif status == 501 or code == "NotImplemented":
         kind = StoreUnfit
-    elif status in (401, 403) or code in _BAD_CREDENTIALS:
+    elif status in (401, 403) or code in credentials.BAD:
         kind = Forbidden
     elif code == "KeyTooLongError":
         kind = Invalid

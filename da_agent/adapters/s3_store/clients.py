@@ -12,6 +12,7 @@ from botocore.loaders import Loader
 from botocore.session import Session
 from botocore.utils import get_environ_proxies
 
+from da_agent.adapters.s3_store.credentials import Rereadable
 from da_agent.adapters.s3_store.straight_gets import StraightGets
 from da_agent.domain.store.locations import S3Location
 from da_agent.errors import Invalid
@@ -40,13 +41,16 @@ class Clients:
 
 
 def connect(location: S3Location, credentials: tuple[str, str] | None) -> Clients:
-    """Clients for a store; without `credentials` boto3 looks for them (environment, files, the machine's role).
+    """Clients for a store; without `credentials` boto3 looks for them (environment, files, the machine's role), and
+    again when the store refuses what it has found.
 
     Nothing is asked yet. Invalid when they cannot be made from what the location says.
     """
     key, secret = credentials or (None, None)
     try:
         core = _core()
+        found = Rereadable(lambda: _core().get_credentials())
+        core.register_component("credential_provider", found)
         session = boto3.Session(
             aws_access_key_id=key, aws_secret_access_key=secret, region_name=location.region, botocore_session=core
         )
@@ -57,9 +61,12 @@ def connect(location: S3Location, credentials: tuple[str, str] | None) -> Client
                 "s3", endpoint_url=location.endpoint_url, region_name=region, config=_config(location, attempts)
             )
 
-        patient = client(_ATTEMPTS)
+        patient, single_try = client(_ATTEMPTS), client(1)
+        if not credentials:
+            found.watch(patient)
+            found.watch(single_try)
         straight = StraightGets(patient, _connections(core, patient.meta.endpoint_url))
-        return Clients(patient=patient, single_try=client(1), straight=straight)
+        return Clients(patient=patient, single_try=single_try, straight=straight)
     except (BotoCoreError, ValueError) as error:
         raise Invalid(f"cannot use the store {location}: {error}") from error
 

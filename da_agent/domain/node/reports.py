@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Literal
 
+from da_agent.domain.node.inbox_leader import Unable
 from da_agent.domain.node.node_states import Rejection
 
 
@@ -34,6 +35,7 @@ class Report:
     None when that is nothing that takes long. `failed` are the releases that were given up here last.
     `waiting` is what keeps the node from its target: others whose turn it is, or a pause.
     `rpc` is where its supervisord can be poked, as in 10.0.0.7:9001; None for a node that only polls.
+    `unable` is the inbox that this node could not adopt, and why.
     """
 
     node: str
@@ -50,6 +52,7 @@ class Report:
     waiting: str | None = None
     activity: str | None = None
     rpc: str | None = None
+    unable: Unable | None = None
     format: Literal[1] = 1
 
 

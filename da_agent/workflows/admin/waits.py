@@ -1,6 +1,6 @@
 """Waiting for the verdict on what was pushed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,10 @@ from da_agent.domain.rollout import verdicts
 from da_agent.domain.rollout.rollouts import Rollout, State
 from da_agent.domain.store.inboxes import Verdict
 from da_agent.errors import (
+    AgentError,
+    Conflict,
     Corrupt,
+    Forbidden,
     Invalid,
     NodeBroken,
     NoLiveNodes,
@@ -19,13 +22,18 @@ from da_agent.errors import (
     NotHere,
     Quarantined,
     StoreDamaged,
+    StoreUnfit,
     Superseded,
     TimedOut,
+    Unreachable,
 )
 from da_agent.workflows.records import reports
 from da_agent.workflows.records.inboxes import Inboxes
 from da_agent.workflows.records.ledgers import Ledger
 from da_agent.workflows.records.rollouts import Rollouts
+
+SILENCES = (Unreachable, Forbidden, StoreUnfit, StoreDamaged, Corrupt, NotFound, Conflict)
+"""What the store may answer instead of what it was asked for: it says nothing about a release."""
 
 LOOK_AGAIN = timedelta(seconds=0.5)
 
@@ -37,17 +45,40 @@ NAMED = 5
 
 
 def until_published(store: ports.Store, clock: ports.Clock, progress: ports.Progress, patience: timedelta) -> Verdict:
-    """The verdict of some node on the inbox as it is now; NotHere when none comes in time."""
-    inboxes, watch = Inboxes(store), reports.Watch(store)
-    deadline = clock.now() + patience
+    """The verdict of some node on the inbox as it is now; NotHere when none comes in time, or, at once, when every
+    node that is alive has said why it cannot adopt it. TimedOut when the store does not answer at the end.
+    """
+    inboxes, watch, deadline = Inboxes(store), reports.Watch(store), clock.now() + patience
+    silence: AgentError | None = None
     with progress.step("waiting for a node that adopts the inbox") as tell:
         while clock.now() < deadline:
-            verdict = inboxes.verdict()
-            if verdict is not None and verdict.fingerprint == inboxes.list().fingerprint:
-                return verdict
-            tell(_names([each for each in _alive(watch.look(), store.clock()) if each.report.activity]))
+            try:
+                verdict, fingerprint = inboxes.verdict(), inboxes.list().fingerprint
+                if verdict is not None and verdict.fingerprint == fingerprint:
+                    return verdict
+                alive = _alive(watch.look(), store.clock())
+                _require_able(alive, fingerprint)
+                tell(_names([each for each in alive if each.report.activity]))
+                silence = None
+            except SILENCES as error:
+                silence = error
+                tell(f"the store does not answer: {error}")
             clock.wait(LOOK_AGAIN)
+    if silence is not None:
+        raise TimedOut(f"a node will publish the inbox; none is known to have done it: {silence}")
     raise NotHere("no node has adopted the inbox: none is alive that can resolve packages; see da-agent status")
+
+
+def _require_able(alive: list[NodeStatus], fingerprint: str) -> None:
+    """NotHere, naming each node and its reason, when none that is alive can adopt the inbox."""
+    reasons = {
+        each.report.node: each.report.unable.reason
+        for each in alive
+        if each.report.unable is not None and each.report.unable.fingerprint == fingerprint
+    }
+    if alive and len(reasons) == len(alive):
+        named = "; ".join(f"{node}: {reason}" for node, reason in sorted(reasons.items()))
+        raise NotHere(f"cannot publish the inbox: no node can do it: {named}. da-agent status shows the nodes")
 
 
 def pause(rollouts: Rollouts, number: int) -> str | None:
@@ -80,28 +111,69 @@ def until_stable(
 
     Quarantined with the reason; Superseded when the newer one is stable and undoes this one; NodeBroken
     when every node is at fault itself; NoLiveNodes; TimedOut, naming the nodes that are behind and what they wait for.
-    What was begun goes on in each case.
+    What was begun goes on in each case. A store that does not answer is no verdict: it is asked again until then.
     """
-    ledger, newest, deadline = Ledger(store), number, clock.now() + patience
+    release, deadline = _Awaited(store, rollouts, number, progress), clock.now() + patience
     with progress.step(f"waiting for the verdict on release {number}") as tell:
         while True:
-            head = ledger.head(newest) or newest
-            rollout = _record(rollouts, number, head)
-            if head > newest:
-                progress.say(_come(number, head, rollout))
-                newest = head
-            if rollout is not None and rollout.state is not State.OPEN:
-                return _arrival(store, rollout, number, newest)
-            live = rollouts.nodes(within=GONE).lately
-            if not live:
-                raise NoLiveNodes(f"release {newest} is not proven: no node is alive; each will take it when it starts")
-            now = store.clock()
-            tell(rollout_text.progress(rollout, live, now=now))
-            if rollout is not None and verdicts.is_stuck(rollout, live, now=now):
-                raise NodeBroken(rollout_text.stuck(rollout))
+            silence = None
+            try:
+                found = release.look(tell)
+                if found is not None:
+                    return found
+            except SILENCES as error:
+                silence = error
+                tell(f"the store does not answer: {error}")
             if clock.now() >= deadline:
-                raise TimedOut(_late(newest, rollout, _alive(reports.node_statuses(store), now), now))
+                raise TimedOut(release.late(silence))
             clock.wait(LOOK_AGAIN)
+
+
+class _Awaited:
+    """The release that is waited for, and what was last known of it."""
+
+    def __init__(self, store: ports.Store, rollouts: Rollouts, number: int, progress: ports.Progress) -> None:
+        self._store = store
+        self._rollouts = rollouts
+        self._number = number
+        self._progress = progress
+        self._newest = number
+        self._known = "no node has been heard of"
+        self._ledger = Ledger(store)
+
+    def look(self, tell: Callable[[str], object]) -> Arrival | None:
+        """None while there is no verdict; raises what is one, or what the store answers instead."""
+        head = self._ledger.head(self._newest) or self._newest
+        rollout = _record(self._rollouts, self._number, head)
+        if head > self._newest:
+            self._progress.say(_come(self._number, head, rollout))
+            self._newest = head
+        if rollout is not None and rollout.state is not State.OPEN:
+            return _arrival(self._store, rollout, self._number, self._newest)
+        live = self._rollouts.nodes(within=GONE).lately
+        if not live:
+            raise NoLiveNodes(
+                f"release {self._newest} is not proven: no node is alive; each will take it when it starts"
+            )
+        now = self._store.clock()
+        self._known = rollout_text.progress(rollout, live, now=now)
+        tell(self._known)
+        if rollout is not None and verdicts.is_stuck(rollout, live, now=now):
+            raise NodeBroken(rollout_text.stuck(rollout))
+        return None
+
+    def late(self, silence: AgentError | None) -> str:
+        """What is true when time is up; `silence` is what the store answered last, when that was no answer."""
+        try:
+            if silence is None:
+                rollout, now = _record(self._rollouts, self._number, self._newest), self._store.clock()
+                return _late(self._newest, rollout, _alive(reports.node_statuses(self._store), now), now)
+        except SILENCES as error:
+            silence = error
+        return (
+            f"release {self._newest} is published; its rollout continues; last known: {self._known};"
+            f" the store does not answer: {silence}"
+        )
 
 
 def _record(rollouts: Rollouts, number: int, newest: int) -> Rollout | None:
@@ -168,7 +240,9 @@ def _late(number: int, rollout: Rollout | None, alive: list[NodeStatus], now: da
     late = [each for each in alive if each.report.node not in there]
     remedy = "; da-agent resume lets it go on" if rollout is not None and rollout.paused is not None else ""
     progress = rollout_text.progress(rollout, [each.report.node for each in alive], now=now)
-    return f"release {number} is not proven yet: {progress}; not yet there: {_names(late) or 'nobody'}{remedy}"
+    goes = "is paused" if remedy else "continues"
+    there_not = f"not yet there: {_names(late) or 'nobody'}"
+    return f"release {number} is published; its rollout {goes}: {progress}; {there_not}{remedy}"
 
 
 def _alive(found: Iterable[NodeStatus], now: datetime) -> list[NodeStatus]:

@@ -351,6 +351,7 @@ class Reconciler:
             waiting=self._node.waiting,
             problem=problem,
             failed=node_state.rejected[-3:],
+            unable=self._inbox_leader.unable,
         )
         now = self._clock.elapsed()
         said = is_no_news(report, self._report) and self._waiting == self._told_waiting

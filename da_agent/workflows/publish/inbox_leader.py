@@ -40,6 +40,7 @@ class InboxLeader:
         self._inboxes = Inboxes(store)
         self._part = Leadership()
         self._judged: Judged | None = None
+        self._unable: Unable | None = None
         self.waiting = False
         """Somebody else is adopting the inbox just now."""
         self.waits: str | None = None
@@ -49,6 +50,11 @@ class InboxLeader:
     def is_held(self) -> bool:
         """Whether this node has the lookout, as far as it knows."""
         return self._part.has
+
+    @property
+    def unable(self) -> Unable | None:
+        """The inbox that this node could not adopt when it tried last; None when it could."""
+        return self._unable
 
     def stand(self, poll_interval: timedelta) -> None:
         """Have the lookout if it is free; asks the store only now and then."""
@@ -87,7 +93,7 @@ class InboxLeader:
             self._progress.say("Wrote the first configuration, from this node's environment")
         now, inbox = self._clock.now(), self._inboxes.list()
         if self._is_decided(inbox, head, now):
-            self._part = replace(self._part, pending=False, unable=None)
+            self._part, self._unable = replace(self._part, pending=False, unable=None), None
             return False
         unable = self._part.unable
         if unable is not None and unable.fingerprint == inbox.fingerprint and self._part.steps_aside(now):
@@ -111,12 +117,13 @@ class InboxLeader:
         try:
             verdict = self._make_release("the inbox changed")
         except AgentError as error:
-            self._part = replace(self._part, unable=Unable(inbox.fingerprint, self._clock.now(), str(error)))
+            self._unable = Unable(inbox.fingerprint, self._clock.now(), str(error))
+            self._part = replace(self._part, unable=self._unable)
             self.leave()
             raise
         finally:
             self._publishing.release()
-        self._part = replace(self._part, pending=False, unable=None)
+        self._part, self._unable = replace(self._part, pending=False, unable=None), None
         if verdict.mistakes:
             self._progress.say("Refused the inbox: " + "; ".join(verdict.mistakes))
         else:

@@ -12,7 +12,7 @@ from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import PUT_BACK, Blob, blob_of
 from da_agent.domain.store.inboxes import Inbox, Seen, Verdict
-from da_agent.errors import Conflict, Invalid, NotFound, StoreDamaged, TimedOut
+from da_agent.errors import AgentError, Conflict, Invalid, NotFound, StoreDamaged, TimedOut
 from da_agent.workflows.publish.drafts import Draft, Drafts, Prepared
 from da_agent.workflows.records.inboxes import Inboxes
 from da_agent.workflows.records.ledgers import Ledger, Top
@@ -113,11 +113,16 @@ class Publisher:
         # requests, the verdict on the inbox and the record.
         nodes = self._notifications.alive()
         self._ledger.append(release)
-        verdict = self._remember(inbox, release.number, (), seen)
+        verdict = Verdict(inbox.fingerprint, release.number, (), seen, self._who, release.published_at)
+        # The release is published, whatever the store answers from here on. A node adopts an inbox without a verdict
+        # once more, and finds that it is this release.
+        with suppress(AgentError):
+            self._store.write(keys.VERDICT, records.seal(verdict), ports.Always())
         announce(release, self._rollouts, self._notifications, nodes)
-        if not self._gc_lock.holds(brought):
-            # This process stood still before the append, and somebody may have removed what it brought.
-            self._transfers.upload(prepared.bodies)
+        with suppress(AgentError):
+            if not self._gc_lock.holds(brought):
+                # This process stood still before the append, and the collector may have removed what it brought.
+                self._transfers.upload(prepared.bodies)
         return verdict
 
     def _mend(self, top: Top, seen: Collection[Seen]) -> None:

@@ -1,6 +1,7 @@
 """What an admin puts into the inbox by command: validated first, written by compare-and-swap, then adopted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +9,18 @@ from da_agent import ports
 from da_agent.domain.packages import requirements
 from da_agent.domain.store import keys
 from da_agent.domain.store.inboxes import Entry, Inbox, Verdict
-from da_agent.errors import Conflict, Invalid, NotFound, NotHere, OutcomeUnknown, Unreachable
+from da_agent.errors import AgentError, Conflict, Invalid, NotFound, NotHere, OutcomeUnknown, Unreachable
 from da_agent.workflows.publish.drafts import Draft, Drafts, overlaid
 from da_agent.workflows.publish.publisher import Publisher
 from da_agent.workflows.records.inboxes import Inboxes
 from da_agent.workflows.records.leases import Leases
 from da_agent.workflows.records.ledgers import Ledger
+
+ATTEMPTS = 20
+"""How often a push begins anew while others change the inbox."""
+
+DOUBTS = 3
+"""How often an object is written that gets no clear answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,53 +45,108 @@ class Pushes:
     def push(self, change: Callable[[Inbox], Change], reason: str) -> Verdict:
         """Write what `change` makes of the inbox as it is, and adopt it.
 
-        Invalid before anything is written when the result would not be valid, or when somebody else changed the same
-        objects at the same time. When this machine cannot resolve packages (NotHere) but the rest is valid, the inbox
-        is written all the same and that error is raised: a node adopts it.
+        When others change the inbox at the same time, `change` is asked again for the inbox as it is then. Invalid
+        before anything is written when the result would not be valid, or would undo what another has just written. When
+        this machine cannot resolve packages (NotHere) but the rest is valid, the inbox is written all the same and
+        that error is raised: a node adopts it.
         """
         # The nodes see the inbox change before we have made the release: while we have the lease they leave it to us.
         self._leases.claim()
         try:
-            return self._push(change, reason)
+            return self._again(change, reason)
         finally:
-            self._leases.release()
+            # It ends by itself, too.
+            with suppress(AgentError):
+                self._leases.release()
 
-    def _push(self, change: Callable[[Inbox], Change], reason: str) -> Verdict:
+    def _again(self, change: Callable[[Inbox], Change], reason: str) -> Verdict:
+        """Once more on the inbox as it is then, as long as others change it at the same time."""
+        lost: tuple[str, bytes | Path] | None = None
+        for _ in range(ATTEMPTS):
+            try:
+                return self._push(change, reason, lost)
+            except _Forestalled as forestalled:
+                lost = forestalled.key, forestalled.body
+            except Conflict:
+                continue
+        raise Invalid(f"cannot push to {self._store.name}: the inbox keeps changing. Push again")
+
+    def _push(self, change: Callable[[Inbox], Change], reason: str, lost: tuple[str, bytes | Path] | None) -> Verdict:
         inbox = self._inboxes.list()
         made = change(inbox)
+        if lost is not None and made.puts.get(lost[0]) == lost[1]:
+            # It does not build on what the other one has written, but would undo it.
+            raise Invalid(
+                f"cannot write {lost[0]}: somebody else changed it at the same time; look at it, then push again"
+            )
         verdict = self._inboxes.verdict()
         top = self._ledger.top()
         draft = Draft(overlaid(inbox, made.puts, made.deletes), made.puts, verdict.known if verdict is not None else {})
         try:
             with self._drafts.prepare(draft, top.contents) as prepared:
                 written = self._write(inbox, made)
-                published = self._publisher.publish_prepared(prepared, reason, inbox, written)
+                with self._left_to_nodes():
+                    published = self._publisher.publish_prepared(prepared, reason, inbox, written)
+        except _Left:
+            raise
         except NotHere:
             self._write(inbox, made)
             raise
         if published is None:
             # Something else came into the inbox meanwhile: it is all validated again, as plain tools' changes are.
-            published = self._publisher.publish(reason, own=frozenset(made.puts))
+            with self._left_to_nodes():
+                published = self._publisher.publish(reason, own=frozenset(made.puts))
         return published
+
+    @contextmanager
+    def _left_to_nodes(self) -> Iterator[None]:
+        """A store that is gone once the inbox is written is no failure: the release is there, or a node makes it."""
+        try:
+            yield
+        except Unreachable as error:
+            raise _Left(f"the inbox of {self._store.name} is written, but the store went away: {error}") from error
 
     def _write(self, inbox: Inbox, change: Change) -> dict[str, str]:
         """The new tags by key, "" for what is gone."""
-        written = {}
-        for key, body in change.puts.items():
-            entry = inbox.entry(key)
-            condition: ports.Condition = ports.IfAbsent() if entry is None else ports.IfTag(entry.tag)
-            try:
-                written[key] = self._store.write(key, body, condition)
-            except (Conflict, NotFound) as lost:
-                raise Invalid(
-                    f"cannot write {key}: somebody else changed it at the same time; look at it, then push again"
-                ) from lost
-            except OutcomeUnknown as doubt:
-                raise Unreachable(f"cannot tell whether {key} was written to {self._store.name}: push again") from doubt
+        written = {key: self._put(inbox.entry(key), key, body) for key, body in change.puts.items()}
         for key in change.deletes:
             self._store.delete(key)
             written[key] = ""
         return written
+
+    def _put(self, entry: Entry | None, key: str, body: bytes | Path) -> str:
+        condition: ports.Condition = ports.IfAbsent() if entry is None else ports.IfTag(entry.tag)
+        for _ in range(DOUBTS):
+            try:
+                return self._store.write(key, body, condition)
+            except (Conflict, NotFound) as lost:
+                raise _Forestalled(key, body) from lost
+            except OutcomeUnknown:
+                tag = self._own(key, body)
+                if tag is not None:
+                    return tag
+        raise Unreachable(f"cannot tell whether {key} was written to {self._store.name}: push again")
+
+    def _own(self, key: str, body: bytes | Path) -> str | None:
+        """The tag of what is there, when it has these bytes."""
+        try:
+            stored = self._store.read(key)
+        except NotFound:
+            return None
+        return stored.tag if stored.data == (body if isinstance(body, bytes) else body.read_bytes()) else None
+
+
+class _Forestalled(Conflict):
+    """An object of the inbox has been changed since it was listed."""
+
+    def __init__(self, key: str, body: bytes | Path) -> None:
+        super().__init__(f"{key} was changed at the same time")
+        self.key = key
+        self.body = body
+
+
+class _Left(NotHere):
+    """The inbox is written; what becomes of it is up to the nodes."""
 
 
 def config(data: bytes) -> Change:
