@@ -112,6 +112,7 @@ class Member(Generic[S]):
     progress: SilentProgress = field(default_factory=SilentProgress)
     contact: Contact = field(default_factory=Contact)
     nonces: int = 0
+    identity: str = ""
 
     def __post_init__(self) -> None:
         self.installation = FakeInstallation()
@@ -194,6 +195,7 @@ class Member(Generic[S]):
                 "0",
                 "3.11",
                 datetime(2026, 1, 1, tzinfo=UTC),
+                identity=self.identity,
             ),
             settings=Settings,
             chance=lambda: 0.5,

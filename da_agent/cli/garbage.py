@@ -24,6 +24,7 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
     The newest releases stay, those that nodes serve and the ones before them, and whatever is younger than a day.
     """
     machine = NodeAgent(store=store)
+    machine.recognise()
     verb = "would be removed" if dry_run else "removed"
     found: Collected | None = None
 

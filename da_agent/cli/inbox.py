@@ -91,6 +91,7 @@ def _await(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -
     if verdict is None:
         return
     number = waits.release_of(verdict)
+    admin.remember(number)
     click.echo(f"The inbox is release {number}.")
     waiting.for_verdict(admin, number, wait=wait, timeout=timeout)
 

@@ -191,7 +191,8 @@ def _there_lines(there: There) -> list[str]:
     if there.rollout is not None:
         lines += rollout_text.lines(there.rollout, there.live, now=there.at)
     lines.append(f"Nodes: {len(there.nodes)}")
-    return lines + [_node(each, there.at) for each in sorted(there.nodes, key=lambda each: each.report.node)]
+    lines += [_node(each, there.at) for each in sorted(there.nodes, key=lambda each: each.report.node)]
+    return lines + [f"  {each}" for each in there.twins]
 
 
 def _node(seen: NodeStatus, now: datetime) -> str:

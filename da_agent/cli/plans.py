@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def plan(context: click.Context, store: str | None, *, as_json: bool) -> None:
     """What a push would change, what each node would do, how long it would take; alone: what lies in the inbox."""
     if context.invoked_subcommand is None:
-        _tell(Admin(store=store).plans.publish(), as_json)
+        _tell(_admin(store).plans.publish(), as_json)
 
 
 @plan.command()
@@ -30,7 +30,7 @@ def plan(context: click.Context, store: str | None, *, as_json: bool) -> None:
 @options.store
 def config(file: Path, store: str | None, *, as_json: bool) -> None:
     """What it would do to make FILE the configuration of every node."""
-    _tell(Admin(store=store).plans.push(inbox_changes.config(file).change), as_json)
+    _tell(_admin(store).plans.push(inbox_changes.config(file).change), as_json)
 
 
 @plan.command()
@@ -39,7 +39,7 @@ def config(file: Path, store: str | None, *, as_json: bool) -> None:
 @options.store
 def certs(directory: Path, store: str | None, *, as_json: bool) -> None:
     """What it would do to install the certificates and keys of DIRECTORY."""
-    _tell(Admin(store=store).plans.push(inbox_changes.certificates(directory).change), as_json)
+    _tell(_admin(store).plans.push(inbox_changes.certificates(directory).change), as_json)
 
 
 @plan.command()
@@ -48,8 +48,14 @@ def certs(directory: Path, store: str | None, *, as_json: bool) -> None:
 @options.store
 def package(packages: tuple[str, ...], store: str | None, *, as_json: bool) -> None:
     """What it would do to install packages."""
-    admin = Admin(store=store)
+    admin = _admin(store)
     _tell(admin.plans.push(inbox_changes.packages(admin, packages).change), as_json)
+
+
+def _admin(store: str | None) -> Admin:
+    admin = Admin(store=store)
+    admin.recognise()
+    return admin
 
 
 def _tell(found: Plan, as_json: bool) -> None:

@@ -40,6 +40,7 @@ from da_agent.ports.store import (
     Store,
     Stored,
     Transfers,
+    UsedStores,
 )
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "Supervisor",
     "Traffic",
     "Transfers",
+    "UsedStores",
     "WebService",
     "Workers",
 ]

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from da_agent.domain.node.used_stores import Used
 from da_agent.domain.store.blobs import Blob
 from da_agent.domain.store.conformance import Conformance
 from da_agent.domain.store.inboxes import Entry
@@ -143,6 +144,19 @@ class Blobs(Protocol):
 
     def remove(self, sha256: str) -> None:
         """Afterwards there is no such blob; there need not have been one."""
+
+
+class UsedStores(Protocol):
+    """Which stores this machine has used, kept by their URL."""
+
+    def load(self, url: str) -> Used | None:
+        """None when the store was not used yet, or when what was kept is damaged."""
+
+    def save(self, used: Used) -> None:
+        """Replace what was known about the same URL, atomically."""
+
+    def place(self, url: str) -> str:
+        """The file that keeps it, for a person who removes it."""
 
 
 class Transfers(Protocol):

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from da_agent.domain.node import variables
 from da_agent.domain.node.paths import Paths, Staged
 from da_agent.domain.store import keys
 from da_agent.domain.store.locations import DirectoryLocation, Location, credentials_of, location_of_environment
-from da_agent.errors import Invalid, NotHere
+from da_agent.errors import AgentError, Invalid, NotHere
 
 if TYPE_CHECKING:
     from da_agent import ports
@@ -49,6 +50,7 @@ class Admin:
     def __init__(self, environment: Mapping[str, str] | None = None, store: str | None = None) -> None:
         """`store` is a URL that is used instead of the environment's."""
         self.environment = dict(os.environ if environment is None else environment)
+        self._names_another = bool(store) and store != self.environment.get("DA_AGENT_STORE")
         if store:
             self.environment["DA_AGENT_STORE"] = store
 
@@ -104,13 +106,61 @@ class Admin:
 
         return run_together
 
+    @property
+    def _conformance_folder(self) -> Path:
+        return self.paths.conformances if self.is_node else self.scratch / "conformance"
+
     @cached_property
     def conformances(self) -> ports.Conformances:
         from da_agent.adapters.conformance import ConformanceFolder
 
-        return ConformanceFolder(self.paths.conformances if self.is_node else self.scratch / "conformance")
+        return ConformanceFolder(self._conformance_folder)
+
+    @cached_property
+    def used_stores(self) -> ports.UsedStores | None:
+        """None for a bucket, which has no mount to lose."""
+        from da_agent.adapters.conformance import UsedStoreFolder
+
+        if isinstance(self.location, DirectoryLocation):
+            # Where nothing can be kept, nothing is known.
+            with suppress(AgentError):
+                return UsedStoreFolder(self._conformance_folder)
+        return None
 
     def admit(self) -> None:
+        """Raise unless the store is fit for a cluster, and is the one that it was."""
+        # An empty folder below a lost mount is not even examined: that writes into it.
+        self.recognise()
+        self.require_fit()
+
+    def recognise(self) -> None:
+        """Unreachable when the store lacks releases that it had: it may not be mounted."""
+        from da_agent.workflows.upkeep.recognitions import recognise
+
+        head = recognise(self.store, self._live(), self.used_stores)
+        if head is not None:
+            self.remember(head)
+
+    def remember(self, release: int) -> None:
+        """Keep, as well as it can be done, that this machine has used the store: another mount is noticed then."""
+        from da_agent.workflows.upkeep.recognitions import remember
+
+        if self.used_stores is not None:
+            with suppress(AgentError):
+                remember(self.store, release, self.used_stores)
+
+    def _live(self) -> int | None:
+        """The release of the node that this machine is, when the store is the node's own."""
+        from da_agent.adapters.node_states import NodeStateFile
+
+        node_state = None
+        if self.is_node and not self._names_another:
+            # A person who may not read the journal is told by the reports.
+            with suppress(AgentError):
+                node_state = NodeStateFile(self.paths.node_state).load()
+        return None if node_state is None else node_state.live
+
+    def require_fit(self) -> None:
         """Raise unless the store is fit for a cluster; it is examined at first contact."""
         from da_agent.workflows.upkeep.conformance import require_fit
 

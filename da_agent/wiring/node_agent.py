@@ -209,7 +209,7 @@ class NodeAgent(Admin):
 
         return Reconciler(
             store=self.store,
-            admit=self.admit,
+            admit=self.require_fit,
             inbox_leader=self.inbox_leader,
             node=self.converging,
             rollout_client=self.rollout_client,
@@ -226,12 +226,14 @@ class NodeAgent(Admin):
         )
 
     def report(self) -> Report:
+        from da_agent.adapters.identities import identity
         from da_agent.domain.node.reports import Phase, Report
 
+        address = f"{self.node.address}:{self.node.http_port}"
         return Report(
             node=self.name,
             host=socket.gethostname(),
-            address=f"{self.node.address}:{self.node.http_port}",
+            address=address,
             release=None,
             target=None,
             phase=Phase.STARTING,
@@ -240,6 +242,7 @@ class NodeAgent(Admin):
             python=str(self.resolver.target),
             started_at=self.clock.now(),
             rpc=self._rpc(),
+            identity=identity(self.paths.root, address),
         )
 
     # ---- what the configuration says

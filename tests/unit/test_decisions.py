@@ -481,3 +481,30 @@ def in_trial(release: int, before: int | None) -> Observation:
 )
 def test_a_trial_that_ends_badly_does_not_lead_to_what_is_quarantined(seen: Observation, out: int | None) -> None:
     assert decisions.way_out(seen) == out
+
+
+SAYS_SOMETHING = (Claim, RunReleaseCommand, TellUpdated, TellFailed, TellUnhealthy, GiveBack, Review)
+"""What a node writes into the record of a rollout."""
+
+
+@pytest.mark.parametrize(
+    ("seen", "then"),
+    [
+        pytest.param(READY, Idle("a twin"), id="it would claim a slot"),
+        pytest.param(replace(MINE, begun=None), Idle("a twin"), id="it would use the slot of the other machine"),
+        pytest.param(replace(LOOKED, cluster=MINE.cluster), Undrain(), id="it has drained"),
+        pytest.param(MOVED, Idle("a twin"), id="it would tell that it was updated"),
+        pytest.param(replace(SERVING, unhealthy="the disk is full"), Idle("a twin"), id="it is unhealthy"),
+        pytest.param(replace(READY, unhealthy="the disk is full"), Idle("a twin"), id="it is unhealthy, and behind"),
+        pytest.param(replace(SERVING, cluster=CLOSED), Idle("a twin"), id="the record is closed"),
+        pytest.param(replace(READY, cluster=PAUSED), Idle("a twin"), id="it would give back the slot of the other"),
+        pytest.param(ESCAPED, Switch(4), id="what it leaves is quarantined: that needs no slot"),
+    ],
+)
+def test_a_machine_whose_name_another_one_has_serves_and_writes_nothing_into_the_record(
+    seen: Observation, then: Action
+) -> None:
+    assert seen.cluster is not None
+    action = decisions.decide(replace(seen, cluster=replace(seen.cluster, aside="a twin")))
+    assert not isinstance(action, SAYS_SOMETHING)
+    assert action == then

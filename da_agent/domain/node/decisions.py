@@ -49,6 +49,7 @@ class Cluster:
     rollout     the record of the newest release;  fallback: where to go when that one is quarantined or not proven
     at          the store's clock;  node: this node's name;  others: how many other nodes are alive; None: not listed
     denied      why this node got no turn when it last asked; None when it has not asked since the record has changed
+    aside       why this machine takes no part in the rollout: another one may have its name
     """
 
     node: str
@@ -57,6 +58,7 @@ class Cluster:
     fallback: int | None = None
     others: int | None = 0
     denied: str | None = None
+    aside: str | None = None
 
     @property
     def slot(self) -> Slot | None:
@@ -214,7 +216,7 @@ def _move(seen: Observation, target: int) -> Action:
     cluster = seen.cluster
     if cluster is None or _is_free(seen, cluster, target):
         return Switch(target)
-    if cluster.denied is not None:
+    if cluster.denied is not None or cluster.aside is not None:
         return _stay(seen)
     # With nobody else there to serve, saying that one should not come would be an outage.
     alone = not seen.running or not cluster.others or target in seen.without_reload
@@ -372,6 +374,9 @@ def _keep_serving(seen: Observation) -> Action:
 def _tell(seen: Observation, cluster: Cluster) -> Action:
     """What the record of the newest release should have from this node, and has not yet."""
     rollout, node, node_state = cluster.rollout, cluster.node, seen.node_state
+    if cluster.aside is not None:
+        # What the record has under this name is another machine's, its slot as well.
+        return Idle(cluster.aside)
     if rollout.closed:
         return Idle(cluster.denied)
     if seen.current == rollout.release == node_state.live and rollout.state is not State.QUARANTINED:
@@ -421,7 +426,10 @@ def _complaint(seen: Observation) -> Action | None:
 
 
 def is_excused(cluster: Cluster) -> bool:
-    """Whether nobody waits for this node: it has moved, has said that it is at fault, or all is over."""
+    """Whether nobody waits for this node: it has moved, has said that it is at fault, or all is over. Nor does the
+    record say anything of a machine that takes no part."""
+    if cluster.aside is not None:
+        return True
     rollout, node = cluster.rollout, cluster.node
     known = node in rollout.updated or any(note.by == node for note in rollout.unhealthy)
     over = rollout.closed or rollout.state is not State.OPEN

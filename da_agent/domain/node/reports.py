@@ -36,6 +36,7 @@ class Report:
     `waiting` is what keeps the node from its target: others whose turn it is, or a pause.
     `rpc` is where its supervisord can be poked, as in 10.0.0.7:9001; None for a node that only polls.
     `unable` is the inbox that this node could not adopt, and why.
+    `identity` is the machine's: a copy of its disk has another one.
     """
 
     node: str
@@ -53,6 +54,7 @@ class Report:
     activity: str | None = None
     rpc: str | None = None
     unable: Unable | None = None
+    identity: str = ""
     format: Literal[1] = 1
 
 

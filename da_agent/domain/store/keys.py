@@ -11,6 +11,7 @@ RELEASES = ".agent/releases/"
 ROLLOUTS = ".agent/rollouts/"
 BLOBS = ".agent/blobs/sha256/"
 NODES = ".agent/nodes/"
+TWINS = ".agent/twins/"
 VERDICT = ".agent/inbox.json"
 PUBLISHING = ".agent/publishing.json"
 INBOX_LEADER = ".agent/inbox-leader.json"
@@ -43,6 +44,11 @@ def _number(key: str, folder: str) -> int | None:
 
 def node_key(node: str) -> str:
     return f"{NODES}{node}.json"
+
+
+def twin_key(node: str) -> str:
+    """The report of a machine whose name another one has."""
+    return f"{TWINS}{node}.json"
 
 
 def node_of(key: str) -> str:

@@ -5,8 +5,10 @@ from datetime import datetime
 
 from da_agent import ports
 from da_agent.domain.display import why
+from da_agent.domain.node import twins
 from da_agent.domain.node.node_states import NodeState
 from da_agent.domain.node.reports import NodeStatus
+from da_agent.domain.node.twins import Twins
 from da_agent.domain.release.releases import Release
 from da_agent.domain.rollout.rollouts import Rollout
 from da_agent.domain.store.inboxes import Verdict
@@ -34,6 +36,7 @@ class There:
 
     `head` is the newest release that can be read; `pending`: the inbox has changed since `verdict`, and nobody has
     adopted it yet. `rollout` is the record of the newest release, and `live` are the nodes that count in it.
+    `twins` are the names that two machines report as.
     """
 
     at: datetime
@@ -44,6 +47,7 @@ class There:
     nodes: tuple[NodeStatus, ...]
     rollout: Rollout | None
     live: tuple[str, ...]
+    twins: tuple[Twins, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +70,18 @@ def cluster(store: ports.Store, rollouts: Rollouts) -> There:
     ledger, inboxes = Ledger(store), Inboxes(store)
     verdict = inboxes.verdict()
     inbox = inboxes.list()
-    top = ledger.top()
+    top, now = ledger.top(), store.clock()
+    nodes = tuple(reports.node_statuses(store))
     return There(
-        at=store.clock(),
+        at=now,
         store=store.name,
         head=top.release,
         verdict=verdict,
         pending=bool(inbox.entries) and (verdict is None or verdict.fingerprint != inbox.fingerprint),
-        nodes=tuple(reports.node_statuses(store)),
+        nodes=nodes,
         rollout=_rollout(rollouts, top.number),
         live=rollouts.live(),
+        twins=twins.pairs(nodes, tuple(reports.twins(store)), now=now),
     )
 
 
@@ -102,7 +108,8 @@ def explain(there: There, node: str) -> str:
         names = ", ".join(sorted(known)) or "none yet"
         raise NotFound(f"there is no node {node} in {there.store}; the nodes are {names}")
     newest = record.release if record is not None else there.head.number if there.head is not None else None
-    return why.why(node, seen, newest, record, there.live, now=there.at)
+    told = why.why(node, seen, newest, record, there.live, now=there.at)
+    return " ".join([told, *(str(each) for each in there.twins if each.node == node)])
 
 
 def history(store: ports.Store, limit: int) -> tuple[Release, ...]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from da_agent import ports
 from da_agent.domain.config.settings import Settings
-from da_agent.domain.node import garbage
+from da_agent.domain.node import garbage, used_stores
 from da_agent.domain.node.reports import AWAY, Phase, Report, is_no_news
 from da_agent.domain.release.releases import Release
 from da_agent.domain.rollout import rollouts
@@ -55,6 +55,9 @@ class Reconciler:
         """`admit` raises unless the store may be used; `report` is this node's, with what never changes filled in;
         `chance` is from 0 to 1, another one each time; `doing` says what goes on at this moment."""
         self._store = store
+        self._reporter = reports.Reporter(store)
+        self._aside: str | None = None
+        rollout_client.stand_aside(self._reporter.aside(report))
         self._admit = admit
         self._ledger = Ledger(store)
         self._inbox_leader = inbox_leader
@@ -220,6 +223,8 @@ class Reconciler:
         self._answered = True
         self._heard()
         self._rollout_client.heard()
+        # Before anything is claimed: after a silence another machine may have taken the name.
+        self.beat()
         updated = True
         try:
             if self._stands:
@@ -269,12 +274,10 @@ class Reconciler:
         head, live = self._ledger.head(self._known_before()), self._node.node_state().live
         self._misses = over and head == self._head
         self._asked_at, self._lists = self._clock.elapsed(), False
-        if live is None or (head is not None and head >= live):
+        complaint = used_stores.behind_node(self._store.name, head, live)
+        if complaint is None:
             return head
-        raise Unreachable(
-            f"{self._store.name} has {'no release' if head is None else f'releases up to {head}'}, but this node"
-            f" has served release {live}: is the store mounted, and is it the right one?"
-        )
+        raise Unreachable(complaint)
 
     def _known_before(self) -> int | None:
         """The newest release as it was known, from which one GET leads to the next; None when that one may be gone.
@@ -375,7 +378,9 @@ class Reconciler:
                 self._deadline(lambda: self._write(report, told))
             else:
                 self._write(report, told)
-            self._sent_at = now
+            self._stand(report)
+            # A machine that stays beside looks again with each poll whether the name is free.
+            self._sent_at = now if self._aside is None else None
             self._rollout_client.heard()
         except AgentError:
             self._sent_at = None
@@ -383,7 +388,16 @@ class Reconciler:
 
     def _write(self, report: Report, told: Report) -> None:
         """Whoever was late, and finds that there is a newer one, sends that, so the last word is the newest."""
-        reports.send(self._store, told)
+        self._reporter.send(told)
         while report is not self._report:
             report = self._report
-            reports.send(self._store, report)
+            self._reporter.send(report)
+
+    def _stand(self, report: Report) -> None:
+        """Let the decisions know whether this machine has its name, and say so when that has changed."""
+        before, self._aside = self._aside, self._reporter.aside(report)
+        self._rollout_client.stand_aside(self._aside)
+        if self._aside is not None and self._aside != before:
+            self._progress.say(self._aside)
+        elif self._aside is None and before is not None:
+            self._progress.say(f"This machine has the name {report.node} and takes part in rollouts")

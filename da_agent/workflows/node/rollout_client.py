@@ -56,6 +56,7 @@ class RolloutClient:
         self._known: _Known | None = None
         self._store_liveness = StoreLiveness()
         self._has_claimed = False
+        self._aside: str | None = None
         self._listed: frozenset[str] = frozenset()
         self._listed_at: timedelta | None = None
 
@@ -70,7 +71,7 @@ class RolloutClient:
         except AgentError:
             # A trial goes on to its end also while the store is away.
             return None
-        return Cluster(self._node, now, known.rollout, known.fallback, known.others, known.denied)
+        return Cluster(self._node, now, known.rollout, known.fallback, known.others, known.denied, self._aside)
 
     @property
     def is_over(self) -> bool:
@@ -120,6 +121,10 @@ class RolloutClient:
         """It has not; what is known of the record may still hold. From any thread, as `heard`: when both come at once,
         the next answer, or the next one that does not come, tells again."""
         self._store_liveness = self._store_liveness.broken()
+
+    def stand_aside(self, reason: str | None) -> None:
+        """Why this machine takes no part in the rollout, as another one may have its name; None when it does."""
+        self._aside = reason
 
     def forget(self) -> None:
         """It has not, and nothing is known any more of what the others do."""
@@ -205,7 +210,7 @@ class RolloutClient:
 
     def leave(self) -> None:
         """The process ends: nobody need wait for its turn to end, or hold it to be lost."""
-        if self._has_claimed and self._known is not None:
+        if self._has_claimed and self._known is not None and self._aside is None:
             self._deadline(self.give_back)
 
     def review(self) -> None:

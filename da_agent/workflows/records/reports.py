@@ -1,18 +1,93 @@
 """What the nodes say of themselves in the store."""
 
 from collections.abc import Collection, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.node.reports import NodeStatus, Report
+from da_agent.domain.node.twins import Name
 from da_agent.domain.store import keys
-from da_agent.errors import Corrupt, NotFound
+from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, Unreachable
+
+ATTEMPTS = 5
+"""How often a report is written anew when another process of the same node is faster."""
+
+TELL_TWIN = timedelta(seconds=30)
+"""How often a machine whose name another one has says that it is there."""
 
 
 def send(store: ports.Store, report: Report) -> None:
     """Replace this node's own record; no other node writes it."""
     store.write(keys.node_key(report.node), records.seal(report), ports.Always())
+
+
+class Reporter:
+    """Writes this machine's report, as long as it has the name of the node: see domain.twins."""
+
+    def __init__(self, store: ports.Store) -> None:
+        self._store = store
+        self._name = Name()
+        self._told_at: datetime | None = None
+
+    def aside(self, report: Report) -> str | None:
+        """Why this machine takes no part in rollouts, as far as is known; None when it may."""
+        return self._name.aside(report)
+
+    def send(self, report: Report) -> None:
+        """Replace the report of this node; that of another machine with this name stays, and `aside` says so then."""
+        for _ in range(ATTEMPTS):
+            name = self._name
+            if name.tag is None:
+                name = self._name = self._look(report)
+            if name.rival is not None:
+                self._tell_twin(report)
+                return
+            if self._write(report, name):
+                return
+        raise Unreachable(f"cannot report as {report.node}: others keep changing the report in {self._store.name}")
+
+    def _look(self, report: Report) -> Name:
+        key = keys.node_key(report.node)
+        try:
+            stored = self._store.read(key)
+            there = NodeStatus(records.unseal(Report, stored.data, key), stored.modified_at)
+        except NotFound:
+            return self._name.missing()
+        except Corrupt:
+            # No machine can be told from a damaged report: it is replaced.
+            return self._name.sent(stored.tag)
+        return self._name.found(report, there, stored.tag, now=self._store.clock())
+
+    def _write(self, report: Report, name: Name) -> bool:
+        """Whether it is written. Only over what is known: the commit point of taking over a name."""
+        when = ports.IfTag(name.tag) if name.tag else ports.IfAbsent()
+        try:
+            tag = self._store.write(keys.node_key(report.node), records.seal(report), when)
+        except (Conflict, NotFound, OutcomeUnknown):
+            self._name = self._name.doubted()
+            return False
+        if self._told_at is not None:
+            self._store.delete(keys.twin_key(report.node))
+            self._told_at = None
+        self._name = self._name.sent(tag)
+        return True
+
+    def _tell_twin(self, report: Report) -> None:
+        """Say where `status` looks that there are two; the next report looks at the first one again."""
+        name, now = self._name, self._store.clock()
+        self._name = name.doubted()
+        if name.renewed and (self._told_at is None or now - self._told_at >= TELL_TWIN):
+            self._store.write(keys.twin_key(report.node), records.seal(report), ports.Always())
+            self._told_at = now
+
+
+def twins(store: ports.Store) -> Iterator[NodeStatus]:
+    """The last report of each machine whose name another one has or had."""
+    for entry in store.scan(keys.TWINS):
+        seen = _node_status(store, entry.key)
+        if seen is not None:
+            yield seen
 
 
 def every(store: ports.Store) -> Iterator[Report]:
