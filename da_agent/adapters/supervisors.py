@@ -137,14 +137,17 @@ class Supervisord:
             transport.close()
 
 
-def restart_parent() -> None:
+def restart_parent(parent: int) -> None:
     """Tell the supervisord that started us to end everything, to read and open all its files again, and to start anew.
 
-    Not through its socket, which may have gone with the folder it lay in.
+    Not through its socket, which may have gone with the folder it lay in. `parent` is the one that we began with: when
+    it has died, the machine's first process is our parent, which takes the signal otherwise.
     """
     if os.environ.get("SUPERVISOR_ENABLED") != "1":
         raise NodeBroken("cannot restart supervisord: it has not started this process; restart it by hand")
-    os.kill(os.getppid(), signal.SIGHUP)
+    if os.getppid() != parent:
+        raise NodeBroken("cannot restart supervisord: the one that started this process has ended; start it again")
+    os.kill(parent, signal.SIGHUP)
 
 
 def _name(group: str, program: str) -> str:

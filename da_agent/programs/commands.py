@@ -32,6 +32,7 @@ def initialize() -> None:
     agent = NodeAgent()
     try:
         agent.prepare()
+        agent.end_predecessors()
         agent.sweep()
         if agent.open_rpc_port():
             return

@@ -7,11 +7,12 @@ help waits for nothing at all.
 from __future__ import annotations
 
 import grp
+import os
 import random
 import secrets
 import socket
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import cached_property
@@ -49,6 +50,10 @@ AT_ONCE = timedelta(seconds=3)
 
 class NodeAgent(Admin):
     """This node, and what supervisor's programs make it do."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None, store: str | None = None) -> None:
+        super().__init__(environment, store)
+        self._parent = os.getppid()
 
     # ---- pieces
 
@@ -276,6 +281,17 @@ class NodeAgent(Admin):
             for folder in (self.paths.scratch, self.paths.run, self.paths.logs, self.paths.releases):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o755)
 
+    def end_predecessors(self) -> None:
+        """Only this supervisord's programs work on this node: others have lost theirs and would go on for a while.
+
+        Apache is not meant: one that is left serves until its successor starts.
+        """
+        from da_agent.adapters import predecessors
+
+        ended = predecessors.end(self.paths.root, self.supervisor)
+        if ended:
+            self.progress.say(f"Ended what an earlier supervisord had left running: {', '.join(ended)}")
+
     def intact(self) -> bool:
         """Whether the files are still there that supervisord needs to answer us; the agent itself never makes them."""
         return (self.paths.run / "supervisor.sock").exists() and self.paths.logs.is_dir()
@@ -285,7 +301,7 @@ class NodeAgent(Admin):
         from da_agent.adapters.supervisors import restart_parent
 
         self.prepare()
-        restart_parent()
+        restart_parent(self._parent)
 
     def open_rpc_port(self) -> bool:
         """Make supervisord take pokes as the environment says; True when it starts anew for that, and ends us.

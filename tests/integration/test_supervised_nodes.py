@@ -12,8 +12,10 @@ import psutil
 import pytest
 from supervisor.xmlrpc import SupervisorTransport
 
+from da_agent import orphans
 from da_agent.adapters.apache import processes
 from da_agent.adapters.dev_clusters import DevNode
+from da_agent.adapters.dev_clusters.processes import of_root as processes_of
 from tests import servers
 from tests.clusters_of_witnesses import agent, cluster, folder, witness
 from tests.supervisorctl import states, supervisorctl, wait_for
@@ -167,14 +169,63 @@ def test_worker_processes_that_are_killed_are_replaced_by_the_same_release(node:
     serves(node, "before the kill")
 
 
-def test_a_node_whose_supervisord_is_killed_starts_again_among_its_orphans(node: DevNode) -> None:
+def kill_supervisord(node: DevNode) -> list[psutil.Process]:
+    """The processes that it leaves."""
+    left = processes_of(node.root)
     supervisord(node).kill()
     wait_until(lambda: not node.running, node)
+    return left
+
+
+def test_a_node_whose_supervisord_is_killed_starts_again_among_its_orphans(node: DevNode) -> None:
+    left = kill_supervisord(node)
+    serves(node, None)
+    node.start()
+    wait_for(node, "sync", "RUNNING")
+    assert states(node)["apache2"] == "RUNNING"
+    serves(node, None)
+    wait_until(lambda: orphans.gone(left), node)
+    change(node, "after the kill")
+    serves(node, "after the kill")
+
+
+def test_a_node_whose_supervisord_is_killed_starts_again_among_orphans_that_hang(node: DevNode) -> None:
+    hanging = [process(node, "sync"), process(node, "apache2")]
+    for each in hanging:
+        each.suspend()
+    left = kill_supervisord(node)
     node.start()
     wait_for(node, "sync", "RUNNING")
     serves(node, None)
-    change(node, "after the kill")
-    serves(node, "after the kill")
+    assert orphans.gone(left)
+
+
+def test_a_loop_whose_supervisord_is_killed_ends_by_itself_and_apache_goes_on(node: DevNode) -> None:
+    loop = process(node, "sync")
+    kill_supervisord(node)
+    wait_until(lambda: orphans.gone([loop]), node)
+    serves(node, None)
+    # No supervisord is there to end it in order.
+    node.kill()
+
+
+def test_a_neighbour_with_another_root_is_not_disturbed_by_what_a_killed_supervisord_left() -> None:
+    with cluster(2, settings=SETTINGS) as made:
+        made.wait()
+        node, neighbour = made.nodes
+        for each in made.nodes:
+            wait_for(each, "sync", "RUNNING")
+        before = {program: process(neighbour, program) for program in ("sync", "apache2")}
+        apache = process(node, "apache2")
+        kill_supervisord(node)
+        apache.kill()
+        # As after a long time: the number of its Apache has been given to another process.
+        (node.root / "agent/run/apache2.pid").write_text(f"{before['apache2'].pid}\n")
+        node.start()
+        wait_for(node, "sync", "RUNNING")
+        serves(node, None)
+        assert {program: process(neighbour, program) for program in before} == before
+        serves(neighbour, None)
 
 
 def test_a_power_cut_in_the_middle_of_a_change_ends_with_the_change(node: DevNode) -> None:

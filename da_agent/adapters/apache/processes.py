@@ -3,11 +3,12 @@
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
 
+from da_agent import orphans
 from da_agent.adapters.apache.configurations import TITLE
 from da_agent.domain.application.readiness import Worker
 from da_agent.errors import NodeBroken
@@ -73,20 +74,52 @@ def _find(worker: Worker) -> psutil.Process | None:
         return None
 
 
-def end_orphans(configuration: Path) -> None:
-    """Kill what an Apache with this configuration has left: when it was killed, its children hold its ports for ever.
+def end_orphans(
+    configuration: Path, pid_file: Path, is_free: Callable[[], bool], current: Callable[[], int | None]
+) -> None:
+    """End each Apache with this configuration but `current`: afterwards its port is free, and so is its pid file.
 
-    One that supervisord has started meanwhile is left alone: it leads its own group, and an orphan's leader has ended.
+    One that is told to stop lets go of both at once, and has some seconds left for what it is answering: its own
+    GracefulShutdownTimeout. Children of one that was killed hold its port for ever, and are killed.
     """
-    orphans = []
-    for process in psutil.process_iter():
-        try:
-            if str(configuration) in process.cmdline() and not psutil.pid_exists(os.getpgid(process.pid)):
-                process.kill()
-                orphans.append(process)
-        except (psutil.Error, OSError):
-            continue
-    psutil.wait_procs(orphans, timeout=PATIENCE)
+    left = _left(configuration, current)
+    leaders = [process for process in left if orphans.group(process) == process.pid]
+    led = {process.pid for process in leaders}
+    orphans.tell((process for process in left if orphans.group(process) not in led), signal.SIGKILL)
+
+    def let_go() -> bool:
+        return orphans.gone(left) or (is_free() and _pid_in(pid_file) not in led)
+
+    if not let_go():
+        # Never twice: it would cut what the first one lets go on.
+        orphans.tell(leaders, signal.SIGWINCH)
+    if not orphans.wait(let_go, PATIENCE):
+        # Looked for again: one that hangs may have started children meanwhile.
+        stuck = _left(configuration, current)
+        orphans.tell(stuck, signal.SIGKILL)
+        orphans.wait(lambda: orphans.gone(stuck), PATIENCE)
+    # Its number may be another process's by now, which Apache would take for itself: "already running".
+    pid_file.unlink(missing_ok=True)
+
+
+def _left(configuration: Path, current: Callable[[], int | None]) -> list[psutil.Process]:
+    found = orphans.find(lambda process: _serves(process, configuration))
+    # Asked last: what supervisord had started when we looked is known to it now.
+    running = current()
+    return [process for process in found if orphans.group(process) != running]
+
+
+def _serves(process: psutil.Process, configuration: Path) -> bool:
+    """One that only checks the configuration holds nothing, and ends by itself."""
+    words = process.cmdline()
+    return str(configuration) in words and "-t" not in words
+
+
+def _pid_in(pid_file: Path) -> int | None:
+    try:
+        return int(pid_file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
 
 
 def restart_gracefully(parent: int) -> None:

@@ -1,5 +1,6 @@
 """Requests of the agent to its own web server: the loader's URL until every worker process has had its say."""
 
+import errno
 import http.client
 import io
 import json
@@ -115,3 +116,14 @@ def _one(door: Door) -> Answer | None:
         return Answer(int(said["pid"]), number, said.get("fingerprint"), said["error"], int(said.get("active", 0)))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def is_free(address: str, port: int) -> bool:
+    """True when no program listens there, as far as the kernel tells."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("" if address == "*" else address, port))
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE
+        return True

@@ -270,6 +270,7 @@ class Apache:
         if not facts.read(folder).serves.certificates:
             if self._pins.get(TLS) is not None:
                 self._supervisor.stop(TLS)
+                self._end_orphans(TLS)
                 self._pins.drop(TLS)
             return
         if again:
@@ -287,8 +288,15 @@ class Apache:
         self._pins.make_done(TLS)
 
     def _end_orphans(self, program: str) -> None:
-        folder = self._paths.pin(program)
-        processes.end_orphans(Staged(folder).tls if program == TLS else Staged(folder).web_server)
+        """What an earlier life of this node has left serves until this moment."""
+        staged, node = Staged(self._paths.pin(program)), self._node
+        text, port = (staged.tls, node.https_port) if program == TLS else (staged.web_server, node.http_port)
+        processes.end_orphans(
+            text,
+            self._paths.run / f"{program}.pid",
+            is_free=lambda: requests.is_free(node.address, port),
+            current=lambda: self._supervisor.pid(program),
+        )
 
     def _write_loader(self) -> None:
         """It belongs to the web user, because docassemble touches it to reload and wants to be able to."""

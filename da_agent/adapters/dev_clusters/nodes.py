@@ -97,10 +97,10 @@ class DevNode:
             )
 
     def start(self) -> None:
-        """Start its supervisord; it makes the node ready by itself. What an earlier life left behind is ended first."""
+        """Start its supervisord; it makes the node ready by itself, and ends what an earlier one has left."""
         if self.running:
             return
-        self.kill()
+        self._reap()
         with files.on_this_node(f"start {self.name} below {self.root}"):
             for folder in (self.root / "agent" / "run", self.root / "agent" / "log"):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o755)
