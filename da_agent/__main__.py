@@ -30,6 +30,7 @@ for _each in (
     steering.pause,
     steering.resume,
     steering.retry,
+    steering.forget,
     inspect.status,
     inspect.why,
     inspect.history,

@@ -107,6 +107,7 @@ class FakePrograms:
     broken: tuple[str, ...] = ()
     fails: Callable[[], tuple[str, ...]] = lambda: ()
     fatal: tuple[str, ...] = ()
+    ends: bool = False
     failures: dict[str, str] = field(default_factory=dict)
     ran: list[tuple[int, str]] = field(default_factory=list)
 
@@ -125,6 +126,9 @@ class FakePrograms:
 
     def starting(self) -> tuple[str, ...]:
         return ()
+
+    def ending(self) -> bool:
+        return self.ends
 
     def revive(self) -> None:
         self.fatal = self.fails()
@@ -249,6 +253,9 @@ class FakeWeb:
 
     def active(self) -> int:
         return self.busy
+
+    def under_way(self) -> int | None:
+        return self.busy if self.up else None
 
     def log(self) -> tuple[str, ...]:
         return ("the last line",)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from xmlrpc.client import Error, Fault, ServerProxy, Transport
 
-from supervisor.states import ProcessStates
+from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.xmlrpc import Faults
 
 from da_agent.errors import NodeBroken
@@ -94,6 +94,16 @@ class Supervisord:
             except Fault as fault:
                 if fault.faultCode != Faults.NOT_RUNNING:
                     raise
+
+    def ending(self) -> bool:
+        with self._asking("look at supervisord") as supervisord:
+            try:
+                return bool(supervisord.getState()["statecode"] < SupervisorStates.RUNNING)
+            except Fault as fault:
+                # It refuses every question then, this one, too.
+                if fault.faultCode != Faults.SHUTDOWN_STATE:
+                    raise
+                return True
 
     def _wait_until_decided(self, supervisord: Any, program: str) -> None:
         ends = time.monotonic() + _TIMEOUT

@@ -190,7 +190,8 @@ def _there_lines(there: There) -> list[str]:
         lines.append(f"Inbox: is release {there.verdict.release}{newer}")
     if there.rollout is not None:
         lines += rollout_text.lines(there.rollout, there.live, now=there.at)
-    lines.append(f"Nodes: {len(there.nodes)}")
+    left = sum(each.has_left for each in there.nodes)
+    lines.append(f"Nodes: {len(there.nodes) - left}" + (f", and {left} left" if left else ""))
     lines += [_node(each, there.at) for each in sorted(there.nodes, key=lambda each: each.report.node)]
     return lines + [f"  {each}" for each in there.twins]
 
@@ -200,7 +201,8 @@ def _node(seen: NodeStatus, now: datetime) -> str:
 
     report = seen.report
     age = max(0, round((now - seen.at).total_seconds()))
-    state = f"silent for {age} s" if seen.silent(now, SILENT) else f"{report.phase.value}, {age} s ago"
+    silent = seen.silent(now, SILENT) and not seen.has_left
+    state = f"silent for {age} s" if silent else f"{report.phase.value}, {age} s ago"
     problem = f": {report.problem}" if report.problem else ""
     if report.activity:
         state += f" ({report.activity})"

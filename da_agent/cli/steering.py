@@ -1,4 +1,4 @@
-"""What steers the cluster: rollback, restart, pause, resume, pardon."""
+"""What steers the cluster: rollback, restart, pause, resume, pardon, forget."""
 
 import click
 
@@ -64,3 +64,11 @@ def resume(reason: str, store: str | None) -> None:
 def retry(number: int, reason: str, store: str | None) -> None:
     """Let the nodes try the quarantined release NUMBER again, as if nothing had been held against it."""
     click.echo(Admin(store=store).steering.retry(number, reason).sentence)
+
+
+@click.command()
+@click.argument("node")
+@options.store
+def forget(node: str, store: str | None) -> None:
+    """Remove NODE, which will not return: its report, and the turn that it holds. Invalid while it is alive."""
+    click.echo(Admin(store=store).forget(node))

@@ -33,6 +33,9 @@ class Supervisor(Protocol):
     def revive(self) -> None:
         """Begin again what it has given up, all at once. Each of these has `failed` until it stays up."""
 
+    def ending(self) -> bool:
+        """Whether it is stopping every program, to end or to start anew."""
+
     def starting(self) -> tuple[str, ...]:
         """Those that were begun again and have neither stayed up nor been given up yet."""
 
@@ -148,6 +151,11 @@ class Traffic(Protocol):
 
     def active(self) -> int:
         """How many requests the live group is answering."""
+
+    def under_way(self) -> int | None:
+        """As `active`, without a question to supervisord, which answers none while it ends; None when nothing listens.
+
+        A web server that accepts connections and does not answer in time is busy: 1."""
 
 
 RereadCertificates = Callable[[Collection[Path]], tuple[str, ...]]

@@ -94,4 +94,12 @@ def install_certs() -> None:
         agent.certificates.install()
 
 
-COMMANDS = (initialize, sync, update, reset, install_certs)
+@click.command()
+def leave() -> None:
+    """Take this node out of service, wait until no visitor comes, sign off. Only while supervisord ends."""
+    signal.signal(signal.SIGTERM, stop)
+    if not NodeAgent().leaving.run():
+        sys.stderr.write("supervisord is not ending: this node stays in service\n")
+
+
+COMMANDS = (initialize, sync, update, reset, install_certs, leave)

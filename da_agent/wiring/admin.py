@@ -269,7 +269,7 @@ class Admin:
         """What a node resolves fits itself; another machine must be like one of the nodes."""
         from da_agent.workflows.records import reports
 
-        nodes = {each.report.python for each in reports.node_statuses(self.store)}
+        nodes = {each.report.python for each in reports.known(self.store)}
         if not self.is_node and nodes and str(target) not in nodes:
             raise NotHere(
                 f"cannot resolve packages here: it is {target} here, and the nodes have {', '.join(sorted(nodes))}"
@@ -318,6 +318,14 @@ class Admin:
             who=_person(),
             nonce=lambda: secrets.token_hex(16),
         )
+
+    def forget(self, node: str) -> str:
+        """Remove a node that will not return; one sentence that says so."""
+        from da_agent.workflows.records import departures
+
+        departures.forget(self.store, self.rollouts, node)
+        self.notifications.wake(self.notifications.alive())
+        return f"Node {node} is forgotten: status shows it no more, and it holds no turn."
 
     # ---- pokes
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from da_agent.domain.store.inboxes import Verdict
     from da_agent.workflows.node import converger
     from da_agent.workflows.node.certificates import Certificates
+    from da_agent.workflows.node.leaving import Leaving
     from da_agent.workflows.node.reconciler import Reconciler
     from da_agent.workflows.node.rollout_client import RolloutClient
     from da_agent.workflows.node.switcher import Switcher
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = timedelta(seconds=3)
 """How long the store is waited for where people wait for this node."""
+
+SIGNING_OFF = timedelta(seconds=8)
+"""How long the store is waited for when this node signs off."""
 
 
 class NodeAgent(Admin):
@@ -229,6 +233,27 @@ class NodeAgent(Admin):
             chance=random.random,
             activity=self.progress.now,
         )
+
+    @cached_property
+    def leaving(self) -> Leaving:
+        from da_agent.workflows.node.leaving import Leaving
+
+        return Leaving(
+            traffic=self.web,
+            supervisor=self.supervisor,
+            clock=self.clock,
+            progress=self.progress,
+            settings=self.live_settings,
+            sign_off=self._sign_off,
+        )
+
+    def _sign_off(self) -> None:
+        """Bounded: supervisord waits for this, and the store may be away."""
+        from da_agent.adapters.deadlines import within
+        from da_agent.workflows.records import departures
+
+        store, rollouts, name = self.store, self.rollouts, self.name
+        within(SIGNING_OFF)(lambda: departures.sign_off(store, rollouts, name))
 
     def report(self) -> Report:
         from da_agent.adapters.identities import identity

@@ -92,6 +92,9 @@ class Runner:
     def failed(self) -> tuple[str, ...]:
         return ()
 
+    def ending(self) -> bool:
+        return False
+
     def starting(self) -> tuple[str, ...]:
         return ()
 

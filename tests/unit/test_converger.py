@@ -241,6 +241,18 @@ def test_a_damaged_release_that_is_served_is_left_alone() -> None:
     assert machine.served == {1}
 
 
+@pytest.mark.parametrize(("runs", "tries", "drains"), [(False, False, False), (True, False, True), (False, True, True)])
+def test_a_node_that_has_left_in_order_is_open_to_visitors_before_it_serves_again(
+    runs: bool, tries: bool, drains: bool
+) -> None:
+    """Only where nothing runs and nothing is tried out: what drains then is not about to change."""
+    machine = serving(1)
+    machine.web.up, machine.web.drains = runs, True
+    machine.node_states.node_state = NodeState(live=1, probation=Probation(1, 2, NOON) if tries else None)
+    machine.agent(release(1)).inspect()
+    assert machine.web.draining() is drains
+
+
 def test_a_damaged_release_that_cannot_be_staged_again_is_tried_once_and_then_started_as_it_is() -> None:
     machine = serving(1)
     machine.web.up, machine.web.workers_ = False, {}

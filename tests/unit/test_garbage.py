@@ -203,3 +203,16 @@ def test_a_cut_in_the_middle_leaves_no_release_without_its_blobs() -> None:
         for number in Ledger(store).numbers():
             assert records.encode(Ledger(store).read(number))
             store.read(keys.blob_key(Ledger(store).read(number).contents.config))
+
+
+def test_a_node_that_has_left_keeps_what_it_served_for_a_month_and_is_gone_then() -> None:
+    store = old_cluster(30)
+    store.now = NOON - timedelta(days=29)
+    reports.sign_off(store, report_of("away", 6))
+    store.now = NOON
+    planned = collected(store, dry_run=True)
+    assert planned.nodes == ()
+    assert 6 not in planned.releases
+    store.now = NOON + timedelta(days=2)
+    assert collected(store).nodes == ("away",)
+    assert list(store.scan(keys.LEFT)) == []

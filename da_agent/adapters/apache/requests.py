@@ -38,6 +38,18 @@ class Door:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # has the secret in it
 
 
+def listens(door: Door) -> bool:
+    """Whether anything accepts a connection there."""
+    try:
+        with socket.create_connection((door.host, door.port), TIMEOUT):
+            return True
+    except TimeoutError:
+        # Something does, and has no time.
+        return True
+    except OSError:
+        return False
+
+
 def ask(door: Door, at_least: int) -> tuple[Answer, ...]:
     """Ask in rounds until `at_least` processes have answered, nobody answers, or time is up; the newest of each.
 

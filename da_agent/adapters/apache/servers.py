@@ -177,6 +177,13 @@ class Apache:
     def active(self) -> int:
         return sum(answer.active for answer in self.ask(len(self.workers())))
 
+    def under_way(self) -> int | None:
+        door = self._door()
+        if not requests.listens(door):
+            return None
+        answers = requests.ask(door, facts.read(self._pins.get(APPLICATION)).processes)
+        return sum(answer.active for answer in answers) if answers else 1
+
     def log(self) -> tuple[str, ...]:
         return logs.last_lines(self._paths.logs / f"{APPLICATION}.log")
 

@@ -94,7 +94,7 @@ class DevCluster:
     def stop(self) -> list[str]:
         """Stop every node, all at the same time; returns what had to be killed."""
         for node in self.nodes:
-            node.begin_to_stop()
+            node.begin_to_stop(in_order=False)
         left = [f"{node.name}: {orphan}" for node in self.nodes for orphan in node.stop()]
         self._save()
         return left

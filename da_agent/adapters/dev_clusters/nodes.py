@@ -22,7 +22,7 @@ from da_agent.domain.node.paths import Paths
 from da_agent.domain.node.variables import parse_node
 from da_agent.errors import Invalid, NodeBroken, TimedOut
 
-STOP_TIMEOUT = 65.0
+STOP_TIMEOUT = 125.0
 """Seconds: more than all that supervisord.conf waits for, one after the other."""
 
 LONGEST_SOCKET = 107
@@ -126,9 +126,12 @@ class DevNode:
             if section is not None:
                 files.replace(Paths(self.root).rpc_port, section)
 
-    def begin_to_stop(self) -> None:
+    def begin_to_stop(self, *, in_order: bool = True) -> None:
+        """Not `in_order`: nothing waits until visitors go elsewhere, as when there is no other node to go to."""
         process = self.seat.supervisord.find() if self.seat.supervisord else None
         if process is not None:
+            if not in_order:
+                processes.skip_departure(process)
             process.terminate()
 
     def stop(self) -> list[str]:

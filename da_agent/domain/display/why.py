@@ -40,6 +40,9 @@ def _runs(node: str, seen: NodeStatus | None, now: datetime) -> Iterator[str]:
     report = seen.report
     runs = "no release" if report.release is None else f"release {report.release}"
     age = span(now - seen.at)
+    if seen.has_left:
+        yield f"{node} ran {runs} when it was told to stop, and has left {age} ago."
+        return
     if seen.silent(now, SILENT):
         yield f"{node} ran {runs} when it was last heard, and is silent for {age}."
         return
@@ -95,7 +98,9 @@ def _failures(node: str, seen: NodeStatus | None, rollout: Rollout) -> Iterator[
 def _next(node: str, seen: NodeStatus | None, rollout: Rollout, now: datetime) -> Iterator[str]:
     """What comes by itself, or what the admin can do."""
     number = rollout.release
-    if seen is None or seen.silent(now, SILENT):
+    if seen is not None and seen.has_left:
+        yield f"It takes release {number} when it comes back; da-agent forget {node} removes it for good."
+    elif seen is None or seen.silent(now, SILENT):
         yield f"Look at the machine: the others go on without it, and it takes release {number} when it comes back."
     elif rollout.state is State.QUARANTINED:
         yield (

@@ -20,6 +20,7 @@ class Phase(Enum):
     VERIFYING = "proving"
     SERVING = "serving"
     STOPPED = "stopped"
+    LEFT = "left"
 
 
 AWAY = frozenset({Phase.DRAINING, Phase.SWITCHING, Phase.VERIFYING})
@@ -74,6 +75,11 @@ class NodeStatus:
 
     report: Report
     at: datetime
+
+    @property
+    def has_left(self) -> bool:
+        """It has signed off: it is no more silent than it is alive."""
+        return self.report.phase is Phase.LEFT
 
     def silent(self, now: datetime, patience: timedelta) -> bool:
         """An old "well" is worth nothing."""

@@ -12,6 +12,7 @@ ROLLOUTS = ".agent/rollouts/"
 BLOBS = ".agent/blobs/sha256/"
 NODES = ".agent/nodes/"
 TWINS = ".agent/twins/"
+LEFT = ".agent/left/"
 VERDICT = ".agent/inbox.json"
 PUBLISHING = ".agent/publishing.json"
 INBOX_LEADER = ".agent/inbox-leader.json"
@@ -51,9 +52,14 @@ def twin_key(node: str) -> str:
     return f"{TWINS}{node}.json"
 
 
+def left_key(node: str) -> str:
+    """The last report of a node that has signed off. It counts only while there is none at `node_key`."""
+    return f"{LEFT}{node}.json"
+
+
 def node_of(key: str) -> str:
     """The node whose report has this key."""
-    return key.removeprefix(NODES).removesuffix(".json")
+    return key.removeprefix(NODES).removeprefix(LEFT).removesuffix(".json")
 
 
 def blob_key(blob: Blob) -> str:

@@ -71,7 +71,7 @@ def cluster(store: ports.Store, rollouts: Rollouts) -> There:
     verdict = inboxes.verdict()
     inbox = inboxes.list()
     top, now = ledger.top(), store.clock()
-    nodes = tuple(reports.node_statuses(store))
+    nodes = tuple(reports.known(store))
     return There(
         at=now,
         store=store.name,

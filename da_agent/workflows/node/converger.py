@@ -89,6 +89,7 @@ class Converger:
         A damaged one that nobody serves is staged again; says what is wrong with it.
         """
         self._installation.sweep(self._installation.staged())
+        self._return()
         current = self._installation.current()
         if current is None:
             return None
@@ -100,6 +101,12 @@ class Converger:
                 self._damaged.add(current)
             return str(damage)
         return None
+
+    def _return(self) -> None:
+        """A node that has left in order said that no visitor should come: that ends before it serves again."""
+        with suppress(AgentError):
+            if self._traffic.draining() and self.node_state().probation is None and not self._web.running():
+                self._undrain()
 
     def forget_rejections(self) -> None:
         """Forget what was given up here: somebody wants it tried again."""

@@ -1,13 +1,15 @@
 """What the nodes say of themselves in the store."""
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from da_agent import ports
 from da_agent.domain import records
-from da_agent.domain.node.reports import NodeStatus, Report
+from da_agent.domain.node.reports import NodeStatus, Phase, Report
 from da_agent.domain.node.twins import Name
 from da_agent.domain.store import keys
+from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, Unreachable
 
 ATTEMPTS = 5
@@ -88,6 +90,31 @@ def twins(store: ports.Store) -> Iterator[NodeStatus]:
         seen = _node_status(store, entry.key)
         if seen is not None:
             yield seen
+
+
+def sign_off(store: ports.Store, report: Report) -> None:
+    """The node of this report counts no more; `known` still tells of it. May be repeated.
+
+    The removal comes last: until then the node counts, and whoever looks finds at least one of the two.
+    """
+    left = replace(report, phase=Phase.LEFT, problem=None, waiting=None, activity=None)
+    store.write(keys.left_key(report.node), records.seal(left), ports.Always())
+    store.delete(keys.node_key(report.node))
+
+
+def last(store: ports.Store) -> Iterator[Entry]:
+    """Where every node's last report is, also of nodes that have signed off and have not come back."""
+    there = set()
+    for entry in store.scan(keys.NODES):
+        there.add(keys.node_of(entry.key))
+        yield entry
+    yield from (entry for entry in store.scan(keys.LEFT) if keys.node_of(entry.key) not in there)
+
+
+def known(store: ports.Store) -> Iterator[NodeStatus]:
+    """As `sightings`, with the nodes that have signed off: these say `left`, and count in no rollout."""
+    found = (_node_status(store, entry.key) for entry in last(store))
+    yield from (seen for seen in found if seen is not None)
 
 
 def every(store: ports.Store) -> Iterator[Report]:

@@ -14,6 +14,7 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import Blob
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import Corrupt, NotFound
+from da_agent.workflows.records import reports
 from da_agent.workflows.records.inboxes import Inboxes
 from da_agent.workflows.records.ledgers import Ledger
 from da_agent.workflows.records.rollouts import Rollouts
@@ -123,10 +124,11 @@ class _Removal:
         return True
 
     def _remove_report(self, node: str) -> None:
-        key = keys.node_key(node)
-        if self._is_old(key, garbage.SILENT):
+        old = [key for key in (keys.node_key(node), keys.left_key(node)) if self._is_old(key, garbage.SILENT)]
+        for key in old:
             self._held.require()
             self._store.delete(key)
+        if old:
             self.done += Collected(nodes=(node,))
 
     def _remove_release(self, number: int) -> None:
@@ -219,7 +221,7 @@ def _needed(store: ports.Store, now: datetime, renew: Callable[[], object]) -> t
     verdict = Inboxes(store).verdict()
     found = {None if verdict is None else verdict.release}
     gone = []
-    for entry in store.scan(keys.NODES):
+    for entry in reports.last(store):
         renew()
         if now - entry.modified_at > garbage.SILENT:
             gone.append(keys.node_of(entry.key))
