@@ -4,7 +4,7 @@
 
 Four nodes behind haproxy; one half of the visits comes on kept connections, the other on new ones, and one visit that
 takes 4 seconds begins every second. Good pushes follow each other until `--requests` visits were made during rollouts:
-from the moment in which the release is in the ledger until all nodes have proven it. Then the same load meets plain
+from the moment in which the release is in the ledger until all nodes have stable it. Then the same load meets plain
 Apaches whose WSGI files are touched all at once, with the same import.
 
 How long a rollout takes, the push command included, is measured by pushes without visits of 4 seconds, for which every
@@ -66,9 +66,9 @@ def main() -> None:
     slots = chosen.canary + math.ceil((chosen.nodes - chosen.canary) / chosen.max_unavailable)
     tell(ours, today)
     limit = must_cost(settings, slots, chosen.start)
-    print(row("from push to the last node proven", seconds))
+    print(row("from push to the last node stable", seconds))
     print(f"{TITLE.format('start and configured waits')}{limit:.1f} s, ratio {statistics.median(seconds) / limit:.2f}")
-    print(row("from the ledger to the first turn, with pokes", first))
+    print(row("from the ledger to the first turn, with notifies", first))
 
 
 def measure(crowd: Crowd, requests: int, change: Callable[[Crowd], float]) -> Measured:

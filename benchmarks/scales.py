@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scales", description=__doc__)
     parser.add_argument("nodes", nargs="*", type=int, default=[10, 100, 1000])
     chosen = parser.parse_args()
-    print(f"{'policy':<20}{'nodes':>8}{'seconds':>10}{'requests':>12}{'per node':>10}{'idle, per node':>16}")
+    print(f"{'strategy':<20}{'nodes':>8}{'seconds':>10}{'requests':>12}{'per node':>10}{'idle, per node':>16}")
     for title, share in SHARES.items():
         for nodes in chosen.nodes:
             row(title, nodes, replace(POLICY, max_unavailable=share))

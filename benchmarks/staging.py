@@ -90,7 +90,7 @@ def change_one(machine: NodeAgent, work: Path, before: Release, rounds: int) -> 
         blobs = release.contents.blobs()
         missing = sum(not machine.blobs.has(blob) for blob in blobs)
         fetching.append(timed(partial(machine.transfers.fetch, blobs))[1])
-        # What adopting has left in memory is not for staging to write.
+        # What publishing has left in memory is not for staging to write.
         os.sync()
         (_, seconds), read = reading(partial(timed, partial(machine.installation.stage, release, settings)))
         staging.append(seconds)

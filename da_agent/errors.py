@@ -59,7 +59,7 @@ class StoreDamaged(AgentError):
 
 
 class Busy(AgentError):
-    """Another agent process holds this node's lock, or the gate behind which things are removed from the store."""
+    """Another agent process holds this node's lock, or the gc lock behind which things are removed from the store."""
 
     exit_code = 7
 
@@ -133,13 +133,13 @@ class Interrupted(AgentError):
 
 
 class Superseded(AgentError):
-    """The release was neither proven nor quarantined: a newer one, which undoes what it had changed, is served."""
+    """The release was neither stable nor quarantined: a newer one, which undoes what it had changed, is served."""
 
     exit_code = 15
 
 
 class NoLiveNodes(AgentError):
-    """No node is alive: the release is there, and nothing is proven."""
+    """No node is alive: the release is there, and nothing is stable."""
 
     exit_code = 16
 

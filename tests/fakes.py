@@ -192,7 +192,7 @@ class MemoryTransfers:
 
 
 class MemoryJournals:
-    """A journal that remembers what was saved, in order: `saved`."""
+    """A node state that remembers what was saved, in order: `saved`."""
 
     def __init__(self, node_state: NodeState | None = None) -> None:
         self.saved: list[NodeState] = [node_state] if node_state else []
@@ -278,7 +278,7 @@ class NoDeadline:
 
 
 class FakeNotifier:
-    """Reaches everybody but those in `deaf`; remembers in `poked` whom it was told to poke, and with what."""
+    """Reaches everybody but those in `deaf`; remembers in `notified` whom it was told to notify, and with what."""
 
     def __init__(self) -> None:
         self.deaf: set[str] = set()

@@ -18,7 +18,7 @@ class ConformanceFolder:
 
     def load(self, identity: str) -> Conformance | None:
         path = self._path(identity)
-        with files.on_this_node("read the passport of the store"):
+        with files.on_this_node("read the conformance record of the store"):
             try:
                 data = path.read_bytes()
             except FileNotFoundError:
@@ -30,7 +30,7 @@ class ConformanceFolder:
         return conformance if conformance.store == identity else None
 
     def save(self, conformance: Conformance) -> None:
-        with files.on_this_node("write the passport of the store"):
+        with files.on_this_node("write the conformance record of the store"):
             files.replace(self._path(conformance.store), records.encode(conformance))
 
     def _path(self, identity: str) -> Path:

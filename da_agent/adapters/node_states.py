@@ -1,4 +1,4 @@
-"""The journal as one small file."""
+"""The node state as one small file."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ class NodeStateFile:
         self._path = path
 
     def load(self) -> NodeState | None:
-        with files.on_this_node("read the journal"):
+        with files.on_this_node("read the node state"):
             try:
                 data = self._path.read_bytes()
             except FileNotFoundError:
@@ -26,5 +26,5 @@ class NodeStateFile:
             return None
 
     def save(self, node_state: NodeState) -> None:
-        with files.on_this_node("write the journal"):
+        with files.on_this_node("write the node state"):
             files.replace(self._path, records.encode(node_state))

@@ -1,4 +1,4 @@
-"""What changes the inbox: push, remove, adopt."""
+"""What changes the inbox: push, remove, publish."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def publish(store: str | None, *, wait: bool, timeout: int) -> None:
     """Make the next release from what lies in the inbox; when that is one already, put back what the store has lost."""
     admin = Admin(store=store)
     admin.admit()
-    _await(admin, lambda: admin.publisher.publish("adopted by command", mend=True), wait, timeout)
+    _await(admin, lambda: admin.publisher.publish("published by command", mend=True), wait, timeout)
 
 
 def _push(admin: Admin, edit: InboxChange, wait: bool, timeout: int) -> None:
@@ -86,7 +86,7 @@ def _await(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -
     """Say what became of it, and wait until the nodes have it."""
     from da_agent.workflows.admin import waits
 
-    with waiting.leaving(f"given up half-way: whatever has come into the inbox is adopted by a node; {waiting.LOOK}"):
+    with waiting.leaving(f"given up half-way: whatever has come into the inbox is published by a node; {waiting.LOOK}"):
         verdict = _verdict(admin, act, wait, timeout)
     if verdict is None:
         return

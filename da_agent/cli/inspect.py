@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Show the rollout until there is a verdict: exit code 0 proven, 14 not.")
+@click.option("--watch", is_flag=True, help="Show the rollout until there is a verdict: exit code 0 stable, 14 not.")
 @options.as_json
 @options.store
 def status(store: str | None, *, watch: bool, as_json: bool) -> None:
@@ -159,7 +159,7 @@ def _here_lines(here: Here) -> list[str]:
     lines = [f"This node: {here.node}, release {here.release or 'none'}, below {here.root}"]
     lines.append(f"  last answer of the store: {units.time(here.heard) if here.heard else 'never'}")
     if here.node_state.probation is not None:
-        lines.append(f"  in a trial of release {here.node_state.probation.release}")
+        lines.append(f"  in a probation of release {here.node_state.probation.release}")
     return lines + [f"  {each}" for each in here.node_state.rejected[-3:]]
 
 
@@ -178,7 +178,7 @@ def _there_lines(there: There) -> list[str]:
             f" by {there.head.publisher} ({there.head.reason})"
         )
     if there.pending:
-        lines.append("Inbox: changed, and not adopted yet")
+        lines.append("Inbox: changed, and not published yet")
     elif there.verdict is not None and there.verdict.mistakes:
         lines.append(f"Inbox: refused {units.time(there.verdict.at)} by {there.verdict.by}:")
         lines += [f"  {mistake}" for mistake in there.verdict.mistakes]

@@ -1,4 +1,4 @@
-"""What steers the cluster: rollback, restart, pause, resume, pardon, forget."""
+"""What steers the cluster: rollback, restart, pause, resume, retry, forget."""
 
 import click
 
@@ -14,7 +14,7 @@ HALF_WAY = "given up half-way: da-agent history shows whether there is a new rel
 @options.waiting
 @options.store
 def rollback(number: int | None, reason: str | None, store: str | None, *, wait: bool, timeout: int) -> None:
-    """Make a new release with the contents of release NUMBER, or of the newest proven one that holds something else.
+    """Make a new release with the contents of release NUMBER, or of the newest stable one that holds something else.
 
     It skips the canary. The inbox stays as it is, so the next push is made from what lies there.
     """

@@ -45,6 +45,6 @@ def for_verdict(admin: Admin, number: int, *, wait: bool, timeout: int) -> None:
             patience=timedelta(seconds=timeout),
         )
     count = "1 node" if len(found.nodes) == 1 else f"{len(found.nodes)} nodes"
-    click.echo(f"Release {found.release} is proven: served by {count}: {', '.join(found.nodes)}.")
+    click.echo(f"Release {found.release} is stable: served by {count}: {', '.join(found.nodes)}.")
     for node, reason in found.without.items():
         click.echo(f"Not by {node}: {reason}", err=True)

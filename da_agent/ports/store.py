@@ -61,7 +61,7 @@ class Store(Protocol):
 
     @property
     def identity(self) -> str:
-        """Endpoint and bucket, or file system and path: what a passport is valid for."""
+        """Endpoint and bucket, or file system and path: what a conformance record is valid for."""
 
     def clock(self) -> datetime:
         """The store's own time (UTC), which alone is compared with modification times."""
@@ -115,7 +115,7 @@ class Conformances(Protocol):
     """What was found out about stores, kept by their identity."""
 
     def load(self, identity: str) -> Conformance | None:
-        """None when the store was not examined yet, or when its passport is damaged or of an older kind."""
+        """None when the store was not examined yet, or when its conformance record is damaged or of an older kind."""
 
     def save(self, conformance: Conformance) -> None:
         """Replace what was known about the same store, atomically."""

@@ -155,7 +155,7 @@ class Admin:
 
         node_state = None
         if self.is_node and not self._names_another:
-            # A person who may not read the journal is told by the reports.
+            # A person who may not read the node state is told by the reports.
             with suppress(AgentError):
                 node_state = NodeStateFile(self.paths.node_state).load()
         return None if node_state is None else node_state.live
@@ -327,7 +327,7 @@ class Admin:
         self.notifications.wake(self.notifications.alive())
         return f"Node {node} is forgotten: status shows it no more, and it holds no turn."
 
-    # ---- pokes
+    # ---- notifies
 
     @cached_property
     def notifications(self) -> Notifications:
@@ -359,7 +359,7 @@ class Admin:
 
 
 def _leave_to_others(losses: int) -> None:
-    """Not on the clock, which a poke cuts short: that one is for the loop."""
+    """Not on the clock, which a notify cuts short: that one is for the loop."""
     from da_agent.domain.rollout import slots
 
     time.sleep(slots.pause_after(losses, random.random()).total_seconds())  # noqa: S311

@@ -329,7 +329,7 @@ class NodeAgent(Admin):
         restart_parent(self._parent)
 
     def open_rpc_port(self) -> bool:
-        """Make supervisord take pokes as the environment says; True when it starts anew for that, and ends us.
+        """Make supervisord take notifies as the environment says; True when it starts anew for that, and ends us.
 
         Whatever goes wrong, the node is as good as before: it polls.
         """
@@ -343,13 +343,13 @@ class NodeAgent(Admin):
                 return False
             self.begin_anew()
         except AgentError as error:
-            self.progress.say(f"Pokes do not reach this node, which polls: {error}")
+            self.progress.say(f"Notifications do not reach this node, which polls: {error}")
             return False
-        self.progress.say("supervisord starts anew, to open or close the port for pokes")
+        self.progress.say("supervisord starts anew, to open or close the port for notifies")
         return True
 
     def _rpc(self) -> str | None:
-        """Where others poke this node; None when its supervisord was not told to listen."""
+        """Where others notify this node; None when its supervisord was not told to listen."""
         from da_agent.adapters.rpc_ports import seen_from_outside
 
         if self.node.rpc_port is None or not self.paths.rpc_port.exists():

@@ -114,7 +114,7 @@ def test_after_a_cut_only_the_rest_is_asked_for(blobs: Blobs) -> None:
     assert blobs.has(BLOB)
 
 
-def test_when_the_kept_bytes_turn_out_wrong_everything_is_asked_for_once_more(blobs: Blobs) -> None:
+def test_when_the_kept_bytes_slot_out_wrong_everything_is_asked_for_once_more(blobs: Blobs) -> None:
     source = Source()
     with pytest.raises(Unreachable):
         blobs.receive(BLOB, cutting(b"wrong"))

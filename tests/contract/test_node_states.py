@@ -1,4 +1,4 @@
-"""Does every journal keep the promises of ports.NodeStates?"""
+"""Does every node state keep the promises of ports.NodeStates?"""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.node_states import NodeStateFile
+from da_agent.domain import records
 from da_agent.domain.node.node_states import NodeState, Rejection
 from da_agent.errors import NodeBroken
 from da_agent.ports import NodeStates
@@ -41,14 +42,25 @@ def test_another_process_loads_what_this_one_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"\0" * 200, b"{", b'{"live": "four", "format": 1}', b'{"format": 2}', b"\xff"]
+    "damage",
+    [
+        b"",
+        b"\0" * 200,
+        b"{",
+        records.encode(FULL).replace(b'"live": 4', b'"live": "four"'),
+        records.encode(FULL).replace(b'"format": 1', b'"format": 2'),
+        b"\xff",
+    ],
 )
-def test_a_damaged_journal_is_none_at_all(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_node_state_is_none_at_all(tmp_path: Path, damage: bytes) -> None:
+    assert damage != records.encode(FULL)
     (tmp_path / "node-state.json").write_bytes(damage)
     assert NodeStateFile(tmp_path / "node-state.json").load() is None
 
 
-def test_a_journal_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_state_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     node_states = NodeStateFile(tmp_path / "node-state.json")
     node_states.save(NodeState(live=4))
 
@@ -56,7 +68,7 @@ def test_a_journal_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(NodeBroken, match=rf"cannot write the journal: the disk of {tmp_path} is full.*make room"):
+    with pytest.raises(NodeBroken, match=rf"cannot write the node state: the disk of {tmp_path} is full.*make room"):
         node_states.save(NodeState(live=5))
     assert node_states.load() == NodeState(live=4)
     assert [path.name for path in tmp_path.iterdir()] == ["node-state.json"]

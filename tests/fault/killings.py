@@ -203,7 +203,7 @@ def converge(machine: NodeAgent) -> str | None:
 
 def publish(machine: NodeAgent) -> str | None:
     machine.prepare()
-    verdict = machine.publisher.publish("adopted by command")
+    verdict = machine.publisher.publish("published by command")
     return "; ".join(verdict.mistakes) or None
 
 

@@ -270,11 +270,11 @@ def machine(tmp_path: Path) -> Iterator[tuple[NodeAgent, Disk]]:
         yield made, small
 
 
-def test_a_journal_that_cannot_be_written_is_the_one_before(machine: tuple[NodeAgent, Disk]) -> None:
+def test_a_node_state_that_cannot_be_written_is_the_one_before(machine: tuple[NodeAgent, Disk]) -> None:
     node_states, small = machine[0].node_states, machine[1]
     node_states.save(NodeState(live=1))
     small.leave(0)
-    with pytest.raises(NodeBroken, match="cannot write the journal") as caught:
+    with pytest.raises(NodeBroken, match="cannot write the node state") as caught:
         node_states.save(NodeState(live=2))
     lacking(caught.value, small.path)
     assert node_states.load() == NodeState(live=1)

@@ -103,7 +103,7 @@ def test_a_push_that_starts_slowly_reaches_every_node_one_after_the_other(shared
         min(visit.ended for visit in crowd.visits if (visit.node, visit.release) == (node.name, release))
         for node in shared.site.nodes
     )
-    # Nobody begins before the one before it is proven: each had to import first.
+    # Nobody begins before the one before it is stable: each had to import first.
     assert all(later - earlier > 3.0 for earlier, later in itertools.pairwise(firsts))
     shared.release = release
 
@@ -134,7 +134,7 @@ def test_a_bad_push_is_quarantined_and_nobody_has_seen_it(shared: Place, fault: 
 def test_agents_that_are_killed_in_each_phase_reach_the_release_and_nobody_notices(shared: Place) -> None:
     left = set(Phase) - {Phase.STARTING, Phase.SERVING, Phase.STOPPED, Phase.LEFT}
     with nobody_notices(shared.site):
-        # Who has been killed once is left alone: a trial that is interrupted twice is given up, and rightly so.
+        # Who has been killed once is left alone: a probation that is interrupted twice is given up, and rightly so.
         while left:
             release = shared.site.push()
             killed = kill_in(shared.site, left, release)
@@ -161,7 +161,7 @@ def kill_in(on: Site, phases: set[Phase], release: int) -> set[Phase]:
 # ---- a machine that is switched off
 
 
-def test_a_canary_that_is_switched_off_in_its_turn_stops_nobody(shared: Place) -> None:
+def test_a_canary_that_is_switched_off_in_its_slot_stops_nobody(shared: Place) -> None:
     on = shared.site
     with nobody_notices(on):
         release = on.push(start=3.0)
@@ -188,7 +188,7 @@ def in_its_turn(on: Site, release: int) -> DevNode:
         turning[:] = [
             node
             for node in on.nodes
-            if said[node.name].target == release and said[node.name].phase in (Phase.SWITCHING, Phase.VERIFYING)
+            if said[node.name].target == release and said[node.name].phase in (Phase.SWITCHING, Phase.PROBATION)
         ]
         return bool(turning)
 

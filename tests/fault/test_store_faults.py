@@ -366,9 +366,9 @@ def test_an_altered_manifest_is_refused_by_name_and_taken_once_it_is_mended(site
 @pytest.mark.parametrize(
     ("was", "change"),
     [
-        (b'"proven"', b'"quarantined"'),
-        (b'"proven"', b'"open"'),
-        (b'"past"', b'"pass"'),
+        (b'"stable"', b'"quarantined"'),
+        (b'"stable"', b'"open"'),
+        (b'"earlier"', b'"earliar"'),
         (b'"release": 2', b'"release": 1'),
     ],
 )

@@ -39,7 +39,7 @@ def test_a_touch_replaces_every_worker_by_one_of_the_release_that_is_served(node
     node.stage(2, hello("two"))
     node.serve(1)
     before = node.apache.workers()
-    # The switch of a trial that has not come further must change nothing.
+    # The switch of a probation that has not come further must change nothing.
     node.switch(2)
     with Load(node.url) as load:
         load.wait_for(served("one"), count=30)

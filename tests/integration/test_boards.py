@@ -56,7 +56,7 @@ def paused(night: Night) -> None:
 def test_a_terminal_shows_a_table_of_the_nodes_until_the_verdict(night: Night) -> None:
     terminal = Terminal(*WATCH, environment=night.environment())
     assert terminal.close() == 0, terminal.text
-    for part in ("Release 1: proven", "waits for, or what is wrong", "web-[1]", "Release 1 is proven: web-[1]."):
+    for part in ("Release 1: stable", "waits for, or what is wrong", "web-[1]", "Release 1 is stable: web-[1]."):
         assert part in terminal.text
     assert "\x1b[?25l" in terminal.text, "a live display hides the cursor"
 

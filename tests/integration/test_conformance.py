@@ -62,7 +62,7 @@ def test_a_store_found_fit_is_not_examined_by_the_next_process(ministack: S3Serv
     require_fit(S3Store(location, ministack.credentials), run_together, ConformanceFolder(tmp_path), "nonce")
     # The reader could not write: it is admitted because it need not.
     require_fit(S3Store(location, ministack.reader), run_together, ConformanceFolder(tmp_path), "nonce")
-    # A passport is for the bucket, not for one of its prefixes.
+    # A conformance record is for the bucket, not for one of its prefixes.
     other = S3Store(replace(location, prefix="other"), ministack.reader)
     require_fit(other, run_together, ConformanceFolder(tmp_path), "nonce")
     with pytest.raises(Forbidden):
@@ -80,12 +80,12 @@ def test_no_verdict_is_kept_about_a_store_that_cannot_be_examined(ministack: S3S
     assert list(tmp_path.iterdir()) == []
 
 
-# ---- where passports are kept
+# ---- where conformance records are kept
 
 CONFORMANCE = Conformance("https://minio:9000/shop", (Check("a", True, ""), Check("b", False, "it forgets")))
 
 
-def test_a_passport_is_kept_for_its_store_alone(tmp_path: Path) -> None:
+def test_a_conformance_record_is_kept_for_its_store_alone(tmp_path: Path) -> None:
     ConformanceFolder(tmp_path / "new").save(CONFORMANCE)
     assert ConformanceFolder(tmp_path / "new").load(CONFORMANCE.store) == CONFORMANCE
     assert ConformanceFolder(tmp_path / "new").load("https://minio:9000/shop2") is None
@@ -95,15 +95,17 @@ def test_a_passport_is_kept_for_its_store_alone(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0" * 99, b"{}", b'{"store": "https://minio:9000/shop", "tried": 1}'])
-def test_a_damaged_passport_is_none(tmp_path: Path, damage: bytes) -> None:
+@pytest.mark.parametrize(
+    "damage", [b"", b"\0" * 99, b"{}", b'{"format": 1, "store": "https://minio:9000/shop", "checks": 1}']
+)
+def test_a_damaged_conformance_record_is_none(tmp_path: Path, damage: bytes) -> None:
     ConformanceFolder(tmp_path).save(CONFORMANCE)
     (path,) = tmp_path.iterdir()
     path.write_bytes(damage)
     assert ConformanceFolder(tmp_path).load(CONFORMANCE.store) is None
 
 
-def test_a_passport_of_another_kind_or_store_is_none(tmp_path: Path) -> None:
+def test_a_conformance_record_of_another_kind_or_store_is_none(tmp_path: Path) -> None:
     ConformanceFolder(tmp_path).save(CONFORMANCE)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
@@ -115,5 +117,5 @@ def test_a_passport_of_another_kind_or_store_is_none(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_the_nodes_fault(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NodeBroken, match="cannot write the passport"):
+    with pytest.raises(NodeBroken, match="cannot write the conformance record"):
         ConformanceFolder(tmp_path / "file").save(CONFORMANCE)

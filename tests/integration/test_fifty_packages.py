@@ -1,4 +1,4 @@
-"""Fifty packages of the real index, compiled extensions and sdists among them: adopted once, then staged on two nodes
+"""Fifty packages of the real index, compiled extensions and sdists among them: published once, then staged on two nodes
 that have neither a network nor a compiler."""
 
 import os

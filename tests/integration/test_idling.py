@@ -48,7 +48,7 @@ def _subject(url: str) -> str:
     return next((name for part, name in names.items() if f"/{part}" in url), "inbox" if "list-type" in url else url)
 
 
-def test_polls_of_a_node_without_the_lookout_cost_one_get_each_and_those_with_it_two_requests(
+def test_polls_of_a_node_without_the_inbox_leader_cost_one_get_each_and_those_with_it_two_requests(
     ministack: servers.S3Server,
 ) -> None:
     location = ministack.bucket("a/prefix")
@@ -66,7 +66,7 @@ def test_polls_of_a_node_without_the_lookout_cost_one_get_each_and_those_with_it
     heartbeats = pytest.approx(POLLS / 3, abs=1)
     assert wire.requests == {
         "GET ledger": POLLS,
-        "GET lookout": heartbeats,
+        "GET inbox leader": heartbeats,
         "GET rollout": heartbeats,
         "PUT report": heartbeats,
     }
@@ -79,8 +79,8 @@ def test_polls_of_a_node_without_the_lookout_cost_one_get_each_and_those_with_it
         "GET inbox": POLLS,
         # It knows the verdict, but not for ever.
         "GET verdict": 1,
-        "GET lookout": 1,
-        "PUT lookout": heartbeats,
+        "GET inbox leader": 1,
+        "PUT inbox leader": heartbeats,
         "GET rollout": heartbeats,
         "PUT report": heartbeats,
     }

@@ -231,7 +231,7 @@ def test_an_apache_whose_configuration_is_not_right_now_is_not_told_for_that_wou
 
 
 def put(store: Path, files: Mapping[str, bytes]) -> None:
-    """As one change: into place by renames, so that nobody adopts half of it."""
+    """As one change: into place by renames, so that nobody publishes half of it."""
     for name, data in files.items():
         path = store / name
         path.parent.mkdir(exist_ok=True)

@@ -63,7 +63,7 @@ def ask_slowly(node: DevNode, seconds: int) -> threading.Thread:
 
 
 @pytest.mark.parametrize("stop", ["pause", "sync"])
-def test_a_node_that_is_stopped_while_it_drains_serves_and_has_no_turn_and_goes_on_later(
+def test_a_node_that_is_stopped_while_it_drains_serves_and_has_no_slot_and_goes_on_later(
     made: DevCluster, tmp_path: Path, stop: str
 ) -> None:
     visitors = [ask_slowly(node, 25) for node in made.nodes]
@@ -83,6 +83,6 @@ def test_a_node_that_is_stopped_while_it_drains_serves_and_has_no_turn_and_goes_
     else:
         supervisorctl(node, "start", "sync")
     watched = agent(made, "status", "--watch")
-    assert (watched.returncode, record(made, number)["state"]) == (0, "proven"), watched.stdout
+    assert (watched.returncode, record(made, number)["state"]) == (0, "stable"), watched.stdout
     for visitor in visitors:
         visitor.join()

@@ -170,7 +170,7 @@ def test_a_file_that_is_copied_into_the_directory_is_served_and_shown_by_status(
     config.write_bytes(b"greeting: Copied\n" + config.read_bytes())
     two_nodes.wait(2, WAIT)
     assert [witness(node)["greeting"] for node in two_nodes.nodes] == ["Copied", "Copied"]
-    assert agent(two_nodes, "publish").returncode == 0, "proven, so the nodes report it"
+    assert agent(two_nodes, "publish").returncode == 0, "stable, so the nodes report it"
 
     config.write_bytes(b"greeting: Once\ngreeting: Twice\n")
     refused = agent(two_nodes, "publish")

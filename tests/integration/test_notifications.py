@@ -37,7 +37,7 @@ def credentials(node: DevNode) -> dict[str, str]:
 
 @contextmanager
 def two_nodes(poll: int) -> Iterator[tuple[DevCluster, Mapping[str, str]]]:
-    """On a bucket, where nothing but pokes and polls tells a node that there is something new."""
+    """On a bucket, where nothing but notifies and polls tells a node that there is something new."""
     with servers.ministack() as server:
         location = server.bucket()
         server.client().put_object(Bucket=location.bucket, Key="config.yml", Body=configuration("first", poll).encode())
@@ -199,7 +199,7 @@ def test_whoever_does_not_answer_is_named_and_does_not_hold_up_the_others() -> N
     assert deaf == addresses.keys() - {"well"}
 
 
-def test_nobody_to_poke_is_nobody_missed() -> None:
+def test_nobody_to_notification_is_nobody_missed() -> None:
     assert XmlRpcNotifier().notify({}, WORDS) == frozenset()
 
 

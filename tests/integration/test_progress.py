@@ -87,10 +87,10 @@ def test_a_log_tells_of_long_work_how_far_it_is_and_how_long_it_goes_on_already(
 def test_a_log_tells_what_is_being_waited_for() -> None:
     log, hours = Log(), Hours()
     with Lines(log, clock=lambda: hours.seconds, pause=hours.pause).step("waiting") as tell:
-        tell("web-2 adopts the inbox")
+        tell("web-2 publishes the inbox")
         hours.begun.set()
         assert log.written.acquire(timeout=10)
-    assert "waiting: web-2 adopts the inbox, for" in log.getvalue()
+    assert "waiting: web-2 publishes the inbox, for" in log.getvalue()
 
 
 def test_a_closed_log_does_not_stop_the_work() -> None:
@@ -210,6 +210,6 @@ def test_ctrl_c_gives_the_terminal_back_and_says_what_goes_on(desk: Path, store:
     terminal.read_until("building shop-1.0.tar.gz")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.close() == 130, terminal.text
-    assert "a node adopts it" in terminal.text or "adopted by a node" in terminal.text
+    assert "a node publishes it" in terminal.text or "published by a node" in terminal.text
     assert "Traceback" not in terminal.text
     assert terminal.text.rindex("\x1b[?25h") > terminal.text.rindex("\x1b[?25l"), repr(terminal.text)

@@ -320,7 +320,7 @@ def test_workers_that_are_killed_while_the_other_group_loads_come_back_on_the_li
         assert said(node.url)["version"] == "two"
 
 
-def test_an_apache_that_is_killed_in_a_trial_comes_back_on_the_live_release() -> None:
+def test_an_apache_that_is_killed_in_a_probation_comes_back_on_the_live_release() -> None:
     with two_releases(seconds=3) as node:
         node.switch(2)
         agent = Other(lambda: node.apache.serve(2, PATIENCE))

@@ -58,10 +58,10 @@ def processes(made: DevCluster) -> set[int]:
 
 @pytest.fixture
 def good(night: DevCluster, tmp_path: Path) -> int:
-    """A proven release that says Good."""
+    """A stable release that says Good."""
     said = type_(night, "push", "config", config(tmp_path, "Good"))
     number = newest(night)
-    assert f"Release {number} is proven: served by 2 nodes" in said
+    assert f"Release {number} is stable: served by 2 nodes" in said
     return number
 
 
@@ -77,18 +77,18 @@ def test_a_rollback_takes_the_nodes_back_and_says_so(night: DevCluster, good: in
 
     said = type_(night, "rollback")
     assert f"Release {good + 2} has the contents of release {good} again." in said
-    assert f"Release {good + 2} is proven" in said
+    assert f"Release {good + 2} is stable" in said
     assert greetings(night) == ["Good", "Good"]
     status = type_(night, "status")
     assert f"Release: {good + 2}, a rollback to {good}, " in status
-    assert f"Rollout of release {good + 2}: proven, 2 of 2 nodes have moved" in status
+    assert f"Rollout of release {good + 2}: stable, 2 of 2 nodes have moved" in status
     assert "nothing to do" in type_(night, "rollback", str(good), code=3)
     assert "Nothing would change" in type_(night, "plan")
 
 
 def test_a_restart_serves_the_same_from_new_processes(night: DevCluster, good: int) -> None:
     before = processes(night)
-    assert f"Release {good + 1} is proven" in type_(night, "restart", "--reason", "more memory")
+    assert f"Release {good + 1} is stable" in type_(night, "restart", "--reason", "more memory")
     after = processes(night)
     assert before & after == set()
     assert greetings(night) == ["Good", "Good"]
@@ -108,12 +108,12 @@ def test_a_pause_holds_a_push_until_somebody_resumes(night: DevCluster, good: in
     assert greetings(night) == ["Good", "Good"]
     assert f"the nodes go on to release {good + 1}" in type_(night, "resume")
     watched = type_(night, "status", "--watch")
-    assert f"Release {good + 1} is proven" in watched
+    assert f"Release {good + 1} is stable" in watched
     assert greetings(night) == ["Paused", "Paused"]
     assert "It is where it should be." in type_(night, "why", name)
 
 
-def test_a_bad_push_is_quarantined_and_a_pardon_lets_it_be_tried_again(
+def test_a_bad_push_is_quarantined_and_a_retry_lets_it_be_tried_again(
     night: DevCluster, good: int, tmp_path: Path
 ) -> None:
     bad = config(tmp_path, "Bad", "  application: no_such_module:application\n")
@@ -124,7 +124,7 @@ def test_a_bad_push_is_quarantined_and_a_pardon_lets_it_be_tried_again(
     assert "is quarantined" in type_(night, "status", "--watch", code=14)
     assert "is quarantined" in type_(night, "rollback", str(good + 1), code=3)
     assert "no_such_module" in type_(night, "why", night.nodes[1].name)
-    assert f"Release {good + 1} is pardoned" in type_(night, "retry", str(good + 1), "--reason", "try")
+    assert f"Release {good + 1} is retried" in type_(night, "retry", str(good + 1), "--reason", "try")
     # It is as bad as before.
     assert "no_such_module" in type_(night, "status", "--watch", code=14)
     assert greetings(night) == ["Good", "Good"]

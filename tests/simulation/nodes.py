@@ -76,7 +76,7 @@ class Node:
         self.life = 0
         self._acts = self._handlers()
         self.served = False
-        """Whether somebody was served by it when its trial began."""
+        """Whether somebody was served by it when its probation began."""
         self.reset()
 
     def reset(self) -> None:
@@ -550,7 +550,7 @@ class Node:
         assert probation is not None
         yield from self.back(probation.release, decisions.way_out(self.observe()))
         if probation.attempt > 1 and probation.before is not None:
-            self.reject(probation.release, "its trial was interrupted twice")
+            self.reject(probation.release, "its probation was interrupted twice")
         self.disk.node_state = self.disk.node_state.interrupt()
 
     def do_accept(self, action: actions.Accept) -> Steps[None]:
@@ -644,6 +644,6 @@ class Node:
 
     @property
     def out(self) -> bool:
-        """Whether nobody is sure that it serves, because of a rollout: it drains, or is in a trial of its own."""
+        """Whether nobody is sure that it serves, because of a rollout: it drains, or is in a probation of its own."""
         probation = self.disk.node_state.probation
         return self.disk.draining or (probation is not None and self.served and self.name not in self.world.escaping)

@@ -58,7 +58,7 @@ def test_a_quarantined_release_is_begun(monkeypatch: pytest.MonkeyPatch) -> None
     assert "which is quarantined" in found()
 
 
-def test_a_turn_does_not_end_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slot_does_not_end_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "running", lambda rollout, *, now: rollout.slots)
     monkeypatch.setattr(verdicts, "without_lost", lambda rollout, *_, **__: rollout)
     assert "not whole" in found()
@@ -100,7 +100,7 @@ def test_the_ledger_is_never_read_while_a_rollout_is_open(monkeypatch: pytest.Mo
     assert "not whole" in found(), "whoever appended was killed before it closed the record"
 
 
-def test_nobody_asks_for_the_turn_of_those_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_asks_for_the_slot_of_those_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     forgone = slots.forgone
 
     def patient(

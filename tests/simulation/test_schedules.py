@@ -65,7 +65,7 @@ def test_what_was_found_once_stays_mended(number: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cut", "hang", "kill", "lose", "pause", "power", "slow", "stop", "store"])
-def test_whatever_happens_in_any_moment_of_a_turn_a_good_release_is_served_everywhere(kind: str) -> None:
+def test_whatever_happens_in_any_moment_of_a_slot_a_good_release_is_served_everywhere(kind: str) -> None:
     for moment in range(80):
         world = play(1, 2, [Fault(0.5, "push"), Fault(moment / 2, kind, moment % 2, 30)])
         assert (world.state(2), {node.disk.serving for node in world.nodes}) == (State.STABLE, {2})
@@ -73,13 +73,13 @@ def test_whatever_happens_in_any_moment_of_a_turn_a_good_release_is_served_every
 
 @pytest.mark.parametrize("nodes", [1, 2, 4, 30])
 @pytest.mark.parametrize("quality", Quality)
-def test_a_good_release_is_proven_and_any_other_is_quarantined(nodes: int, quality: Quality) -> None:
+def test_a_good_release_is_stable_and_any_other_is_quarantined(nodes: int, quality: Quality) -> None:
     world = play(nodes, nodes, [Fault(0.5, "push", quality=quality)])
     right = 2 if quality is Quality.GOOD else 1
     assert {node.disk.serving for node in world.nodes} == {right}
 
 
-def test_after_thirty_bad_releases_in_a_row_the_proven_one_before_them_is_served() -> None:
+def test_after_thirty_bad_releases_in_a_row_the_stable_one_before_them_is_served() -> None:
     pushes = [Fault(100.0 * number, "push", quality=Quality.UNFIT) for number in range(30)]
     world = play(1, 2, pushes)
     assert (len(world.ledger), {node.disk.serving for node in world.nodes}) == (31, {1})

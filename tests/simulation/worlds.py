@@ -46,7 +46,7 @@ class World:
         self.acknowledged: dict[int, str] = {}
         self.strategy = POLICY
         self.blind = False
-        """A store that ignores conditions: what the passport refuses."""
+        """A store that ignores conditions: what the conformance record refuses."""
         self.records: dict[int, Rollout] = {}
         self.beats: dict[str, float] = {}
         self.down_until = 0.0
@@ -148,7 +148,7 @@ class World:
             self.begin(node, 0.5 + fault.seconds / 60)
 
     def _stop(self, node: Node, fault: Fault) -> None:
-        """The process of the agent is told to end, and there is another one after a while; soon, in a trial."""
+        """The process of the agent is told to end, and there is another one after a while; soon, in a probation."""
         if not node.alive:
             return
         if node.disk.node_state.probation is not None:
@@ -238,7 +238,7 @@ class World:
         self.say(lambda record: rollouts.resume(record, Note("admin", self.clock, "done")))
 
     def _retry(self, _node: Node, _fault: Fault) -> None:
-        """What is not quarantined cannot be pardoned."""
+        """What is not quarantined cannot be retried."""
         note = Note("admin", self.clock, "the database is back")
         self.say(lambda record: rollouts.retry(record, note) if record.state is State.QUARANTINED else record)
 
@@ -318,7 +318,7 @@ class World:
         if knew and record is not None and number == record.release:
             raise Violation(f"{node.name} switches to release {number}, which is quarantined")
         left = node.disk.node_state.live if node.disk.current == number else node.disk.current
-        # What it has just read is what counts: a pardon of the newest may come in the moment between.
+        # What it has just read is what counts: a retry of the newest may come in the moment between.
         known = (
             node.rollout if self.time - node.read_at < 5 or (node.rollout and node.rollout.release != left) else None
         )
@@ -339,7 +339,7 @@ class World:
             raise Violation(f"{node.name} switches to release {number} without having begun it")
 
     def look_for_rejected(self, node: Node, action: Action) -> None:
-        """What a node has rejected it does not take up again before its time, unless it is pardoned meanwhile."""
+        """What a node has rejected it does not take up again before its time, unless it is retried meanwhile."""
         if not isinstance(action, (Stage, Rehearse, Switch)):
             return
         failure = node.disk.node_state.rejection(action.release)
@@ -387,14 +387,14 @@ class World:
 
     def look_at_verdict(self, before: Rollout, after: Rollout) -> None:
         """One is quarantined for too many failures, or in the end; never for fewer while others could still move. It is
-        proven by somebody who serves it."""
+        stable by somebody who serves it."""
         if after.state is before.state:
             return
         if after.state is State.STABLE:
             if not any(
                 node.alive or node.left_at > self.time - PATIENCE for node in self.nodes if node.name in after.updated
             ):
-                raise Violation(f"release {after.release} is proven, and nobody who is alive serves it")
+                raise Violation(f"release {after.release} is stable, and nobody who is alive serves it")
             return
         if after.state is not State.QUARANTINED:
             return
@@ -497,7 +497,7 @@ def play_first_start(
 def describe(world: World) -> str:
     record = world.records.get(len(world.ledger))
     nodes = "; ".join(
-        f"{node.name} {'on' if node.alive else 'off'} serves {node.disk.serving} at {node.disk.current}, journal"
+        f"{node.name} {'on' if node.alive else 'off'} serves {node.disk.serving} at {node.disk.current}, node state"
         f" {node.disk.node_state}, denied {node.denied}, draining {node.disk.draining}"
         for node in world.nodes
     )

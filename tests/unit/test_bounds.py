@@ -22,7 +22,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 WORKERS = frozenset({Worker(10, 1.0), Worker(11, 1.0)})
 BOUND = 60
-"""Actions: some for each of at most three releases, and a trial of at most ten questions for each."""
+"""Actions: some for each of at most three releases, and a probation of at most ten questions for each."""
 
 SEEDS = 20
 """How often each observation is played, with other luck each time."""

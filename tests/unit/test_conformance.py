@@ -316,7 +316,7 @@ def test_a_store_that_does_not_answer_is_not_remembered() -> None:
     assert conformances.kept == {}
 
 
-def test_a_passport_without_checks_is_worth_nothing() -> None:
+def test_a_conformance_record_without_checks_is_worth_nothing() -> None:
     assert not Conformance("somewhere", ()).fit
     assert "has not been examined" in Conformance("somewhere", ()).verdict
 

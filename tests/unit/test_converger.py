@@ -45,7 +45,7 @@ class Transfers:
 
 @dataclass
 class NodeAgent:
-    """What outlives an agent: the disk, the web server, the journal."""
+    """What outlives an agent: the disk, the web server, the node state."""
 
     power: Power = field(default_factory=Power)
     store: MemoryStore = field(default_factory=MemoryStore)
@@ -174,7 +174,7 @@ def test_killed_before_any_effect_an_empty_node_gets_there_later(cut: int) -> No
     assert machine.served == {1}
 
 
-def test_a_trial_that_is_interrupted_twice_is_given_up() -> None:
+def test_a_probation_that_is_interrupted_twice_is_given_up() -> None:
     machine = serving(1)
     for _ in range(2):
         machine.power.cut = _last(machine, "switch")
@@ -278,7 +278,7 @@ def test_a_refresh_that_failed_is_done_before_anybody_is_asked() -> None:
     assert machine.node_states.node_state == NodeState(live=2)
 
 
-def test_a_node_whose_first_trial_went_wrong_says_so_no_longer_when_it_serves() -> None:
+def test_a_node_whose_first_probation_went_wrong_says_so_no_longer_when_it_serves() -> None:
     machine = NodeAgent()
     machine.web.fails.add(1)
     with pytest.raises(NodeBroken):
@@ -290,7 +290,7 @@ def test_a_node_whose_first_trial_went_wrong_says_so_no_longer_when_it_serves() 
     assert machine.node_states.node_state == NodeState(live=1)
 
 
-def test_a_trial_that_another_process_began_is_not_settled_with_what_this_one_knows() -> None:
+def test_a_probation_that_another_process_began_is_not_settled_with_what_this_one_knows() -> None:
     machine = serving(1)
     agent = machine.agent(release(2))
     agent.converge()
@@ -312,14 +312,14 @@ def test_a_damaged_release_is_staged_again_from_the_store() -> None:
     assert machine.installation.damaged == set()
 
 
-def test_without_an_answer_from_the_store_the_last_proven_release_is_started() -> None:
+def test_without_an_answer_from_the_store_the_last_stable_release_is_started() -> None:
     machine = serving(1)
     machine.web.up, machine.web.workers_ = False, {}
     machine.agent().converge()
     assert machine.served == {1}
 
 
-def test_a_lost_journal_is_rebuilt_from_the_disk() -> None:
+def test_a_lost_node_state_is_rebuilt_from_the_disk() -> None:
     machine = serving(1)
     machine.node_states.node_state = None
     machine.agent(release(1)).converge()
@@ -327,7 +327,7 @@ def test_a_lost_journal_is_rebuilt_from_the_disk() -> None:
     assert machine.served == {1}
 
 
-def test_workers_of_an_old_release_outside_a_trial_are_replaced() -> None:
+def test_workers_of_an_old_release_outside_a_probation_are_replaced() -> None:
     machine = serving(1)
     machine.web.workers_ = {7: 0, 8: 1}
     agent = machine.agent(release(1))
@@ -413,7 +413,7 @@ def test_a_release_that_does_not_fit_on_the_disk_is_neither_begun_nor_given_up_a
 
 
 class SleepyJournals(CutNodeStates):
-    """The machine is suspended once, while a trial is written down."""
+    """The machine is suspended once, while a probation is written down."""
 
     asleep: Callable[[], object] | None = None
 
@@ -440,7 +440,7 @@ def test_a_release_that_is_taken_back_while_the_store_is_away_is_not_tried_again
 
 
 @pytest.mark.parametrize("minutes", [0, 10])
-def test_a_machine_that_stood_still_before_its_switch_gives_its_turn_up(minutes: int) -> None:
+def test_a_machine_that_stood_still_before_its_switch_gives_its_slot_up(minutes: int) -> None:
     machine = serving(1)
     machine.node_states = node_states = SleepyJournals(machine.power, machine.node_states.node_state)
     node = machine.agent(release(2), release(1))
@@ -464,7 +464,7 @@ def test_a_machine_that_stood_still_before_its_switch_gives_its_turn_up(minutes:
     assert since == [timedelta(minutes=minutes)], "one switch, in a turn that was claimed afterwards"
 
 
-def test_a_trial_goes_on_to_its_end_while_the_store_is_away() -> None:
+def test_a_probation_goes_on_to_its_end_while_the_store_is_away() -> None:
     machine = serving(1)
     node = machine.agent(release(2), release(1))
     machine.power.on["flip"] = lambda: setattr(machine.store, "failing", Unreachable("no answer"))
@@ -525,7 +525,7 @@ def draining(machine: NodeAgent, clock: FakeClock, then: Callable[[], object]) -
     return machine.node((release(2), release(1)), clock=clock)
 
 
-def test_an_agent_that_is_stopped_while_its_node_drains_gives_the_turn_back_and_lets_people_come() -> None:
+def test_an_agent_that_is_stopped_while_its_node_drains_gives_the_slot_back_and_lets_people_come() -> None:
     machine, clock = serving(1), FakeClock()
     node = draining(machine, clock, clock.stop)
     with pytest.raises(Stopped):
@@ -546,7 +546,7 @@ def test_a_pause_stops_a_node_that_drains_and_afterwards_it_goes_on() -> None:
     assert machine.served == {2}
 
 
-def test_a_node_to_which_the_store_answers_too_slowly_for_a_turn_is_at_fault_itself() -> None:
+def test_a_node_to_which_the_store_answers_too_slowly_for_a_slot_is_at_fault_itself() -> None:
     machine, clock = serving(1), FakeClock()
     claims: list[str] = []
 
@@ -659,7 +659,7 @@ def test_a_release_that_is_quarantined_while_it_is_loaded_serves_nobody_and_is_n
 
 
 @pytest.mark.parametrize("minutes", [-10, 10])
-def test_a_clock_that_is_set_makes_no_trial_longer_or_shorter(minutes: int) -> None:
+def test_a_clock_that_is_set_makes_no_probation_longer_or_shorter(minutes: int) -> None:
     machine, clock = serving(1), FakeClock()
     statuses = iter([500, 200])
     machine.power.on["switch"] = lambda: setattr(clock, "skew", timedelta(minutes=minutes))
@@ -671,7 +671,7 @@ def test_a_clock_that_is_set_makes_no_trial_longer_or_shorter(minutes: int) -> N
     assert patience <= clock.elapsed() - began < patience + timedelta(seconds=2)
 
 
-def test_a_machine_that_stood_still_in_the_trial_of_a_good_release_asks_once_more() -> None:
+def test_a_machine_that_stood_still_in_the_probation_of_a_good_release_asks_once_more() -> None:
     machine, clock = serving(1), FakeClock()
     machine.power.on["relieve"] = lambda: setattr(clock, "time", clock.time + timedelta(minutes=5))
     machine.node((release(2), release(1)), clock=clock).converge()
@@ -745,7 +745,7 @@ def test_a_release_whose_certificates_cannot_be_presented_is_taken_back_and_blam
     assert record.unhealthy == ()
 
 
-def test_a_trial_in_which_the_web_server_is_refreshed_in_vain_ends_at_its_deadline_too() -> None:
+def test_a_probation_in_which_the_web_server_is_refreshed_in_vain_ends_at_its_deadline_too() -> None:
     machine, clock = serving(1), FakeClock()
     machine.web.unpresentable.add(2)
     health = replace(PATIENT.health, patience=timedelta(hours=1))

@@ -45,7 +45,7 @@ LATE = NOW + timedelta(seconds=61)
 LONG = Strategy().slot_timeout
 ADMIN = Note("admin", NOW, "maintenance")
 OVER: Any = {"left": timedelta(), "asked_late": True, "checked_late": True}
-"""The time of a trial is over, and the release was asked once more."""
+"""The time of a probation is over, and the release was asked once more."""
 
 
 def cluster(
@@ -57,7 +57,7 @@ def cluster(
     denied: str | None = None,
     **changes: Any,
 ) -> Cluster:
-    """What the store says of release `head`; the one before is proven, and three other nodes are alive."""
+    """What the store says of release `head`; the one before is stable, and three other nodes are alive."""
     rollout = replace(rollouts.opened(head, Strategy(), (), now=NOW), state=state, **changes)
     return Cluster("a", NOW, rollout, head - 1 if fallback == -1 else fallback, others, denied)
 
@@ -114,7 +114,7 @@ CLOSED = cluster(6, slots=slot(), closed=True)
 PAUSED = cluster(6, slots=slot(), paused=ADMIN)
 LOOKED = replace(DRAINED, looked=True)
 AFTER_BAD = cluster(6, fallback=4, past=Past(stable=4, bad=(5,)), paused=ADMIN)
-"""Release 5 is quarantined, 4 is proven, and 6 has just come; somebody has paused all."""
+"""Release 5 is quarantined, 4 is stable, and 6 has just come; somebody has paused all."""
 ON_BAD = replace(READY, staged=frozenset({4, 5, 6}), cluster=AFTER_BAD)
 ESCAPED = replace(ON_BAD, current=4, ready_workers=frozenset())
 
@@ -209,7 +209,7 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
         pytest.param(
             replace(DRAINED, cluster=cluster(6, slots=slot(), strategy=Strategy(release_command=("x",)))),
             Undrain(),
-            id="a pardon makes them due again: nobody need be away for that",
+            id="a retry makes them due again: nobody need be away for that",
         ),
         pytest.param(MOVED, TellUpdated(), id="settled, and the others do not know"),
         pytest.param(replace(MOVED, draining=True), Undrain(), id="settled"),
@@ -247,7 +247,7 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
         pytest.param(
             replace(ON_BAD, cluster=cluster(6, State.STABLE, fallback=4, past=AFTER_BAD.rollout.past)),
             Switch(6),
-            id="the one after it is proven",
+            id="the one after it is stable",
         ),
         pytest.param(ESCAPED, Switch(4), id="interrupted on its way back"),
         pytest.param(
@@ -292,12 +292,12 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
             GiveBack(),
             id="back from a turn that is over",
         ),
-        pytest.param(JOINING, Stage(5), id="who joins an unproven rollout takes what is proven"),
-        pytest.param(replace(JOINING, offered=(6,)), Stage(6), id="what is proven cannot be had"),
+        pytest.param(JOINING, Stage(5), id="who joins an open rollout takes what is stable"),
+        pytest.param(replace(JOINING, offered=(6,)), Stage(6), id="what is stable cannot be had"),
         pytest.param(
             replace(JOINING, node_state=rejection(NodeState(), 5, "no wheel fits")),
             Stage(6),
-            id="what is proven fails here",
+            id="what is stable fails here",
         ),
         pytest.param(
             replace(JOINING, staged=frozenset({5}), rehearsed=frozenset({5})), Switch(5), id="for that it needs no turn"
@@ -305,7 +305,7 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
         pytest.param(
             replace(JOINING, cluster=cluster(6, fallback=None), staged=frozenset({6}), rehearsed=frozenset({6})),
             Claim(6, joining=True),
-            id="nothing has been proven yet",
+            id="nothing has been stable yet",
         ),
         pytest.param(
             replace(JOINING, cluster=cluster(6, State.STABLE), staged=frozenset({6}), rehearsed=frozenset({6})),
@@ -316,7 +316,7 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
             replace(READY, running=False, workers=frozenset()), Start(), id="served first, then it waits for its turn"
         ),
         pytest.param(TRIAL, Probe(6), id="switched"),
-        pytest.param(replace(TRIAL, running=False), Start(), id="the web server does not run in a trial"),
+        pytest.param(replace(TRIAL, running=False), Start(), id="the web server does not run in a probation"),
         pytest.param(replace(TRIAL, readiness=PARTIAL), Probe(6), id="not every worker has answered"),
         pytest.param(replace(TRIAL, readiness=OLD), Probe(6), id="a worker still serves the old release"),
         pytest.param(STABLE, Check(6), id="every worker has answered"),
@@ -356,10 +356,10 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
             id="this machine stood still: its processes are asked once more",
         ),
         pytest.param(
-            replace(STABLE, now=NOW + timedelta(minutes=10)), Check(6), id="somebody has set the clock in a trial"
+            replace(STABLE, now=NOW + timedelta(minutes=10)), Check(6), id="somebody has set the clock in a probation"
         ),
         pytest.param(replace(STABLE, ready_workers=frozenset()), Probe(6), id="a worker died while it was checked"),
-        pytest.param(replace(TRIAL, conducting=False), Recover(), id="a trial that another process began"),
+        pytest.param(replace(TRIAL, conducting=False), Recover(), id="a probation that another process began"),
         pytest.param(replace(SERVING, running=False), Start(), id="the web server has ended"),
         pytest.param(replace(SERVING, ready_workers=frozenset()), Probe(5), id="after a restart of the agent"),
         pytest.param(
@@ -379,7 +379,7 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
         pytest.param(
             replace(SERVING, node_state=NodeState(live=None), rehearsed=frozenset({5})),
             Claim(5),
-            id="a live release that was never proven",
+            id="a live release that was never stable",
         ),
     ],
 )
@@ -393,7 +393,7 @@ def test_a_release_that_the_store_could_not_give_is_tried_again_after_a_while() 
     assert decisions.decide(replace(spoilt, now=LATE)) == Stage(6)
 
 
-def test_a_release_that_failed_here_is_tried_again_only_when_it_is_pardoned_or_proven_by_others() -> None:
+def test_a_release_that_failed_here_is_tried_again_only_when_it_is_pardoned_or_stable_by_others() -> None:
     known = replace(BEHIND, node_state=rejection(BEHIND.node_state, 6, "bad"), cluster=cluster(6, failures=BLAME))
     assert decisions.decide(replace(known, now=LATE)) == Idle()
     assert decisions.decide(replace(known, cluster=cluster(6, retries=(ADMIN,)))) == Stage(6)
@@ -411,8 +411,8 @@ TRIED = replace(TRIAL, node_state=NodeState(live=5).begin(6, until=LATE, retries
     [
         pytest.param(replace(READY, cluster=PARDONED), {6: 2, 5: 0}, id="as the store says"),
         pytest.param(replace(READY, cluster=None), {6: 0, 5: 0}, id="the store is away"),
-        pytest.param(TRIED, {6: 2, 5: 0}, id="the store is away at the end of a trial"),
-        pytest.param(replace(TRIED, cluster=cluster(6, retries=3 * (ADMIN,))), {6: 2}, id="pardoned in its trial"),
+        pytest.param(TRIED, {6: 2, 5: 0}, id="the store is away at the end of a probation"),
+        pytest.param(replace(TRIED, cluster=cluster(6, retries=3 * (ADMIN,))), {6: 2}, id="retried in its probation"),
     ],
 )
 def test_a_failure_is_held_against_a_release_as_it_stood_when_it_was_tried(
@@ -441,7 +441,7 @@ def test_the_only_release_of_a_node_is_served_although_it_failed() -> None:
     assert decisions.decide(seen) == Start()
 
 
-def test_an_interrupted_trial_is_tried_once_more_and_then_counted() -> None:
+def test_an_interrupted_probation_is_tried_once_more_and_then_counted() -> None:
     release_command = TRIAL.node_state.interrupt()
     assert release_command.probation is None
     again = release_command.begin(6, until=LATE)
@@ -452,7 +452,7 @@ def test_an_interrupted_trial_is_tried_once_more_and_then_counted() -> None:
     assert other.probation.attempt == 1
 
 
-def test_a_settled_trial_is_the_live_release() -> None:
+def test_a_settled_probation_is_the_live_release() -> None:
     assert TRIAL.node_state.commit() == NodeState(live=6)
 
 
@@ -460,7 +460,7 @@ def test_a_release_that_the_web_server_refuses_is_taken_back_at_once() -> None:
     assert decisions.decide(replace(TRIAL, refused="it was not loaded in time")) == Revert("it was not loaded in time")
 
 
-def test_a_refusal_outside_a_trial_takes_nothing_back() -> None:
+def test_a_refusal_outside_a_probation_takes_nothing_back() -> None:
     assert decisions.decide(replace(SERVING, refused="it was not loaded in time")) == Idle()
 
 
@@ -473,13 +473,13 @@ def in_trial(release: int, before: int | None) -> Observation:
     [
         pytest.param(in_trial(6, 4), 4, id="to the one before"),
         pytest.param(in_trial(6, None), None, id="there is none"),
-        pytest.param(in_trial(4, 5), None, id="the way back itself was on trial"),
+        pytest.param(in_trial(4, 5), None, id="the way back itself was on probation"),
         pytest.param(in_trial(6, 5), 4, id="the one before is quarantined"),
         pytest.param(replace(in_trial(6, 5), staged=frozenset({5, 6})), 5, id="there is nothing else on the disk"),
         pytest.param(replace(in_trial(4, 5), cluster=None), 5, id="the store does not answer"),
     ],
 )
-def test_a_trial_that_ends_badly_does_not_lead_to_what_is_quarantined(seen: Observation, out: int | None) -> None:
+def test_a_probation_that_ends_badly_does_not_lead_to_what_is_quarantined(seen: Observation, out: int | None) -> None:
     assert decisions.way_out(seen) == out
 
 

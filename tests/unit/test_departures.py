@@ -104,7 +104,7 @@ def test_a_node_that_has_left_is_never_silent() -> None:
     assert "silent" not in why.why("a", left, None, None, (), now=cluster.store.now)
 
 
-def test_the_turn_of_a_node_that_has_signed_off_is_another_s() -> None:
+def test_the_slot_of_a_node_that_has_signed_off_is_another_s() -> None:
     cluster = Cluster()
     assert not cluster.claim("b")
     cluster.sign_off("a")
@@ -131,7 +131,7 @@ def test_a_node_that_never_reported_signs_off_without_a_trace() -> None:
     assert list(cluster.store.scan("")) == before
 
 
-def test_a_node_that_is_forgotten_is_shown_no_more_and_its_turn_is_another_s() -> None:
+def test_a_node_that_is_forgotten_is_shown_no_more_and_its_slot_is_another_s() -> None:
     cluster = Cluster()
     cluster.store.now += LONG
     cluster.report("b")
@@ -178,7 +178,7 @@ def test_what_is_cut_anywhere_can_be_repeated(act: Callable[[Cluster, str], None
         assert cluster.claim("b")
 
 
-def test_a_turn_that_is_refused_is_refused_for_a_reason() -> None:
+def test_a_slot_that_is_refused_is_refused_for_a_reason() -> None:
     """The fixture of this file: without it a turn would be free all the time."""
     cluster = Cluster()
     record = cluster.rollouts.read(1)

@@ -55,11 +55,11 @@ def test_nothing_younger_than_a_day_goes_and_never_the_newest() -> None:
     ("current", "node_state", "kept"),
     [
         pytest.param(9, NodeState(live=9), {9, 8, 7}, id="the live one and the two newest others"),
-        pytest.param(9, NodeState(live=3, probation=Probation(9, 3, NOON)), {9, 8, 7, 3}, id="in a trial"),
+        pytest.param(9, NodeState(live=3, probation=Probation(9, 3, NOON)), {9, 8, 7, 3}, id="in a probation"),
         pytest.param(
-            3, NodeState(live=3, probation=Probation(5, 3, NOON)), {3, 5, 9, 8}, id="before the switch of a trial"
+            3, NodeState(live=3, probation=Probation(5, 3, NOON)), {3, 5, 9, 8}, id="before the switch of a probation"
         ),
-        pytest.param(2, NodeState(), {2, 9, 8}, id="nothing was ever proven"),
+        pytest.param(2, NodeState(), {2, 9, 8}, id="nothing was ever stable"),
         pytest.param(None, NodeState(), {9, 8}, id="nothing is live"),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_node_is_cleared_of_releases_and_of_the_blobs_that_only_they_had() -> 
 
 
 @pytest.mark.parametrize("lost", [None, 39, 40])
-def test_the_newest_proven_release_stays_however_many_bad_ones_came_after_it(lost: int | None) -> None:
+def test_the_newest_stable_release_stays_however_many_bad_ones_came_after_it(lost: int | None) -> None:
     """Also when the record of one of the newest has been damaged."""
     store = old_cluster(40)
     serial = itertools.count()

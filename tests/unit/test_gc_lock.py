@@ -188,7 +188,7 @@ def test_one_who_stood_still_behind_the_gate_removes_and_releases_nothing_more()
 
         store.after_write = stand_still
         assert isinstance(run(act, store, clock), Busy)
-        assert len(list(store.scan(""))) == before + 1, "the gate alone"
+        assert len(list(store.scan(""))) == before + 1, "the gc lock alone"
 
 
 def test_a_store_whose_time_jumps_ends_the_right_too() -> None:

@@ -35,22 +35,22 @@ TAKE_OVER = int((term(POLL) + ASK) / POLL)
         pytest.param(Leadership(unable=Unable("f", NOON - ASIDE, "why")), True, id="others have had their time"),
     ],
 )
-def test_a_node_asks_for_the_lookout_now_and_then(part: Leadership, asks: bool) -> None:
+def test_a_node_asks_for_the_inbox_leader_now_and_then(part: Leadership, asks: bool) -> None:
     assert part.asks(NOON) is asks
 
 
 @pytest.mark.parametrize(
     ("part", "urgent", "looks"),
     [
-        pytest.param(Leadership(polls=99), False, False, id="without the lookout"),
-        pytest.param(Leadership(polls=1), True, True, id="without the lookout, woken"),
-        pytest.param(Leadership(pending=True), False, True, id="without the lookout, and something is left to do"),
+        pytest.param(Leadership(polls=99), False, False, id="without the inbox lease"),
+        pytest.param(Leadership(polls=1), True, True, id="without the inbox lease, woken"),
+        pytest.param(Leadership(pending=True), False, True, id="without the inbox lease, and something is left to do"),
         pytest.param(Leadership(has=True, polls=EVERY - 1), False, False, id="looked a moment ago"),
         pytest.param(Leadership(has=True, polls=EVERY), False, True, id="time to look"),
         pytest.param(Leadership(has=True, polls=0), True, True, id="woken"),
     ],
 )
-def test_who_has_the_lookout_looks_with_every_second_poll(part: Leadership, urgent: bool, looks: bool) -> None:
+def test_who_has_the_inbox_leader_looks_with_every_second_poll(part: Leadership, urgent: bool, looks: bool) -> None:
     assert part.looks(urgent=urgent) is looks
 
 
@@ -116,7 +116,7 @@ def keep(watch: Leases) -> None:
     assert watch.claim(term(POLL))
 
 
-def test_a_node_without_the_lookout_asks_for_the_next_release_and_nothing_else() -> None:
+def test_a_node_without_the_inbox_leader_asks_for_the_next_release_and_nothing_else() -> None:
     node = serving()
     somebody = lease(node)
     keep(somebody)
@@ -136,7 +136,7 @@ def test_a_node_without_the_lookout_asks_for_the_next_release_and_nothing_else()
     assert asked.count(f"GET {keys.rollout_key(1)}") <= 30 * POLL / ASK
 
 
-def test_the_node_with_the_lookout_lists_the_inbox_with_every_second_poll_and_knows_the_verdict() -> None:
+def test_the_node_with_the_inbox_leader_lists_the_inbox_with_every_second_poll_and_knows_the_verdict() -> None:
     node = serving()
     node.store.asked.clear()
     node.run(60)
@@ -148,13 +148,13 @@ def test_the_node_with_the_lookout_lists_the_inbox_with_every_second_poll_and_kn
     assert node.store.times(f"PUT {keys.INBOX_LEADER}") <= 60 * POLL / ASK + 2
 
 
-def test_a_change_by_plain_tools_is_adopted_within_two_polls() -> None:
+def test_a_change_by_plain_tools_is_published_within_two_polls() -> None:
     node = serving()
     node.run(9, lambda number: node.put("config.yml", b"name: b\n") if number == 6 else None)
     assert node.live == 2
 
 
-def test_a_node_without_the_lookout_that_is_woken_looks_at_once() -> None:
+def test_a_node_without_the_inbox_leader_that_is_woken_looks_at_once() -> None:
     node = serving()
     keep(lease(node))
 
@@ -169,14 +169,14 @@ def test_a_node_without_the_lookout_that_is_woken_looks_at_once() -> None:
     assert node.live == 2
 
 
-def test_the_lookout_of_a_dead_node_passes_on() -> None:
+def test_the_inbox_leader_of_a_dead_node_passes_on() -> None:
     node = serving()
     keep(lease(node, "dead"))
     node.run(TAKE_OVER + EVERY + 2, lambda number: node.put("config.yml", b"name: b\n") if number == 2 else None)
     assert node.live == 2
 
 
-def test_a_node_that_ends_leaves_the_lookout_to_others_and_one_without_an_answer_ends_at_once() -> None:
+def test_a_node_that_ends_leaves_the_inbox_leader_to_others_and_one_without_an_answer_ends_at_once() -> None:
     node = serving()
     node.run(3)
     assert lease(node).claim(SECOND)
@@ -187,7 +187,7 @@ def test_a_node_that_ends_leaves_the_lookout_to_others_and_one_without_an_answer
     assert not lease(node).claim()
 
 
-def test_a_node_that_cannot_adopt_hands_the_lookout_over_and_tries_again_when_nobody_could() -> None:
+def test_a_node_that_cannot_publish_hands_the_inbox_leader_over_and_tries_again_when_nobody_could() -> None:
     node = serving()
     node.resolver.error = NotHere("no index")
 
@@ -202,7 +202,7 @@ def test_a_node_that_cannot_adopt_hands_the_lookout_over_and_tries_again_when_no
     assert len(node.resolver.resolved) == 2
 
 
-def test_what_one_node_cannot_adopt_another_does() -> None:
+def test_what_one_node_cannot_publish_another_does() -> None:
     unable = serving()
     unable.resolver.error = NotHere("no index")
     able = serving(unable.store, "b")
@@ -219,7 +219,7 @@ def test_what_one_node_cannot_adopt_another_does() -> None:
     assert (unable.live, able.live) == (2, 2)
 
 
-def test_a_mended_inbox_is_tried_at_once_by_the_node_that_could_not_adopt_the_last_one() -> None:
+def test_a_mended_inbox_is_tried_at_once_by_the_node_that_could_not_publish_the_last_one() -> None:
     node = serving()
     node.resolver.error = NotHere("no index")
 
@@ -235,7 +235,7 @@ def test_a_mended_inbox_is_tried_at_once_by_the_node_that_could_not_adopt_the_la
     assert (verdict.fingerprint, verdict.mistakes) == (Inboxes(node.store).list().fingerprint, ())
 
 
-def test_an_old_file_that_is_put_back_between_two_looks_is_adopted() -> None:
+def test_an_old_file_that_is_put_back_between_two_looks_is_published() -> None:
     node = serving()
     old = node.store.read("config.yml")
     rival = Member(node.store, "b")

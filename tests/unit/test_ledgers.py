@@ -123,7 +123,7 @@ def test_one_holder_has_the_lease_until_it_ends_or_is_given_back() -> None:
 
 
 def test_the_lease_of_a_dead_holder_ends() -> None:
-    from da_agent.workflows.records.leases import PERIOD
+    from da_agent.domain.store.leases import PERIOD
 
     store = MemoryStore()
     assert Leases(store, holder="a", nonce="1").claim()

@@ -1,4 +1,4 @@
-"""Who is poked, and what happens when that fails: nothing."""
+"""Who is notified, and what happens when that fails: nothing."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -72,7 +72,7 @@ def test_nobody_is_poked_without_credentials_or_without_a_store() -> None:
     assert cluster.notifier.poked == []
 
 
-def test_only_those_whose_turn_has_come_are_poked() -> None:
+def test_only_those_whose_slot_has_come_are_poked() -> None:
     cluster = Cluster()
     for name in "abc":
         cluster.report(name, f"{name}:9001")

@@ -146,7 +146,7 @@ def test_of_a_command_of_the_configuration_a_plan_shows_the_program_alone() -> N
     assert "hunter2" not in str(found)
 
 
-def test_what_lies_in_the_inbox_is_planned_before_anybody_adopts_it() -> None:
+def test_what_lies_in_the_inbox_is_planned_before_anybody_publishes_it() -> None:
     cluster = Cluster()
     cluster.node.put("config.yml", b"title: c\n")
     assert [str(change) for change in cluster.plans.publish().configuration] == ["~ title: a -> c"]

@@ -29,7 +29,7 @@ from tests.fakes import FakeClock, FakeNotifier, MemoryBlobs, MemoryStore, Memor
 
 @dataclass
 class Cluster:
-    """A store in memory and one who adopts."""
+    """A store in memory and one who publishes."""
 
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: FakeClock = field(default_factory=FakeClock)
@@ -126,7 +126,7 @@ def test_a_damaged_report_or_a_deaf_node_does_not_keep_a_release_from_being_made
     assert [dict(addresses) for addresses, _ in cluster.notifier.poked] == [{"a": "a.example:9001"}]
 
 
-def test_nobody_adopts_before_the_inbox_has_been_quiet() -> None:
+def test_nobody_publishes_before_the_inbox_has_been_quiet() -> None:
     cluster = Cluster()
     cluster.put({"config.yml": b"a: 1\n"})
     cluster.publisher.publish("test")
@@ -148,7 +148,7 @@ def test_uploads_one_after_the_other_become_one_release() -> None:
     assert cluster.store.read(keys.blob_key(cluster.ledger.read(1).contents.config)).data == b"a: 4\n"
 
 
-def test_the_same_inbox_is_adopted_once() -> None:
+def test_the_same_inbox_is_published_once() -> None:
     cluster = Cluster()
     cluster.put({"config.yml": b"a: 1\n"})
     first = cluster.publisher.publish("test")
@@ -167,7 +167,7 @@ def damaged(cluster: Cluster, body: bytes | None) -> str:
 
 
 @pytest.mark.parametrize("body", [None, b"a: 7\n", b""], ids=["missing", "other bytes", "cut"])
-def test_what_the_store_has_lost_is_put_back_by_whoever_pushes_or_adopts_the_same_again(body: bytes | None) -> None:
+def test_what_the_store_has_lost_is_put_back_by_whoever_pushes_or_publishes_the_same_again(body: bytes | None) -> None:
     cluster = Cluster()
     cluster.put({"config.yml": b"a: 1\n"})
     cluster.publisher.publish("test")
@@ -291,7 +291,7 @@ def test_an_inbox_that_never_rests_is_given_up_with_a_sentence() -> None:
         cluster.publisher.publish("test")
 
 
-def test_two_who_adopt_at_once_make_one_release() -> None:
+def test_two_who_publish_at_once_make_one_release() -> None:
     cluster = Cluster()
     other = Cluster(cluster.store)
     cluster.put({"config.yml": b"a: 1\n"})
@@ -330,7 +330,7 @@ def test_a_push_is_validated_before_anything_is_written() -> None:
     assert cluster.store.read("config.yml").data == b"a: 1\n"
 
 
-def test_a_push_is_written_and_adopted() -> None:
+def test_a_push_is_written_and_published() -> None:
     cluster = Cluster()
     cluster.put({"config.yml": b"a: 1\n"})
     assert cluster.pushes.push(lambda _: pushes.config(b"a: 2\n"), "test").release == 1

@@ -62,7 +62,7 @@ def test_many_nodes_on_an_empty_store_make_one_release() -> None:
     assert {node.live for node in nodes} == {1}
 
 
-def test_a_change_of_the_inbox_is_adopted_and_served() -> None:
+def test_a_change_of_the_inbox_is_published_and_served() -> None:
     node = serving()
     node.put("config.yml", b"name: b\n")
     assert node.reconciler.cycle() is None
@@ -98,7 +98,7 @@ def test_an_unreachable_store_is_said_and_the_node_goes_on_serving() -> None:
     assert node.live == 2
 
 
-def test_a_node_starts_on_its_last_proven_release_when_the_store_is_away() -> None:
+def test_a_node_starts_on_its_last_stable_release_when_the_store_is_away() -> None:
     node = serving()
     node.web.up, node.web.workers_ = False, {}
     node.store.failing = Unreachable("no answer")
@@ -119,7 +119,7 @@ def test_nobody_is_kept_out_of_service_by_a_report() -> None:
     node.put("config.yml", b"name: b\n")
     assert node.begin().until_serving() is None
     assert node.live == 2
-    assert asked[-2:] == [Phase.SWITCHING, Phase.VERIFYING]
+    assert asked[-2:] == [Phase.SWITCHING, Phase.PROBATION]
 
 
 def test_a_node_that_was_off_does_not_start_what_has_been_quarantined_meanwhile() -> None:
@@ -205,7 +205,7 @@ def test_a_release_that_fails_everywhere_is_quarantined_and_not_tried_again_unti
     node.reconciler.cycle()
     node.reconciler.cycle()
     seen = next(reports.node_statuses(node.store))
-    assert (seen.report.release, seen.report.failed[0].release) == (1, 2)
+    assert (seen.report.release, seen.report.rejected[0].release) == (1, 2)
     assert "release 2 was given up" in (seen.report.problem or "")
     node.web.unfit.clear()
     assert node.begin().update(timedelta()) is None
@@ -358,7 +358,7 @@ def test_a_record_that_is_closed_although_nothing_comes_next_makes_a_node_list_o
 
 
 def waiting() -> tuple[Member[MemoryStore], Callable[[float], list[str]]]:
-    """A node that waits in a paused rollout while another one has the lookout; and its poll after so many seconds,
+    """A node that waits in a paused rollout while another one has the inbox lease; and its poll after so many seconds,
     which tells what it reads of the ledger and of records."""
     first = serving()
     store = first.store
@@ -413,7 +413,7 @@ def test_an_append_that_nobody_has_announced_is_found_in_the_ledger() -> None:
     assert keys.release_key(3) in poll(30)
 
 
-def test_whoever_has_the_lookout_asks_the_ledger_with_each_poll() -> None:
+def test_whoever_has_the_inbox_leader_asks_the_ledger_with_each_poll() -> None:
     node, poll = waiting()
     node.reconciler._inbox_leader._part = replace(node.reconciler._inbox_leader._part, has=True)
     assert [poll(5) for _ in range(3)] == [[keys.release_key(3), keys.rollout_key(2)]] * 3
@@ -633,7 +633,7 @@ def test_a_report_that_comes_late_is_not_the_last_word() -> None:
     assert next(reports.node_statuses(node.store)).report.phase is Phase.SERVING
 
 
-def test_an_agent_that_is_stopped_gives_back_a_turn_that_it_could_not_use() -> None:
+def test_an_agent_that_is_stopped_gives_back_a_slot_that_it_could_not_use() -> None:
     node = serving()
     node.store.write(keys.node_key("b"), b"{}", ports.Always())
     records = Rollouts(node.store, lambda: "n")
@@ -669,7 +669,7 @@ def test_a_node_says_whom_it_waits_for_and_how_long_already() -> None:
     node.store.now += timedelta(seconds=40)
     node.put("config.yml", b"name: b\n")
     node.reconciler.cycle()
-    assert next(reports.node_statuses(node.store)).report.activity == "web-2 adopts the inbox since 40 s"
+    assert next(reports.node_statuses(node.store)).report.activity == "web-2 publishes the inbox since 40 s"
     other.release()
     node.reconciler.cycle()
     assert next(reports.node_statuses(node.store)).report.activity is None
@@ -683,8 +683,8 @@ def test_a_start_that_waits_says_so_every_ten_seconds() -> None:
     assert node.reconciler.until_serving() is None
     lines = [line for line in node.progress.said if line.startswith("Waiting")]
     assert lines[:2] == [
-        "Waiting: web-2 adopts the inbox since 0 s",
-        "Waiting: web-2 adopts the inbox since 10 s",
+        "Waiting: web-2 publishes the inbox since 0 s",
+        "Waiting: web-2 publishes the inbox since 10 s",
     ]
     assert len(lines) == 12
 

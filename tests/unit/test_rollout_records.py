@@ -157,7 +157,7 @@ def test_two_records_never_have_equal_bytes(world: World) -> None:
     assert world.record(1).slots == first.slots
 
 
-def test_the_way_back_is_to_the_newest_proven_release(world: World) -> None:
+def test_the_way_back_is_to_the_newest_stable_release(world: World) -> None:
     for number in range(1, 5):
         world.ours.open(number, world.release(number))
         if number == 1:
@@ -168,7 +168,7 @@ def test_the_way_back_is_to_the_newest_proven_release(world: World) -> None:
     assert world.ours.fallback(1) is None
 
 
-def test_without_a_proven_release_the_newest_that_is_not_bad_will_do(world: World) -> None:
+def test_without_a_stable_release_the_newest_that_is_not_bad_will_do(world: World) -> None:
     for number in range(1, 4):
         world.ours.open(number, world.release(number))
     assert world.ours.fallback(3) == 2
@@ -191,7 +191,7 @@ class Counting(MemoryStore):
 
 
 def proven_then_bad(world: World, bad: int, *, knowing: bool = True) -> int:
-    """Release 1 is proven, and so many after it are bad: the number of the newest."""
+    """Release 1 is stable, and so many after it are bad: the number of the newest."""
     for number in range(1, bad + 2):
         record = world.ours.open(number, None)
         state = State.STABLE if number == 1 else State.QUARANTINED

@@ -56,16 +56,16 @@ AT = "2026-01-01 12:00:00 UTC"
         (
             updated(verdicts.reported_unhealthy(OPEN, "web-4", "the disk\nis full", LIVE, now=NOW), *LIVE[:3]),
             [
-                "Rollout of release 7: proven, 3 of 4 nodes have moved",
+                "Rollout of release 7: stable, 3 of 4 nodes have moved",
                 f"  web-4 is at fault itself since {AT}: the disk is full",
-                f"  proven {AT}: 3 nodes serve it",
+                f"  stable {AT}: 3 nodes serve it",
             ],
         ),
         (
             rollouts.retry(failed(OPEN, "web-1", "web-2"), ADMIN),
             [
                 "Rollout of release 7: open, 0 of 4 nodes have moved",
-                f"  pardoned by admin@desk {AT}: night shift",
+                f"  retried by admin@desk {AT}: night shift",
             ],
         ),
     ],
@@ -78,13 +78,13 @@ def test_a_node_that_has_died_since_it_moved_does_not_count() -> None:
     assert rollout_text.updated(updated(OPEN, "web-1", "web-2"), ("web-2", "web-3")) == "1 of 2 nodes has moved"
 
 
-def test_nobody_may_take_a_turn_in_a_pause_or_where_a_newer_release_has_come() -> None:
+def test_nobody_may_take_a_slot_in_a_pause_or_where_a_newer_release_has_come() -> None:
     assert rollout_text.places(OPEN, LIVE, now=NOW) == 1
     assert rollout_text.places(rollouts.pause(OPEN, ADMIN), LIVE, now=NOW) == 0
     assert rollout_text.places(replace(OPEN, closed=True), LIVE, now=NOW) == 0
 
 
-def test_who_is_still_starting_has_no_turn_that_others_wait_for() -> None:
+def test_who_is_still_starting_has_no_slot_that_others_wait_for() -> None:
     def claimed(before: Rollout, node: str, *, joining: bool) -> Rollout:
         made = slots.claim(before, node, 7, LIVE, now=NOW, reason="update", joining=joining)
         assert isinstance(made, Rollout)

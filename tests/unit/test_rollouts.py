@@ -25,10 +25,10 @@ def after(*states: State, updated: tuple[int, ...] = ()) -> Rollout:
     ("record", "way_back"),
     [
         pytest.param(after(), None, id="there is nothing before the first"),
-        pytest.param(after(State.STABLE), 1, id="the one before is proven"),
+        pytest.param(after(State.STABLE), 1, id="the one before is stable"),
         pytest.param(after(State.STABLE, *40 * [State.QUARANTINED]), 1, id="forty bad ones came after it"),
         pytest.param(after(State.STABLE, State.STABLE, State.QUARANTINED), 2, id="the newest of two"),
-        pytest.param(after(State.STABLE, State.OPEN, updated=(2,)), 1, id="proven is better than served somewhere"),
+        pytest.param(after(State.STABLE, State.OPEN, updated=(2,)), 1, id="stable is better than served somewhere"),
         pytest.param(after(State.OPEN, State.OPEN, State.QUARANTINED, updated=(1,)), 1, id="served than never served"),
         pytest.param(after(State.OPEN, State.OPEN, State.QUARANTINED), 2, id="the newest that is not bad"),
         pytest.param(after(*7 * [State.QUARANTINED]), None, id="all are bad"),
@@ -45,7 +45,7 @@ def test_a_record_knows_where_to_go_when_its_release_is_bad(record: Rollout, way
         pytest.param(
             after(State.STABLE, State.QUARANTINED, State.OPEN, State.QUARANTINED), (2, 4), id="older ones, too"
         ),
-        pytest.param(after(State.QUARANTINED, State.STABLE, State.OPEN), (), id="nobody looks behind the proven one"),
+        pytest.param(after(State.QUARANTINED, State.STABLE, State.OPEN), (), id="nobody looks behind the stable one"),
         pytest.param(replace(after(State.STABLE), state=State.QUARANTINED), (7,), id="the newest itself"),
         pytest.param(replace(after(State.STABLE), past=None), (), id="an older agent has opened it"),
     ],
@@ -63,7 +63,7 @@ def test_a_pause_outlives_the_release_during_which_it_was_said() -> None:
     assert rollouts.opened(8, Strategy(), (rollouts.pause(OPEN, ADMIN),), now=NOW).paused == ADMIN
 
 
-def test_a_pardon_lets_everybody_try_again() -> None:
+def test_a_retry_lets_everybody_try_again() -> None:
     retried = rollouts.retry(failed(updated(OPEN, "web-3"), "web-1", "web-2"), ADMIN)
     assert (retried.state, retried.failures, retried.updated) == (State.OPEN, (), ())
     assert retried.retries == (ADMIN,)

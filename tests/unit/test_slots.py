@@ -20,7 +20,7 @@ def test_claiming_twice_is_the_same_as_claiming_once_but_lasts_longer() -> None:
     assert again.slots[0].until == release_command.slots[0].until + timedelta(seconds=10)
 
 
-def test_a_turn_that_others_may_hold_to_be_over_does_not_last_longer() -> None:
+def test_a_slot_that_others_may_hold_to_be_over_does_not_last_longer() -> None:
     release_command = granted(claim(OPEN, "web-1"))
     ends = release_command.slots[0].until
     late = granted(claim(release_command, "web-2", now=ends))
@@ -30,7 +30,7 @@ def test_a_turn_that_others_may_hold_to_be_over_does_not_last_longer() -> None:
     ) == ("it is the turn of web-2")
 
 
-def test_in_a_pause_nobody_gets_a_turn_and_none_lasts_longer() -> None:
+def test_in_a_pause_nobody_gets_a_slot_and_none_lasts_longer() -> None:
     paused = rollouts.pause(granted(claim(OPEN, "web-1")), ADMIN)
     for node in ("web-1", "web-2"):
         assert reason(claim(paused, node)) == "paused by admin: maintenance"
@@ -53,7 +53,7 @@ HELD = slots.claim(OPEN, "web-1", 7, LIVE, now=NOW, reason="update", joining=Fal
         pytest.param(rollouts.closed(OPEN, now=NOW), "web-1", 0, "a newer release than 7 has come", id="closed"),
     ],
 )
-def test_nobody_asks_for_a_turn_that_the_record_does_not_have(
+def test_nobody_asks_for_a_slot_that_the_record_does_not_have(
     rollout: Rollout, node: str, seconds: int, why: str | None
 ) -> None:
     now = NOW + timedelta(seconds=seconds)
@@ -109,14 +109,14 @@ def test_those_behind_wait_for_the_one_in_front_but_not_for_ever() -> None:
     assert granted(claim(OPEN, "web-3", now=NOW + timedelta(seconds=31))).slot("web-3") is not None
 
 
-def test_a_turn_ends_by_itself_and_whoever_had_begun_counts_as_a_failure() -> None:
+def test_a_slot_ends_by_itself_and_whoever_had_begun_counts_as_a_failure() -> None:
     begun = granted(claim(OPEN, "web-1"))
     taken = granted(claim(begun, "web-2", now=LATER))
     assert [(failure.node, failure.lost) for failure in taken.failures] == [("web-1", True)]
     assert [slot.node for slot in taken.slots] == ["web-2"]
 
 
-def test_a_turn_is_begun_when_the_commands_that_are_run_once_have_been_run() -> None:
+def test_a_slot_is_begun_when_the_commands_that_are_run_once_have_been_run() -> None:
     held = granted(claim(ONCE, "web-1"))
     done = granted(
         slots.finish_release_command(granted(slots.take_release_command(held, "web-1", now=NOW)), "web-1", (), now=NOW)
@@ -134,14 +134,14 @@ def test_a_turn_is_begun_when_the_commands_that_are_run_once_have_been_run() -> 
     [(312, 272, 35), (292, 272, 15), (282, 272, 277), (60, 272, 55)],
     ids=["what is left beside both", "little is left", "too short for both", "too short for anything"],
 )
-def test_a_switch_comes_so_soon_that_the_trial_and_the_way_back_can_end_within_the_turn(
+def test_a_switch_comes_so_soon_that_the_probation_and_the_way_back_can_end_within_the_turn(
     slot: int, needed: int, seconds: int
 ) -> None:
     found = slots.time_to_switch(timedelta(seconds=slot), timedelta(seconds=needed))
     assert found == timedelta(seconds=seconds)
 
 
-def test_a_turn_for_one_release_is_none_for_another() -> None:
+def test_a_slot_for_one_release_is_none_for_another() -> None:
     carried = rollouts.opened(8, Strategy(), (granted(claim(OPEN, "web-1")),), now=NOW)
     assert [(slot.release, slot.begun) for slot in carried.slots] == [(7, False)]
     assert reason(claim(carried, "web-1")) == "release 8 is the one to go to, not 7"
@@ -158,14 +158,14 @@ def test_a_closed_record_gives_no_turn() -> None:
     assert reason(claim(closed, "web-1")) == "a newer release than 7 has come"
 
 
-def test_once_a_quarantine_is_written_nobody_claims_a_turn_and_none_lasts_longer() -> None:
+def test_once_a_quarantine_is_written_nobody_claims_a_slot_and_none_lasts_longer() -> None:
     held = granted(claim(replace(OPEN, strategy=Strategy(canary=0, max_unavailable=Share(3))), "web-3"))
     bad = failed(held, "web-1", "web-2")
     assert reason(claim(bad, "web-4")) == "release 7 is quarantined"
     assert reason(claim(bad, "web-3")) == "release 7 is quarantined"
 
 
-def test_from_a_quarantined_release_turns_lead_to_the_one_before() -> None:
+def test_from_a_quarantined_release_slots_lead_to_the_one_before() -> None:
     bad = failed(OPEN, "web-1", "web-2")
     assert granted(claim(bad, "web-3", target=6)).slots[0].release == 6
     assert isinstance(claim(OPEN, "web-3", target=6), Denied)
@@ -184,7 +184,7 @@ def test_a_node_that_serves_nobody_takes_nobodys_place() -> None:
     assert slots.running(both, now=NOW) == held.slots
 
 
-def test_whoever_gives_its_turn_back_leaves_the_commands_that_are_run_once_to_the_next() -> None:
+def test_whoever_gives_its_slot_back_leaves_the_commands_that_are_run_once_to_the_next() -> None:
     running = granted(slots.take_release_command(granted(claim(ONCE, "web-1")), "web-1", now=NOW))
     back = slots.give_back(running, "web-1", now=NOW)
     assert (back.slots, back.release_command) == ((), None)
@@ -193,7 +193,7 @@ def test_whoever_gives_its_turn_back_leaves_the_commands_that_are_run_once_to_th
     assert slots.give_back(done, "web-1", now=NOW).release_command == done.release_command
 
 
-def test_whoever_gives_its_turn_back_wakes_the_next_but_not_in_a_pause() -> None:
+def test_whoever_gives_its_slot_back_wakes_the_next_but_not_in_a_pause() -> None:
     held = granted(claim(OPEN, "web-1"))
     paused = rollouts.pause(held, ADMIN)
     woken = [

@@ -88,7 +88,7 @@ def test_a_rollback_is_a_new_release_with_the_old_contents() -> None:
     assert record.skip_canary
 
 
-def test_without_a_number_it_goes_to_the_newest_proven_release_that_holds_something_else() -> None:
+def test_without_a_number_it_goes_to_the_newest_stable_release_that_holds_something_else() -> None:
     cluster = Cluster()
     cluster.push("b")
     bad = cluster.push_bad("c")
@@ -105,7 +105,7 @@ def test_after_a_restart_it_goes_to_what_was_there_before_that() -> None:
 
 
 def test_it_is_refused_without_anything_to_go_back_to() -> None:
-    with pytest.raises(Invalid, match="no proven release before 1"):
+    with pytest.raises(Invalid, match="no stable release before 1"):
         Cluster().steering.rollback(None)
 
 
@@ -214,13 +214,13 @@ def test_what_was_quarantined_under_a_later_number_is_not_released_under_another
     assert cluster.steering.rollback(1).release == 4
 
 
-def test_a_canary_goes_first_to_what_was_never_proven() -> None:
+def test_a_canary_goes_first_to_what_was_never_stable() -> None:
     cluster = Cluster()
     cluster.steering.pause("night shift")
     cluster.push("b")
     cluster.push("c")
     done = cluster.steering.rollback(2)
-    assert done.sentence == "Release 4 has the contents of release 2 again. 2 was never proven: canaries go first."
+    assert done.sentence == "Release 4 has the contents of release 2 again. 2 was never stable: canaries go first."
     cluster.cycle()
     record = cluster.records.read(4)
     assert record is not None
@@ -280,12 +280,12 @@ def test_a_pardoned_release_is_tried_again() -> None:
     cluster = Cluster()
     bad = cluster.push_bad("b")
     cluster.node.web.unfit.clear()
-    assert cluster.steering.retry(bad, "fixed").sentence == "Release 2 is pardoned: the nodes try it again."
+    assert cluster.steering.retry(bad, "fixed").sentence == "Release 2 is retried: the nodes try it again."
     cluster.cycle()
     assert (cluster.node.live, cluster.state(bad)) == (2, State.STABLE)
 
 
-def test_a_pardon_of_an_older_release_says_how_to_go_there() -> None:
+def test_a_retry_of_an_older_release_says_how_to_go_there() -> None:
     cluster = Cluster()
     bad = cluster.push_bad("b")
     cluster.push("c")
@@ -296,7 +296,7 @@ def test_a_pardon_of_an_older_release_says_how_to_go_there() -> None:
     assert cluster.node.live == 4
 
 
-def test_a_pardon_whose_answer_was_lost_and_that_a_node_has_followed_is_done() -> None:
+def test_a_retry_whose_answer_was_lost_and_that_a_node_has_followed_is_done() -> None:
     cluster = Cluster()
     bad = cluster.push_bad("b")
     cluster.node.web.unfit.clear()
@@ -307,14 +307,14 @@ def test_a_pardon_whose_answer_was_lost_and_that_a_node_has_followed_is_done() -
         raise OutcomeUnknown(f"no answer for {key}")
 
     cluster.store.after_write = lose
-    assert cluster.steering.retry(bad, "fixed").sentence == "Release 2 is pardoned: the nodes try it again."
+    assert cluster.steering.retry(bad, "fixed").sentence == "Release 2 is retried: the nodes try it again."
     record = cluster.records.read(bad)
     assert record is not None
     assert (record.state, len(record.retries)) == (State.STABLE, 1)
 
 
 class Impatient(FakeNotifier):
-    """Somebody types Ctrl-C while the nodes are poked."""
+    """Somebody types Ctrl-C while the nodes are notified."""
 
     def notify(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
         raise KeyboardInterrupt
@@ -330,7 +330,7 @@ def test_whoever_leaves_while_the_nodes_are_woken_is_told_of_the_release() -> No
 
 def test_what_is_not_quarantined_needs_no_pardon() -> None:
     cluster = Cluster()
-    with pytest.raises(Invalid, match="release 1, which is not quarantined: it is proven"):
+    with pytest.raises(Invalid, match="release 1, which is not quarantined: it is stable"):
         cluster.steering.retry(1, "why not")
     with pytest.raises(NotFound, match="no release 9"):
         cluster.steering.retry(9, "why not")

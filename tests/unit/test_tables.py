@@ -29,7 +29,7 @@ def table(
         (OPEN, "0 of 4 nodes have moved, it is nobody's turn, 1 free"),
         (TURN, "0 of 4 nodes have moved, it is the turn of web-1, 0 free"),
         (rollouts.pause(OPEN, ADMIN), "paused by admin@desk 2026-01-01 12:00:00 UTC: night shift, 0 free"),
-        (updated(OPEN, *LIVE), "Release 7: proven, opened 2026-01-01 12:00:00 UTC, 4 of 4 nodes have moved"),
+        (updated(OPEN, *LIVE), "Release 7: stable, opened 2026-01-01 12:00:00 UTC, 4 of 4 nodes have moved"),
     ],
 )
 def test_the_header_tells_of_the_whole_rollout(rollout: Rollout | None, header: str) -> None:
@@ -72,7 +72,7 @@ def test_only_what_has_changed_is_told_in_lines() -> None:
 
 def test_a_verdict_is_a_sentence_of_its_own() -> None:
     assert table(OPEN).verdict is None
-    assert table(updated(OPEN, *LIVE)).verdict == "release 7 is proven: web-1, web-2, web-3, web-4"
+    assert table(updated(OPEN, *LIVE)).verdict == "release 7 is stable: web-1, web-2, web-3, web-4"
     bad = table(failed(OPEN, "web-1", "web-2"))
     assert (bad.state, bad.verdict) == (
         State.QUARANTINED,

@@ -21,7 +21,7 @@ def test_one_machine_may_be_switched_off_whatever_is_allowed_but_not_one_after_t
     assert failed(replace(OPEN, strategy=Strategy(max_failures=0)), "web-1").state is State.QUARANTINED
 
 
-def test_a_turn_that_was_never_begun_is_no_failure() -> None:
+def test_a_slot_that_was_never_begun_is_no_failure() -> None:
     assert granted(claim(granted(claim(ONCE, "web-1")), "web-2", now=LATER)).failures == ()
 
 
@@ -123,7 +123,7 @@ def test_a_rollout_is_stuck_when_every_node_has_been_sick_for_a_while(record: Ro
     assert verdicts.is_stuck(record, LIVE, now=LATER) is stuck
 
 
-def test_a_release_is_proven_when_every_live_node_has_moved() -> None:
+def test_a_release_is_stable_when_every_live_node_has_moved() -> None:
     assert updated(OPEN, "web-1", "web-2", "web-3").state is State.OPEN
     assert updated(OPEN, *LIVE).state is State.STABLE
 

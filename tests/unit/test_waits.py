@@ -31,7 +31,7 @@ PATIENCE = timedelta(seconds=5)
 
 
 def cluster(*names: str) -> tuple[Member[MemoryStore], ...]:
-    """Nodes that serve release 1, which is proven."""
+    """Nodes that serve release 1, which is stable."""
     store = MemoryStore()
     nodes = tuple(Member(store, name) for name in names)
     cycle(*nodes, *nodes)
@@ -53,7 +53,7 @@ def wait(node: Member[MemoryStore], number: int, progress: SilentProgress | None
     return waits.until_stable(node.store, records(node), FakeClock(), progress, number, patience=PATIENCE)
 
 
-def test_waiting_ends_when_the_release_is_proven() -> None:
+def test_waiting_ends_when_the_release_is_stable() -> None:
     a, _ = cluster("a", "b")
     assert wait(a, 1) == Arrival(1, ("a", "b"), {})
 
@@ -84,7 +84,7 @@ def test_when_every_node_is_at_fault_itself_nobody_is_waited_for_and_each_reason
     nodes[0].put("config.yml", b"name: b\n")
     cycle(*nodes, *nodes)
     nodes[0].store.now += timedelta(seconds=61)
-    with pytest.raises(NodeBroken, match=r"neither proven nor quarantined: .* a, b: the disk is full; they go on"):
+    with pytest.raises(NodeBroken, match=r"neither stable nor quarantined: .* a, b: the disk is full; they go on"):
         wait(nodes[0], 2)
     for node in nodes:
         node.installation.full = None
@@ -196,7 +196,7 @@ def test_what_a_newer_push_has_replaced_does_not_count_as_served() -> None:
         wait(a, 2)
 
 
-def test_whoever_comes_later_does_not_make_a_quarantined_release_a_proven_one() -> None:
+def test_whoever_comes_later_does_not_make_a_quarantined_release_a_stable_one() -> None:
     a, _ = nodes = cluster("a", "b")
     for node in nodes:
         node.web.unfit.add(2)
@@ -208,7 +208,7 @@ def test_whoever_comes_later_does_not_make_a_quarantined_release_a_proven_one() 
         wait(a, 2)
 
 
-def test_what_was_proven_before_somebody_went_back_was_served() -> None:
+def test_what_was_stable_before_somebody_went_back_was_served() -> None:
     a, b = cluster("a", "b")
     a.put("config.yml", b"name: b\n")
     cycle(a, b, a, b)
@@ -252,10 +252,10 @@ def test_a_pause_is_told_at_once_also_where_nobody_has_opened_the_release() -> N
     assert records(a).read(made) is not None
 
 
-def test_nothing_is_proven_when_no_node_is_alive() -> None:
+def test_nothing_is_stable_when_no_node_is_alive() -> None:
     (a,) = cluster("a")
     a.store.now += timedelta(hours=1)
-    with pytest.raises(NoLiveNodes, match="release 9 is not proven: no node is alive"):
+    with pytest.raises(NoLiveNodes, match="release 9 is not stable: no node is alive"):
         wait(a, 9)
 
 

@@ -30,7 +30,7 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
         updated(OPEN, *LIVE),
         (
             "web-2 runs release 7 (heard 12 s ago).",
-            "Release 7 is proven: 4 of 4 nodes have moved.",
+            "Release 7 is stable: 4 of 4 nodes have moved.",
             "where it should be",
         ),
     ),
@@ -46,9 +46,9 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
         ),
     ),
     "its own turn": (
-        node_status("web-2", phase=Phase.VERIFYING, activity="proving release 7: 1 of 2"),
+        node_status("web-2", phase=Phase.PROBATION, activity="proving release 7: 1 of 2"),
         granted(claim(updated(OPEN, "web-1"), "web-2")),
-        ("is proving.", "It is at this: proving release 7: 1 of 2.", "It has its turn"),
+        ("is probation.", "It is at this: proving release 7: 1 of 2.", "It has its turn"),
     ),
     "a pause": (
         node_status(),
@@ -56,9 +56,9 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
         ("The cluster is paused by admin@desk 2026-01-01 12:00:00 UTC: night shift.", "after da-agent resume"),
     ),
     "a pause in its turn, behind the switch": (
-        node_status(phase=Phase.VERIFYING),
+        node_status(phase=Phase.PROBATION),
         rollouts.pause(granted(claim(updated(OPEN, "web-1"), "web-2")), ADMIN),
-        ("is proving", "paused by admin@desk", "It is switching, and goes on by itself in spite of the pause."),
+        ("is probation", "paused by admin@desk", "It is switching, and goes on by itself in spite of the pause."),
     ),
     "a pause in its turn, before the switch": (
         node_status(phase=Phase.DRAINING),
@@ -80,20 +80,20 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
         failed(OPEN, "web-1", "web-3"),
         ("Release 7 is quarantined: web-1, web-3: it answers 500.", "da-agent retry 7"),
     ),
-    "a pardon": (
+    "a retry": (
         node_status(),
         rollouts.retry(failed(OPEN, "web-1", "web-3"), ADMIN),
-        ("was pardoned by admin@desk 2026-01-01 12:00:00 UTC: night shift.", "with its next look"),
+        ("was retried by admin@desk 2026-01-01 12:00:00 UTC: night shift.", "with its next look"),
     ),
     "a failure here": (
-        node_status(failed=(BROKEN,), problem=str(BROKEN)),
+        node_status(rejected=(BROKEN,), problem=str(BROKEN)),
         failed(OPEN, "web-2"),
-        ("It failed here 2026-01-01 12:00:00 UTC: it answers 500.", "when others have proven"),
+        ("It failed here 2026-01-01 12:00:00 UTC: it answers 500.", "when others have stable"),
     ),
-    "a failure here, proven by others": (
+    "a failure here, stable by others": (
         node_status(),
         failed(updated(OPEN, "web-1", "web-3", "web-4"), "web-2"),
-        ("Release 7 is proven: 3 of 4 nodes have moved.", "tries again by itself every 5 minutes"),
+        ("Release 7 is stable: 3 of 4 nodes have moved.", "tries again by itself every 5 minutes"),
     ),
     "a failure elsewhere": (
         node_status(),
@@ -128,7 +128,7 @@ def test_a_paragraph_says_what_a_node_runs_waits_for_and_does_next(case: str) ->
 
 def test_a_failure_is_told_once() -> None:
     for rollout in (failed(OPEN, "web-2"), failed(OPEN, "web-2", "web-3")):
-        seen = node_status(failed=(BROKEN,), problem=str(BROKEN))
+        seen = node_status(rejected=(BROKEN,), problem=str(BROKEN))
         assert why("web-2", seen, 7, rollout, LIVE, now=NOW).count("it answers 500") == 1
 
 

@@ -26,7 +26,7 @@ _OURS = """
 # The agent's own settings, the same on every node. These are the defaults.
 da agent:
   # poll interval: 10s  # how often a node looks for a new release
-  # quiet period: 3s  # how long nobody must have written before a change is adopted
+  # quiet period: 3s  # how long nobody must have written before a change is published
   # start timeout: 2m  # how long the web server may take to prove that it serves a release
   # max unavailable: 1  # how many nodes at a time, or a share such as 25%
   # canary: 1  # so many nodes go first, one at a time

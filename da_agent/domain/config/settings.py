@@ -33,7 +33,7 @@ class Settings:
     """What the section says, with defaults.
 
     poll_interval   how often a node looks for a new release (seconds in the file)
-    quiet_period    how long nobody must have written to the inbox before it is adopted (seconds)
+    quiet_period    how long nobody must have written to the inbox before it is published (seconds)
     start_timeout   how long the web server may take to prove that it serves a release (seconds)
     drain           how long a node that is about to change waits for requests that are being answered (seconds)
     turn            how long a turn may last (seconds); None for what the other waits need
@@ -64,7 +64,7 @@ class Settings:
 
     @property
     def there_and_back(self) -> timedelta:
-        """How long a node may be out of service: a whole trial, and then the start of the release before."""
+        """How long a node may be out of service: a whole probation, and then the start of the release before."""
         return self.probation + self.start_timeout
 
     @property

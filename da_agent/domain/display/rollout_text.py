@@ -54,7 +54,7 @@ def lines(rollout: Rollout, live: Collection[str], *, now: datetime) -> list[str
     ]
     if rollout.paused is not None:
         found.append(f"  paused {said(rollout.paused)}; da-agent resume lets it go on")
-    found += [f"  pardoned {said(note)}" for note in rollout.retries]
+    found += [f"  retried {said(note)}" for note in rollout.retries]
     if rollout.verdict is not None:
         reason = "" if rollout.state is State.QUARANTINED else f": {one_line(rollout.verdict.reason)}"
         found.append(f"  {rollout.state.value} {units.time(rollout.verdict.at)}{reason}")
@@ -72,7 +72,7 @@ def stuck(rollout: Rollout) -> str:
     """Why there is no verdict although nobody can go on, in one sentence."""
     reasons = "; ".join(_together((note.by, note.reason) for note in rollout.unhealthy))
     return (
-        f"release {rollout.release} is neither proven nor quarantined: every node is at fault itself: {reasons}; they"
+        f"release {rollout.release} is neither stable nor quarantined: every node is at fault itself: {reasons}; they"
         f" go on by themselves once that is mended, and da-agent rollback leaves the release"
     )
 

@@ -103,4 +103,4 @@ def _verdict(rollout: Rollout | None) -> str | None:
         return None
     if rollout.state is State.QUARANTINED:
         return rollout_text.quarantine(rollout)
-    return f"release {rollout.release} is proven: {', '.join(sorted(rollout.updated))}"
+    return f"release {rollout.release} is stable: {', '.join(sorted(rollout.updated))}"

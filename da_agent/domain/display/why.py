@@ -56,7 +56,7 @@ def _runs(node: str, seen: NodeStatus | None, now: datetime) -> Iterator[str]:
     if report.waiting:
         yield f"It waits: {rollout_text.one_line(report.waiting)}."
     # A failure is told with the release that it is of.
-    if report.problem and report.problem not in map(str, report.failed):
+    if report.problem and report.problem not in map(str, report.rejected):
         yield f"It says that something is wrong: {rollout_text.one_line(report.problem)}."
 
 
@@ -72,7 +72,7 @@ def _rollout(rollout: Rollout, live: Collection[str], now: datetime) -> Iterator
     if rollout.paused is not None:
         yield f"The cluster is paused {rollout_text.said(rollout.paused)}."
     if rollout.retries:
-        yield f"Release {rollout.release} was pardoned {rollout_text.said(rollout.retries[-1])}."
+        yield f"Release {rollout.release} was retried {rollout_text.said(rollout.retries[-1])}."
 
 
 def _failures(node: str, seen: NodeStatus | None, rollout: Rollout) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _failures(node: str, seen: NodeStatus | None, rollout: Rollout) -> Iterator[
     if here is not None and not told:
         yield f"It failed here {units.time(here.at)}: {rollout_text.one_line(here.reason)}."
     elif here is None and seen is not None:
-        for failure in seen.report.failed:
+        for failure in seen.report.rejected:
             if failure.release == rollout.release:
                 yield f"It failed here {units.time(failure.at)}: {rollout_text.one_line(failure.reason)}."
     for note in rollout.unhealthy:
@@ -104,7 +104,7 @@ def _next(node: str, seen: NodeStatus | None, rollout: Rollout, now: datetime) -
         yield f"Look at the machine: the others go on without it, and it takes release {number} when it comes back."
     elif rollout.state is State.QUARANTINED:
         yield (
-            f"Nodes stay on what was proven, or go back there by themselves; da-agent retry {number} lets them try it"
+            f"Nodes stay on what was stable, or go back there by themselves; da-agent retry {number} lets them try it"
             " again, and a new push replaces it."
         )
     elif node in rollout.updated and seen.report.release == number:
@@ -115,11 +115,11 @@ def _next(node: str, seen: NodeStatus | None, rollout: Rollout, now: datetime) -
         yield from _while_updating(slot, rollout, seen.report.phase)
     elif rollout.paused is not None:
         yield "It goes on after da-agent resume."
-    elif rollout.failure(node) is not None or any(each.release == number for each in seen.report.failed):
+    elif rollout.failure(node) is not None or any(each.release == number for each in seen.report.rejected):
         yield (
             "It tries again by itself every 5 minutes."
             if rollout.state is State.STABLE
-            else "It tries again when others have proven the release; a push or a rollback replaces it."
+            else "It tries again when others have stable the release; a push or a rollback replaces it."
         )
     elif any(slot.node != node for slot in rollout_text.current(rollout, now=now)):
         yield "It moves by itself when those before it have given their turns back, or when these end."
@@ -133,7 +133,7 @@ def _while_updating(slot: Slot, rollout: Rollout, phase: Phase) -> Iterator[str]
         yield "It has its turn: it moves by itself."
     elif slot.joining:
         yield "It serves nobody yet, and moves by itself in spite of the pause."
-    elif phase in (Phase.SWITCHING, Phase.VERIFYING):
+    elif phase in (Phase.SWITCHING, Phase.PROBATION):
         yield "It is switching, and goes on by itself in spite of the pause."
     else:
         yield "It has its turn, and has not switched: it gives the turn back, and goes on after da-agent resume."

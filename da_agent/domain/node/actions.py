@@ -56,7 +56,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Begin the trial: journal, switch, and the web server takes it over."""
+    """Begin the probation: node state, switch, and the web server takes it over."""
 
     release: int
 
@@ -75,31 +75,31 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Run the health checks once: those of the trial, or of the live release before another one is blamed."""
+    """Run the health checks once: those of the probation, or of the live release before another one is blamed."""
 
     release: int
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The trial ended well."""
+    """The probation ended well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Revert:
-    """The trial ended badly: back to the release before, and this one is not tried again here."""
+    """The probation ended badly: back to the release before, and this one is not tried again here."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """A trial was cut off by the death of the agent: back to the release before."""
+    """A probation was cut off by the death of the agent: back to the release before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """What the switch points to is served by every process, although its trial went wrong: it is the live one."""
+    """What the switch points to is served by every process, although its probation went wrong: it is the live one."""
 
     release: int
 

@@ -4,8 +4,9 @@ The loop observes, asks `decide`, does the one action and begins again; nothing 
 process may be cut between any two effects: the next observation finds whatever was done, and goes on from there.
 
 Order of things for a node that is behind: stage, rehearse, claim a turn, drain, look at the record again, switch
-(which begins the trial), prove, check, then settle or revert, and tell the others. The trial is in the journal before
-the switch; whoever finds a trial that it did not begin itself takes it back.
+(which begins the probation), prove, check, then settle or revert, and tell the others. The probation is in the node
+state before
+the switch; whoever finds a probation that it did not begin itself takes it back.
 """
 
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ from da_agent.domain.rollout.verdicts import review_is_due
 class Cluster:
     """What the store says.
 
-    rollout     the record of the newest release;  fallback: where to go when that one is quarantined or not proven
+    rollout     the record of the newest release;  fallback: where to go when that one is quarantined or not stable
     at          the store's clock;  node: this node's name;  others: how many other nodes are alive; None: not listed
     denied      why this node got no turn when it last asked; None when it has not asked since the record has changed
     aside       why this machine takes no part in the rollout: another one may have its name
@@ -76,16 +77,17 @@ class Observation:
     current      where the switch points
     staged       complete on disk and not damaged;  rehearsed: found good by this process
     harmless     releases that could be served without touching a worker process
-    conducting   whether this process began the trial in the journal itself
+    conducting   whether this process began the probation in the node state itself
     running      whether the web server runs;  workers: its worker processes now
-    proven       those of them that have answered as the live release does
-    proof        the state of the proof of the trial's release, None before the first question
-    refused      why the web server did not take the trial's release, when it has said so
-    left         of the time of a trial that this process conducts; nobody can set the clock that it is measured with
+    stable       those of them that have answered as the live release does
+    proof        the state of the proof of the probation's release, None before the first question
+    refused      why the web server did not take the probation's release, when it has said so
+    left         of the time of a probation that this process conducts; nobody can set the clock that it is measured
+    with
     health_left  of the time in which the release must become healthy: `health timeout`, from the proof on
     asked_late   whether its processes, or its health, were asked once more after that;  checked_late: its health,
                  after its own time
-    healthy_for  how long all health checks of the trial's release have held;  unhealthy: which one does not
+    healthy_for  how long all health checks of the probation's release have held;  unhealthy: which one does not
     draining     whether the loader's URL says that nobody should come;  drained: nobody is being served, or time is up
     looked       whether this process has read the record since it has drained
     begun        the release in whose turn this process may switch, for as long as that is sure to end well within it
@@ -122,8 +124,9 @@ class Observation:
     min_healthy: timedelta = timedelta()
 
     def retries(self, number: int) -> int:
-        """How many release `number` has. In its trial, as many as it had when that began: the store may be away when a
-        trial ends, and a failure that seems older than it is would be tried again."""
+        """How many release `number` has. In its probation, as many as it had when that began: the store may be away
+        when a
+        probation ends, and a failure that seems older than it is would be tried again."""
         probation = self.node_state.probation
         if probation is not None and probation.release == number:
             return probation.retries
@@ -136,14 +139,14 @@ RETRY_REJECTED = timedelta(seconds=60)
 everything: its database may have come."""
 
 RETRY_STABLE = timedelta(minutes=5)
-"""After this a node takes up again what it gave up and others have proven: it was not the release's fault."""
+"""After this a node takes up again what it gave up and others have stable: it was not the release's fault."""
 
 
 def wanted(seen: Observation) -> int | None:
     """The release that this node should serve; without an answer from the store, the one that is there.
 
     The newest release, unless it is quarantined or was given up here. A node that serves nobody, and has nothing as new
-    on its disk, starts on what is proven. Whoever must leave a quarantined release goes back to the newest proven one.
+    on its disk, starts on what is stable. Whoever must leave a quarantined release goes back to the newest stable one.
     A release that this node has rejected is never wanted before its time; None: no release is.
     """
     here = _unless_rejected(seen, seen.current if seen.current is not None else seen.node_state.live)
@@ -244,7 +247,7 @@ def _has_slot(seen: Observation, cluster: Cluster, target: int, *, release_comma
 
 
 def _is_free(seen: Observation, cluster: Cluster, target: int) -> bool:
-    """Whether this node needs no turn: away from what is quarantined, or from nothing to what is proven."""
+    """Whether this node needs no turn: away from what is quarantined, or from nothing to what is stable."""
     return escapes(seen, target) or (not seen.running and not _is_open_head(cluster, target))
 
 
@@ -253,7 +256,7 @@ def _is_open_head(cluster: Cluster, target: int) -> bool:
 
 
 def escapes(seen: Observation, target: int) -> bool:
-    """Whether what is there is quarantined: away from it at once, to what has been proven already. So does whoever was
+    """Whether what is there is quarantined: away from it at once, to what has been stable already. So does whoever was
     interrupted on that way, behind the switch."""
     cluster = seen.cluster
     if cluster is None or _is_open_head(cluster, target):
@@ -262,7 +265,8 @@ def escapes(seen: Observation, target: int) -> bool:
 
 
 def way_out(seen: Observation) -> int | None:
-    """Where a trial leads that does not end well; None: nowhere. Never to what is quarantined, unless there is nothing
+    """Where a probation leads that does not end well; None: nowhere. Never to what is quarantined, unless there is
+    nothing
     else."""
     probation, cluster = seen.node_state.probation, seen.cluster
     assert probation is not None
@@ -281,7 +285,7 @@ def is_on_bad(seen: Observation) -> bool:
 
 
 def _starts_first(seen: Observation, target: int) -> bool:
-    """Whether what is there should be served while this node waits for its turn; on its way to what is proven it need
+    """Whether what is there should be served while this node waits for its turn; on its way to what is stable it need
     not, and what is quarantined is never started."""
     cluster = seen.cluster
     if cluster is None or seen.running or seen.current is None or seen.current not in seen.staged:
@@ -306,7 +310,7 @@ def _is_rejected(seen: Observation, number: int) -> bool:
     return age < RETRY_STABLE
 
 
-# ---- in a trial -----------------------------------------------------------------------------------------------
+# ---- in a probation -----------------------------------------------------------------------------------------------
 
 
 def _in_probation(seen: Observation) -> Action:
@@ -322,7 +326,7 @@ def _in_probation(seen: Observation) -> Action:
         if seen.readiness.holds:
             return _checked(seen, probation.release)
     if _is_over(seen):
-        return Revert(f"it was not proven to serve in time: {seen.readiness or 'the web server did not answer'}")
+        return Revert(f"it was not stable to serve in time: {seen.readiness or 'the web server did not answer'}")
     return Probe(probation.release) if seen.running else Start()
 
 

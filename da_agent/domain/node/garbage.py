@@ -42,7 +42,8 @@ KEPT_HERE = 2
 
 
 def kept_here(staged: Collection[int], current: int | None, node_state: NodeState) -> frozenset[int]:
-    """The releases that stay on a node's disk: the live one, the last proven, those of a trial, the newest others."""
+    """The releases that stay on a node's disk: the live one, the last stable, those of a probation, the newest
+    others."""
     probation = (node_state.probation.release, node_state.probation.before) if node_state.probation is not None else ()
     needed = {number for number in (current, node_state.live, *probation) if number is not None}
     return frozenset(needed | set(sorted(set(staged) - needed)[-KEPT_HERE:]))

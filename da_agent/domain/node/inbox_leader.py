@@ -1,6 +1,7 @@
 """Which node looks at the inbox, and when: one for all, so that the others ask the store for the next release only.
 
-Nothing but the number of requests depends on who has the lookout: with two, or for a while with none, what lies in the
+Nothing but the number of requests depends on who has the inbox lease: with two, or for a while with none, what lies
+in the
 inbox still becomes one release, sooner or later.
 """
 
@@ -10,13 +11,13 @@ from datetime import datetime, timedelta
 from da_agent.domain.store.polls import due
 
 ASK = timedelta(seconds=30)
-"""How often a node asks for the lookout, and whoever has it renews it."""
+"""How often a node asks for the inbox lease, and whoever has it renews it."""
 
 EVERY = 2
 """Polls from one look at the inbox to the next."""
 
 ASIDE = timedelta(seconds=60)
-"""How long a node leaves an inbox that it could not adopt to others."""
+"""How long a node leaves an inbox that it could not publish to others."""
 
 TRUST = timedelta(minutes=5)
 """How long a node believes without asking that the newest verdict is the one it knows, if the ledger does not move."""
@@ -37,7 +38,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Unable:
-    """An inbox that this node could not adopt, since when, and why."""
+    """An inbox that this node could not publish, since when, and why."""
 
     fingerprint: str
     at: datetime
@@ -46,13 +47,13 @@ class Unable:
 
 @dataclass(frozen=True, slots=True)
 class Leadership:
-    """What one node knows of its own part in the lookout.
+    """What one node knows of its own part in the inbox lease.
 
-    has        whether it has the lookout; only the store knows for certain
+    has        whether it has the inbox lease; only the store knows for certain
     asked_at   when it last asked for it; None: never
     polls      how many there were since it last looked
     pending    what it last saw is not decided, or it could not see it
-    unable     what it last saw it could not adopt
+    unable     what it last saw it could not publish
     """
 
     has: bool = False
@@ -62,18 +63,18 @@ class Leadership:
     unable: Unable | None = None
 
     def steps_aside(self, now: datetime) -> bool:
-        """Whether others have their chance to adopt what this node could not."""
+        """Whether others have their chance to publish what this node could not."""
         return self.unable is not None and not due(self.unable.at, ASIDE, now=now)
 
     def asks(self, now: datetime) -> bool:
-        """Whether to ask for the lookout, or to renew it."""
+        """Whether to ask for the inbox lease, or to renew it."""
         return not self.steps_aside(now) and due(self.asked_at, ASK, now=now)
 
     def looks(self, *, urgent: bool) -> bool:
-        """Whether to look with this poll. While something is pending also whoever has not got the lookout does."""
+        """Whether to look with this poll. While something is pending also whoever has not got the inbox lease does."""
         return urgent or self.pending or (self.has and self.polls >= EVERY)
 
 
 def term(poll_interval: timedelta) -> timedelta:
-    """How long the lookout lasts without being renewed: two renewals may be missed."""
+    """How long the inbox lease lasts without being renewed: two renewals may be missed."""
     return 3 * max(ASK, poll_interval)

@@ -9,8 +9,8 @@ from typing import Literal
 class Probation:
     """Between the switch to `release` and the proof that it serves; `before` is where to go back to, None: nowhere.
 
-    `attempt` counts from 1: a trial may be interrupted by something that is not the release's fault, but not twice.
-    `pardons` is how many the release had when it began.
+    `attempt` counts from 1: a probation may be interrupted by something that is not the release's fault, but not twice.
+    `retries` is how many the release had when it began.
     """
 
     release: int
@@ -25,7 +25,7 @@ class Rejection:
     """A release that this node tried and gave up, and why.
 
     lasting   False when the store or this node was at fault: then it is tried again after a while
-    pardons   how many the release had then;  log: the end of the web server's log
+    retries   how many the release had then;  log: the end of the web server's log
     """
 
     release: int
@@ -41,9 +41,9 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """`live` is the newest release that was proven to serve here; `rejected` are those that are not tried again.
+    """`live` is the newest release that was stable to serve here; `rejected` are those that are not tried again.
 
-    `interrupted` is the release whose last trial was cut off by the death of the agent.
+    `interrupted` is the release whose last probation was cut off by the death of the agent.
     """
 
     live: int | None = None
@@ -55,18 +55,18 @@ class NodeState:
     def begin(
         self, release: int, *, until: datetime, current: int | None = None, retries: int = 0, escape: bool = False
     ) -> "NodeState":
-        """`current` is where to go back to while nothing has been proven here yet; an `escape` leads nowhere back."""
+        """`current` is where to go back to while nothing has been stable here yet; an `escape` leads nowhere back."""
         attempt = 2 if self.interrupted == release else 1
         before = self.live if self.live is not None else current
         return replace(self, probation=Probation(release, None if escape else before, until, attempt, retries))
 
     def interrupt(self) -> "NodeState":
-        """The trial was cut off: the release before it is served again, and this one may be tried once more."""
+        """The probation was cut off: the release before it is served again, and this one may be tried once more."""
         assert self.probation is not None
         return replace(self, probation=None, interrupted=self.probation.release)
 
     def commit(self) -> "NodeState":
-        """The trial ended well: its release is the live one."""
+        """The probation ended well: its release is the live one."""
         assert self.probation is not None
         return replace(self.accept(self.probation.release), probation=None, interrupted=None)
 
@@ -75,7 +75,7 @@ class NodeState:
         return replace(self, live=release, rejected=tuple(each for each in self.rejected if each.release != release))
 
     def revert(self) -> "NodeState":
-        """The trial ended: the release before it is served again."""
+        """The probation ended: the release before it is served again."""
         return replace(self, probation=None)
 
     def reject(self, rejection: Rejection) -> "NodeState":
@@ -92,4 +92,4 @@ class NodeState:
 
 
 KEPT_REJECTIONS = 20
-"""Old failures are of no use once newer releases have come; the journal stays one small file."""
+"""Old failures are of no use once newer releases have come; the node state stays one small file."""

@@ -15,7 +15,7 @@ class Node:
     web_user      who runs the application; None when the agent is not root and everything runs as one user
     application   `MODULE:CALLABLE` used when the configuration names none (dev --app);
                   `application_path` is the folder to import it from
-    rpc_address, rpc_port   where supervisord can be poked; the port is None when it cannot
+    rpc_address, rpc_port   where supervisord can be notified; the port is None when it cannot
     variables     the environment itself, for the first configuration and for the application's processes
     """
 

@@ -132,7 +132,7 @@ class Paths:
 
     @property
     def rpc_port(self) -> Path:
-        """What supervisord reads besides supervisord.conf: there when the node can be poked."""
+        """What supervisord reads besides supervisord.conf: there when the node can be notified."""
         return self.agent / "supervisor" / "rpc-port.conf"
 
     @property

@@ -17,13 +17,13 @@ class Phase(Enum):
     REHEARSING = "rehearsing"
     DRAINING = "draining"
     SWITCHING = "switching"
-    VERIFYING = "proving"
+    PROBATION = "probation"
     SERVING = "serving"
     STOPPED = "stopped"
     LEFT = "left"
 
 
-AWAY = frozenset({Phase.DRAINING, Phase.SWITCHING, Phase.VERIFYING})
+AWAY = frozenset({Phase.DRAINING, Phase.SWITCHING, Phase.PROBATION})
 """Perhaps out of service: nothing should keep the node there for longer than it must be."""
 
 
@@ -31,12 +31,12 @@ AWAY = frozenset({Phase.DRAINING, Phase.SWITCHING, Phase.VERIFYING})
 class Report:
     """Written by one node alone; the store's modification time of the record is the heartbeat.
 
-    `release` is what the web server was last proven to serve, `target` what the node is on its way to.
+    `release` is what the web server was last stable to serve, `target` what the node is on its way to.
     `problem` is a sentence, None when all is well. `doing` is what it was at, or waited for, when it wrote this;
-    None when that is nothing that takes long. `failed` are the releases that were given up here last.
+    None when that is nothing that takes long. `rejected` are the releases that were given up here last.
     `waiting` is what keeps the node from its target: others whose turn it is, or a pause.
-    `rpc` is where its supervisord can be poked, as in 10.0.0.7:9001; None for a node that only polls.
-    `unable` is the inbox that this node could not adopt, and why.
+    `rpc` is where its supervisord can be notified, as in 10.0.0.7:9001; None for a node that only polls.
+    `unable` is the inbox that this node could not publish, and why.
     `identity` is the machine's: a copy of its disk has another one.
     """
 
@@ -50,7 +50,7 @@ class Report:
     agent: str
     python: str
     started_at: datetime
-    failed: tuple[Rejection, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
     waiting: str | None = None
     activity: str | None = None
     rpc: str | None = None

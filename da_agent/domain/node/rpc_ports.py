@@ -1,4 +1,4 @@
-"""The port on which a node's supervisord can be poked, and what has to be known to use it."""
+"""The port on which a node's supervisord can be notified, and what has to be known to use it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from da_agent.domain.node.nodes import Node
 from da_agent.errors import Invalid
 
 if TYPE_CHECKING:
-    # What reads YAML takes long to import, and whoever only pokes needs none of it.
+    # What reads YAML takes long to import, and whoever only notifies needs none of it.
     from da_agent.domain.config.configurations import Configuration
 
 _UNSET = ("", "null", "Null", "None")

@@ -26,7 +26,7 @@ class Wheel:
     """An installed distribution: normalised name, version, the wheel's file name, and its bytes.
 
     `source` is the sha256 of the sdist or zip, of the inbox or of an index, that the wheel was built from; None for
-    one that was a wheel already: it lets the next adoption use the same wheel instead of building again.
+    one that was a wheel already: it lets the next publication use the same wheel instead of building again.
     `original` is the sha256 of the wheel as its index or the inbox has it: `blob` has the bytecode in it, too.
     """
 

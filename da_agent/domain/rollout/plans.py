@@ -77,7 +77,7 @@ def rollout_plan(
     needs: frozenset[Disturbance],
     last: Rollout | None,
 ) -> RolloutPlan:
-    """`last` is the newest proven rollout: how long its rounds took is how long these will take."""
+    """`last` is the newest stable rollout: how long its rounds took is how long these will take."""
     total = len(live)
     canary = min(strategy.canary, total)
     at_a_time = min(strategy.at_once(total), total) if total else 0

@@ -18,7 +18,7 @@ PATIENCE = timedelta(seconds=15)
 
 READ_PERIOD = timedelta(seconds=30)
 """How often a rollout that has ended well is looked into. One that is open is read at each poll, also by those who have
-moved: a poke that is lost costs them one poll interval. Meanwhile it is the ledger that is asked so seldom."""
+moved: a notify that is lost costs them one poll interval. Meanwhile it is the ledger that is asked so seldom."""
 
 KEPT_LINES = 20
 
@@ -27,7 +27,7 @@ class State(Enum):
     """What is thought of a release."""
 
     OPEN = "open"
-    STABLE = "proven"
+    STABLE = "stable"
     QUARANTINED = "quarantined"
 
 
@@ -81,7 +81,7 @@ class ReleaseCommandRun:
 @dataclass(frozen=True, slots=True)
 class Past:
     """Of the releases before one, the newest that is stable, that some node has served, and that is not bad; and those
-    that are quarantined and newer than the proven one."""
+    that are quarantined and newer than the stable one."""
 
     stable: int | None = None
     served: int | None = None
@@ -96,7 +96,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """`moved` have proven that they serve the release; `sick` are at fault themselves, and hold nobody up.
+    """`moved` have stable that they serve the release; `sick` are at fault themselves, and hold nobody up.
 
     `closed`: a newer release has come; no turn is given here any more, and there is no new verdict.
     `resumed` is who has last ended a pause, and why. `past` is fixed when the record is opened: those before it are
@@ -211,8 +211,8 @@ def closed(rollout: Rollout, *, now: datetime) -> Rollout:
 
 
 def read_period(rollout: Rollout) -> timedelta:
-    """How long the record may be left unread: what a node must learn without being poked, it learns after this."""
-    # One that is quarantined may be pardoned at any time; one that is open may be quarantined.
+    """How long the record may be left unread: what a node must learn without being notified, it learns after this."""
+    # One that is quarantined may be retried at any time; one that is open may be quarantined.
     return READ_PERIOD if rollout.state is State.STABLE else timedelta()
 
 

@@ -159,7 +159,8 @@ def _wait(rollout: Rollout, node: str, target: int, live: Collection[str], *, no
 
 
 def time_to_switch(slot: timedelta, there_and_back: timedelta) -> timedelta:
-    """How long after it was claimed a turn of that length is good for a switch: a trial that comes to nothing should
+    """How long after it was claimed a turn of that length is good for a switch: a probation that comes to nothing
+    should
     end within the turn, and so should the way back from it.
 
     Where the turn is too short for that, as it may be in an older release, it is good to its end.

@@ -13,7 +13,7 @@ ILL = timedelta(seconds=60)
 def updated(
     rollout: Rollout, node: str, live: Collection[str], *, now: datetime, heard: Collection[str] | None = None
 ) -> Rollout:
-    """The node has proven that it serves the release: its turn is over, and what was held against it is forgotten.
+    """The node has stable that it serves the release: its turn is over, and what was held against it is forgotten.
 
     Here and below: `live` are those that may be alive, and `heard` those of them that have reported lately, where that
     is not the same.
@@ -87,7 +87,7 @@ def _verdict(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> S
     """Too many have failed, or of the nodes that are alive each has moved, failed, or is sick.
 
     Those speak for a release that serve it and are heard; what the dead have served proves nothing. Where more have
-    failed than serve it, it is bad, however many may fail: what is proven is what others go back to.
+    failed than serve it, it is bad, however many may fail: what is stable is what others go back to.
 
     When some have failed and all others are sick, nobody is left who could speak for the release. Sick nodes alone say
     nothing of it: they go on by themselves once somebody has mended them.

@@ -15,7 +15,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Conformance:
-    """What was tried on the store with the identity `store`. `format` grows with the checks: old passports expire."""
+    """What was tried on the store with the identity `store`. `format` grows with the checks: old conformance records
+    expire."""
 
     store: str
     tried: tuple[Check, ...]

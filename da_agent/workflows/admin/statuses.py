@@ -35,7 +35,7 @@ class There:
     """The cluster, from the store, as it was at `at` by the store's clock.
 
     `head` is the newest release that can be read; `pending`: the inbox has changed since `verdict`, and nobody has
-    adopted it yet. `rollout` is the record of the newest release, and `live` are the nodes that count in it.
+    published it yet. `rollout` is the record of the newest release, and `live` are the nodes that count in it.
     `twins` are the names that two machines report as.
     """
 

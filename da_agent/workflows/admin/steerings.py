@@ -1,4 +1,4 @@
-"""What people do to the cluster that needs no new contents: go back, start anew, pause, resume, pardon."""
+"""What people do to the cluster that needs no new contents: go back, start anew, pause, resume, retry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Steering:
     # ---- new releases with old contents
 
     def rollback(self, number: int | None, reason: str | None = None) -> Done:
-        """A new release with the contents of release `number`, or of the newest proven one that holds something else.
+        """A new release with the contents of release `number`, or of the newest stable one that holds something else.
 
         Invalid when that would change nothing, or when the release, or a later one that holds the same, is quarantined;
         StoreDamaged, naming it, when something that it needs is no longer in the store.
@@ -74,7 +74,7 @@ class Steering:
                 return self._release(back.contents, reason or f"rollback to release {back.number}", back=back.number)
 
             made = self._append(again)
-        careful = "" if self._records.is_stable(back.number) else f" {back.number} was never proven: canaries go first."
+        careful = "" if self._records.is_stable(back.number) else f" {back.number} was never stable: canaries go first."
         return Done(made, f"Release {made} has the contents of release {back.number} again.{careful}")
 
     def restart(self, reason: str) -> Done:
@@ -118,7 +118,7 @@ class Steering:
 
     def _append(self, make: Callable[[Top], Release]) -> int:
         """The number that the release has got; the nodes are awake then."""
-        # Looked up before the append: nothing then stands between the release and the pokes but its record.
+        # Looked up before the append: nothing then stands between the release and the notifies but its record.
         nodes = self._notifications.alive()
 
         def append(top: Top) -> Release:
@@ -145,7 +145,7 @@ class Steering:
         record = None if number is None else self._records.read(number)
         if record is None or record.state is not State.STABLE:
             raise Invalid(
-                f"there is no proven release before {top.number} that holds anything else: name the one to go back to;"
+                f"there is no stable release before {top.number} that holds anything else: name the one to go back to;"
                 f" da-agent history lists them"
             )
         return self._ledger.read(record.release)
@@ -242,16 +242,16 @@ class Steering:
         except NotFound:
             denied = Denied("no node has begun it")
         if denied is not None:
-            raise Invalid(f"cannot pardon release {number}, which is not quarantined: {denied.reason}")
+            raise Invalid(f"cannot retry release {number}, which is not quarantined: {denied.reason}")
         newest = self._ledger.head(number)
         if newest != number:
             return Done(
                 number,
-                f"Release {number} is pardoned; release {newest} is the newest one, so nodes go there with"
+                f"Release {number} is retried; release {newest} is the newest one, so nodes go there with"
                 f" da-agent rollback {number}.",
             )
         self._wake()
-        return Done(number, f"Release {number} is pardoned: the nodes try it again.")
+        return Done(number, f"Release {number} is retried: the nodes try it again.")
 
     def _change_newest(self, change: Callable[[Rollout], Rollout]) -> Rollout:
         """The newest release's record as it is then. One that is closed meanwhile is not the newest any more."""

@@ -46,11 +46,11 @@ NAMED = 5
 
 def until_published(store: ports.Store, clock: ports.Clock, progress: ports.Progress, patience: timedelta) -> Verdict:
     """The verdict of some node on the inbox as it is now; NotHere when none comes in time, or, at once, when every
-    node that is alive has said why it cannot adopt it. TimedOut when the store does not answer at the end.
+    node that is alive has said why it cannot publish it. TimedOut when the store does not answer at the end.
     """
     inboxes, watch, deadline = Inboxes(store), reports.Watch(store), clock.now() + patience
     silence: AgentError | None = None
-    with progress.step("waiting for a node that adopts the inbox") as tell:
+    with progress.step("waiting for a node that publishes the inbox") as tell:
         while clock.now() < deadline:
             try:
                 verdict, fingerprint = inboxes.verdict(), inboxes.list().fingerprint
@@ -66,11 +66,11 @@ def until_published(store: ports.Store, clock: ports.Clock, progress: ports.Prog
             clock.wait(LOOK_AGAIN)
     if silence is not None:
         raise TimedOut(f"a node will publish the inbox; none is known to have done it: {silence}")
-    raise NotHere("no node has adopted the inbox: none is alive that can resolve packages; see da-agent status")
+    raise NotHere("no node has published the inbox: none is alive that can resolve packages; see da-agent status")
 
 
 def _require_able(alive: list[NodeStatus], fingerprint: str) -> None:
-    """NotHere, naming each node and its reason, when none that is alive can adopt the inbox."""
+    """NotHere, naming each node and its reason, when none that is alive can publish the inbox."""
     reasons = {
         each.report.node: each.report.unable.reason
         for each in alive
@@ -91,7 +91,7 @@ def pause(rollouts: Rollouts, number: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The release that was proven: which nodes serve it, and which do not, and why."""
+    """The release that was stable: which nodes serve it, and which do not, and why."""
 
     release: int
     nodes: tuple[str, ...]
@@ -153,7 +153,7 @@ class _Awaited:
         live = self._rollouts.nodes(within=GONE).lately
         if not live:
             raise NoLiveNodes(
-                f"release {self._newest} is not proven: no node is alive; each will take it when it starts"
+                f"release {self._newest} is not stable: no node is alive; each will take it when it starts"
             )
         now = self._store.clock()
         self._known = rollout_text.progress(rollout, live, now=now)
@@ -205,13 +205,13 @@ def _quarantine(rollout: Rollout, number: int, newest: int) -> str:
     if newest > bad:
         return f"{rollout_text.quarantine(rollout)}{after}; release {newest} has come after it"
     return (
-        f"{rollout_text.quarantine(rollout)}{after}; the nodes go back to what was proven before, and"
+        f"{rollout_text.quarantine(rollout)}{after}; the nodes go back to what was stable before, and"
         f" da-agent retry {bad} lets them try it again"
     )
 
 
 def _require_change(store: ports.Store, number: int, newer: int) -> None:
-    """Superseded unless release `newer`, which is proven, has what release `number` had changed."""
+    """Superseded unless release `newer`, which is stable, has what release `number` had changed."""
     # Whoever only waits need not wait for what reads YAML.
     from da_agent.domain.release import superseded
     from da_agent.workflows.records import inspections
@@ -225,13 +225,13 @@ def _require_change(store: ports.Store, number: int, newer: int) -> None:
         )
     except (NotFound, Corrupt, StoreDamaged, Invalid) as error:
         raise Superseded(
-            f"release {newer} is proven, and nobody can tell whether it has what release {number} had changed: {error}"
+            f"release {newer} is stable, and nobody can tell whether it has what release {number} had changed: {error}"
         ) from error
     if lost:
         back = f", a rollback to release {after.rollback_of}" if after.rollback_of is not None else ""
         raise Superseded(
             f"release {number} is not served: release {newer}{back}, by {after.publisher} ({after.reason}), has taken"
-            f" its place and is proven, without its change of {', '.join(lost[:NAMED])}{' …' if lost[NAMED:] else ''}"
+            f" its place and is stable, without its change of {', '.join(lost[:NAMED])}{' …' if lost[NAMED:] else ''}"
         )
 
 

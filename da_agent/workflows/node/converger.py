@@ -24,7 +24,7 @@ from da_agent.workflows.node.switcher import ASK_AGAIN, Switcher, failure
 class Converger:
     """One node on its way: what it has found out since this process began, and how to do each action.
 
-    What must outlive the process is in the journal and on the disk; everything here may be forgotten at any time.
+    What must outlive the process is in the node state and on the disk; everything here may be forgotten at any time.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Converger:
         self._releases = {release.number: release for release in releases}
 
     def node_state(self) -> NodeState:
-        """The node's memory; without one, what is on disk counts as proven, for it is all there is."""
+        """The node's memory; without one, what is on disk counts as stable, for it is all there is."""
         found = self._node_states.load()
         if found is None:
             found = NodeState(live=self._installation.current())
@@ -146,7 +146,7 @@ class Converger:
         )
 
     def is_on_bad(self) -> bool:
-        """Whether what is here, or what a trial would lead back to, is quarantined, as far as is known."""
+        """Whether what is here, or what a probation would lead back to, is quarantined, as far as is known."""
         return decisions.is_on_bad(self.observe())
 
     def skipped(self) -> frozenset[int]:
@@ -206,7 +206,7 @@ class Converger:
                 return
 
     def _is_to_ask(self, before: NodeState, acted: int) -> bool:
-        """Whether to ask the store again before the next action. A trial goes on to its end."""
+        """Whether to ask the store again before the next action. A probation goes on to its end."""
         node_state = self.node_state()
         if node_state.probation is not None:
             return False
@@ -232,7 +232,8 @@ class Converger:
                 self._excuse(str(error))
 
     def _excuse(self, reason: str) -> None:
-        """Not in a trial that leads back: what breaks right after a switch may be the release's fault, and the others
+        """Not in a probation that leads back: what breaks right after a switch may be the release's fault, and the
+        others
         would take the release without this node's verdict."""
         probation, cluster = self.node_state().probation, self._rollout_client.cluster
         leads_back = probation is not None and probation.before is not None
@@ -324,7 +325,7 @@ class Converger:
             self._well = number
             return
         assert seen.cluster is not None
-        # The journal comes first: whoever dies behind it says nothing against the release, and tries it again.
+        # The node state comes first: whoever dies behind it says nothing against the release, and tries it again.
         self._node_states.save(seen.node_state.excuse(seen.cluster.rollout.release, at=self._clock.now()))
         raise NodeBroken(f"this node is not well on release {number}, either: {complaint}")
 
@@ -392,7 +393,7 @@ class Converger:
             self._begun, self._good_until = number, made.at + slots.time_to_switch(made.slot, needed)
 
     def _is_good(self) -> bool:
-        """Whether the turn that was claimed last lasts for the trial, and for the way back."""
+        """Whether the turn that was claimed last lasts for the probation, and for the way back."""
         return self._clock.elapsed() < self._good_until
 
     def _drain(self, seen: Observation) -> None:
@@ -428,7 +429,7 @@ class Converger:
 
 
 MOST_ACTIONS = 100
-"""How many actions a node does until it asks the store again. WAITS do not count: they end with their trial."""
+"""How many actions a node does until it asks the store again. WAITS do not count: they end with their probation."""
 
 WAITS = (actions.Probe, actions.Check)
 """They are repeated until the time for them is over."""
@@ -443,8 +444,8 @@ PHASES: dict[type, Phase] = {
     actions.Switch: Phase.SWITCHING,
     actions.Claim: Phase.SERVING,
     actions.Drain: Phase.DRAINING,
-    actions.Probe: Phase.VERIFYING,
-    actions.Check: Phase.VERIFYING,
+    actions.Probe: Phase.PROBATION,
+    actions.Check: Phase.PROBATION,
     actions.Start: Phase.STARTING,
     actions.Revert: Phase.SWITCHING,
     actions.Recover: Phase.SWITCHING,

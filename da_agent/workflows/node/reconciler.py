@@ -27,7 +27,7 @@ SAY_WAITING_AGAIN = timedelta(seconds=10)
 """How often the log says what is being waited for."""
 
 SOON = timedelta(seconds=1)
-"""When to look again while another node adopts, or when this node is not at rest."""
+"""When to look again while another node publishes, or when this node is not at rest."""
 
 
 class Reconciler:
@@ -110,9 +110,9 @@ class Reconciler:
                 self._inbox_leader.leave()
 
     def until_serving(self) -> str | None:
-        """Cycle while somebody else adopts or converges; None once this node serves, else the problem."""
+        """Cycle while somebody else publishes or converges; None once this node serves, else the problem."""
         if self._inspect():
-            # What is on the disk first: adopting what lies in the inbox may take long. But never what is quarantined.
+            # What is on the disk first: publishing what lies in the inbox may take long. But never what is quarantined.
             self._attempt(self._ask_first)
             self._attempt(self._converge)
         while True:
@@ -145,7 +145,7 @@ class Reconciler:
     def cycle(self, *, urgent: bool = True) -> str | None:
         """One round. What went wrong is said, reported and returned; the next round begins anew.
 
-        `urgent`: something may have happened to the inbox, whoever has the lookout.
+        `urgent`: something may have happened to the inbox, whoever has the inbox lease.
         """
         problem = self._attempt(lambda: self._look(urgent=urgent))
         if problem is not None and not self._answered:
@@ -231,7 +231,7 @@ class Reconciler:
                 self._inbox_leader.stand(self._settings().poll_interval)
             updated = self._inbox_leader.look(head, urgent=urgent)
         finally:
-            # The ledger is read also when the inbox cannot be adopted here: others may have done it.
+            # The ledger is read also when the inbox cannot be published here: others may have done it.
             self._waiting, self._waits = self._inbox_leader.waiting, self._inbox_leader.waits
             if updated:
                 head, looked = self._known(), False
@@ -241,7 +241,7 @@ class Reconciler:
         """The newest release, and whether its record was read, in one request.
 
         Where the record is read at each poll, the ledger need not be: whoever appends closes it. Should that one have
-        been killed in between, whoever has the lookout finds the release, or everybody does after a while.
+        been killed in between, whoever has the inbox lease finds the release, or everybody does after a while.
         """
         certain = not self._lists and not polls.due(self._asked_at, rollouts.READ_PERIOD, now=self._clock.elapsed())
         if urgent or not certain or self._inbox_leader.is_held or not self._rollout_client.tells_of_newer(self._head):
@@ -260,7 +260,7 @@ class Reconciler:
             return
         self._admit()
         self._admitted = True
-        # Before anything that takes long: what is adopted first may take minutes.
+        # Before anything that takes long: what is published first may take minutes.
         self._tell(self._problem)
 
     def _known(self) -> int | None:
@@ -353,7 +353,7 @@ class Reconciler:
             phase=self._node.phase,
             waiting=self._node.waiting,
             problem=problem,
-            failed=node_state.rejected[-3:],
+            rejected=node_state.rejected[-3:],
             unable=self._inbox_leader.unable,
         )
         now = self._clock.elapsed()

@@ -46,7 +46,7 @@ class RolloutClient:
         deadline: ports.Deadline,
         notify: Callable[[Collection[str]], object] = lambda _: None,
     ) -> None:
-        """`poke` wakes nodes by name, as well as it can."""
+        """`notify` wakes nodes by name, as well as it can."""
         self._store = store
         self._rollouts = rollouts
         self._clock = clock
@@ -69,7 +69,7 @@ class RolloutClient:
         try:
             now = self._store.clock()
         except AgentError:
-            # A trial goes on to its end also while the store is away.
+            # A probation goes on to its end also while the store is away.
             return None
         return Cluster(self._node, now, known.rollout, known.fallback, known.others, known.denied, self._aside)
 

@@ -28,7 +28,7 @@ MISMATCH_PATIENCE = timedelta(seconds=60)
 class Switcher:
     """Switches, asks the worker processes, checks that all is well, settles or goes back.
 
-    What must outlive the process is in the journal; everything here may be forgotten at any time.
+    What must outlive the process is in the node state; everything here may be forgotten at any time.
     """
 
     def __init__(
@@ -78,17 +78,17 @@ class Switcher:
         self.failing_check: str | None = None
 
     def conducts(self, node_state: NodeState) -> bool:
-        """Whether this process began the trial in the journal itself."""
+        """Whether this process began the probation in the node state itself."""
         return self._probation is not None and node_state.probation == self._probation
 
     @property
     def left(self) -> timedelta:
-        """Of the time of the trial that this process conducts."""
+        """Of the time of the probation that this process conducts."""
         return self._ends - self._clock.elapsed()
 
     @property
     def health_left(self) -> timedelta:
-        """Of the time in which the release must become healthy; it begins when the processes are proven to serve it."""
+        """Of the time in which the release must become healthy; it begins when the processes are stable to serve it."""
         ends = self._ends if self._health_ends is None else min(self._ends, self._health_ends)
         return ends - self._clock.elapsed()
 
@@ -104,13 +104,13 @@ class Switcher:
 
     def switch(self, number: int, seen: Observation, in_time: Callable[[], bool]) -> bool:
         """Whether it was still in time: asked behind every write that may take long, right before the switch."""
-        # The journal's is for people, and for whoever comes after this process; this one goes by what cannot be set.
+        # The node state's is for people, and for whoever comes after this process; this one goes by what cannot be set.
         settings = self.settings_of(number)
         probation, self.min_healthy = settings.probation, settings.health.minimum
         self._failing_since = None
         self._ends = self._clock.elapsed() + probation
         self._progress.say(f"Switching from release {seen.current or 'none'} to release {number}")
-        # The journal comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
+        # The node state comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
         begun = seen.node_state.begin(
             number,
             until=seen.now + probation,
@@ -166,7 +166,7 @@ class Switcher:
         return self._probation is not None and self._probation.release == number
 
     def _is_to_blame(self, number: int) -> bool:
-        """Whether the web server has failed on the release on trial for longer than `health timeout`."""
+        """Whether the web server has failed on the release on probation for longer than `health timeout`."""
         if not self._is_trial_of(number):
             return False
         now = self._clock.elapsed()
@@ -225,7 +225,7 @@ class Switcher:
             self._clock.wait(ASK_AGAIN)
 
     def _begin_health(self, number: int) -> None:
-        """The time for the health checks begins once in each trial, whatever the release changes."""
+        """The time for the health checks begins once in each probation, whatever the release changes."""
         if self._is_trial_of(number) and self._health_ends is None:
             self._health_ends = self._clock.elapsed() + self.settings_of(number).health.patience
 
@@ -259,7 +259,7 @@ class Switcher:
         self._clock.wait(max(min(CHECK_AGAIN, since + health.minimum - now), timedelta()))
 
     def _complaint(self, number: int, health: Health) -> str | None:
-        """What is wrong with the release on trial; a check that cannot be made is as good as one that fails."""
+        """What is wrong with the release on probation; a check that cannot be made is as good as one that fails."""
         try:
             return self._checkup.unwell(number, health, self._patience(health))
         except AgentError as error:
@@ -307,17 +307,18 @@ class Switcher:
     def recover(self, seen: Observation) -> None:
         probation = seen.node_state.probation
         assert probation is not None
-        self._progress.say(f"The trial of release {probation.release} was interrupted")
+        self._progress.say(f"The probation of release {probation.release} was interrupted")
         self._back(probation.release, way_out(seen))
         node_state = seen.node_state
         if probation.attempt > 1 and probation.before is not None:
-            reason = "its trial was interrupted twice"
+            reason = "its probation was interrupted twice"
             node_state = node_state.reject(failure(seen, probation.release, reason, at=self._clock.now()))
         self._node_states.save(node_state.interrupt())
         self._forget_answers()
 
     def _back(self, release: int, before: int | None) -> None:
-        """Switch first, journal after: whoever dies in between finds the trial again and does the same once more."""
+        """Switch first, node state after: whoever dies in between finds the probation again and does the same once
+        more."""
         if before is None or before == release or before not in self._installation.staged():
             return
         self._probation = None
@@ -348,5 +349,5 @@ class Switcher:
 def failure(
     seen: Observation, number: int, reason: str, *, at: datetime, lasting: bool = True, log: tuple[str, ...] = ()
 ) -> Rejection:
-    """A release that is given up: a later pardon lets it be tried again."""
+    """A release that is given up: a later retry lets it be tried again."""
     return Rejection(number, reason, at, lasting, seen.retries(number), log)

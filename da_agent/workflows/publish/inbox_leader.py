@@ -1,4 +1,5 @@
-"""Seeing that the inbox has changed, and making the next release of it: for all nodes, by the one on the lookout."""
+"""Seeing that the inbox has changed, and making the next release of it: for all nodes, by the one on the inbox
+lease."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,9 +10,10 @@ from da_agent import ports
 from da_agent.domain.node import inbox_leader
 from da_agent.domain.node.inbox_leader import Judged, Leadership, Unable
 from da_agent.domain.store.inboxes import Inbox, Verdict
+from da_agent.domain.store.leases import Lease
 from da_agent.errors import AgentError, NotHere
 from da_agent.workflows.records.inboxes import Inboxes, first_configuration
-from da_agent.workflows.records.leases import Lease, Leases
+from da_agent.workflows.records.leases import Leases
 
 
 class InboxLeader:
@@ -28,8 +30,9 @@ class InboxLeader:
         progress: ports.Progress,
         render: Callable[[], bytes],
     ) -> None:
-        """`adopt` makes a release of the inbox, for a reason; `adopting` and `watching` are the leases to do that and
-        to have the lookout; `render` makes a first configuration."""
+        """`publish` makes a release of the inbox, for a reason; `publishing` and `watching` are the leases to do that
+        and
+        to have the inbox lease; `render` makes a first configuration."""
         self._store = store
         self._make_release = publish
         self._publishing = publishing
@@ -42,28 +45,28 @@ class InboxLeader:
         self._judged: Judged | None = None
         self._unable: Unable | None = None
         self.waiting = False
-        """Somebody else is adopting the inbox just now."""
+        """Somebody else is publishing the inbox just now."""
         self.waits: str | None = None
-        """Who adopts, while this node waits for it."""
+        """Who publishes, while this node waits for it."""
 
     @property
     def is_held(self) -> bool:
-        """Whether this node has the lookout, as far as it knows."""
+        """Whether this node has the inbox lease, as far as it knows."""
         return self._part.has
 
     @property
     def unable(self) -> Unable | None:
-        """The inbox that this node could not adopt when it tried last; None when it could."""
+        """The inbox that this node could not publish when it tried last; None when it could."""
         return self._unable
 
     def stand(self, poll_interval: timedelta) -> None:
-        """Have the lookout if it is free; asks the store only now and then."""
+        """Have the inbox lease if it is free; asks the store only now and then."""
         self.waiting = False
         now = self._clock.now()
         if not self._part.asks(now):
             return
         if self._part.unable is not None:
-            # The others had their chance; who has the lookout by now tries again.
+            # The others had their chance; who has the inbox lease by now tries again.
             self._part = replace(self._part, unable=None, pending=False)
         has = self._watching.claim(inbox_leader.term(poll_interval))
         # Whoever has just got it does not know what happened before.
@@ -71,16 +74,16 @@ class InboxLeader:
         self._part = replace(self._part, has=has, asked_at=now, pending=pending)
 
     def leave(self) -> None:
-        """Let another node have the lookout at once."""
+        """Let another node have the inbox lease at once."""
         if self._part.has:
             self._part = replace(self._part, has=False)
             with suppress(AgentError):
                 self._watching.release()
 
     def look(self, head: int | None, *, urgent: bool) -> bool:
-        """See whether the inbox has changed, if it is this node's turn, and adopt it.
+        """See whether the inbox has changed, if it is this node's turn, and publish it.
 
-        `head` is the newest release. True when there may be a newer one now. Raises when the inbox cannot be adopted
+        `head` is the newest release. True when there may be a newer one now. Raises when the inbox cannot be published
         here; then others are let to it, and it is raised again until they have done it or had their time.
         """
         self.waiting = False
@@ -132,5 +135,5 @@ class InboxLeader:
 
 def _publishes(lease: Lease | None, now: datetime) -> str:
     if lease is None:
-        return "another node adopts the inbox"
-    return f"{lease.holder} adopts the inbox since {max(0, round((now - lease.since).total_seconds()))} s"
+        return "another node publishes the inbox"
+    return f"{lease.holder} publishes the inbox since {max(0, round((now - lease.since).total_seconds()))} s"

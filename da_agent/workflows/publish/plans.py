@@ -61,7 +61,7 @@ class Plans:
         return self._plan(overlaid(inbox, made.puts, made.deletes), made.puts, self._inboxes.verdict())
 
     def publish(self) -> Plan:
-        """What adopting the inbox as it is would do."""
+        """What publishing the inbox as it is would do."""
         inbox, verdict = self._inboxes.list(), self._inboxes.verdict()
         if verdict is not None and verdict.fingerprint == inbox.fingerprint:
             if verdict.release is None:

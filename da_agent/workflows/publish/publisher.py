@@ -55,7 +55,7 @@ class Publisher:
         self._nonce = nonce
 
     def publish(self, reason: str, own: Collection[str] = (), *, mend: bool = False) -> Verdict:
-        """What became of the inbox as it is now: adopted as a release, equal to the newest one, or refused.
+        """What became of the inbox as it is now: published as a release, equal to the newest one, or refused.
 
         Waits until nobody has written to the inbox for the quiet period; `own` keys were written by the caller, who
         knows that they are complete. A refusal is remembered and returned, not raised. NotHere and Unreachable leave
@@ -80,7 +80,7 @@ class Publisher:
             except Invalid as refused:
                 if self._inboxes.list().fingerprint == inbox.fingerprint:
                     return self._remember(inbox, None, refused.mistakes, ())
-        raise TimedOut(f"the inbox of {self._store.name} keeps changing while it is read: nothing was adopted")
+        raise TimedOut(f"the inbox of {self._store.name} keeps changing while it is read: nothing was published")
 
     def publish_prepared(
         self, prepared: Prepared, reason: str, base: Inbox, written: Mapping[str, str]
@@ -109,12 +109,12 @@ class Publisher:
         # Blobs first: a release never names bytes that the store does not have.
         brought = self._gc_lock.bring(lambda: self._transfers.upload(prepared.bodies))
         release = top.then(Release(0, self._nonce(), self._store.clock(), self._who, reason, prepared.contents))
-        # Looked up before the append: nothing stands between the release and the pokes but what spares the nodes
+        # Looked up before the append: nothing stands between the release and the notifies but what spares the nodes
         # requests, the verdict on the inbox and the record.
         nodes = self._notifications.alive()
         self._ledger.append(release)
         verdict = Verdict(inbox.fingerprint, release.number, (), seen, self._who, release.published_at)
-        # The release is published, whatever the store answers from here on. A node adopts an inbox without a verdict
+        # The release is published, whatever the store answers from here on. A node publishes an inbox without a verdict
         # once more, and finds that it is this release.
         with suppress(AgentError):
             self._store.write(keys.VERDICT, records.seal(verdict), ports.Always())
@@ -170,7 +170,7 @@ class Publisher:
             self._clock.wait(min(left, period))
             if left > period and self._inboxes.list() == inbox:
                 return inbox
-        raise TimedOut(f"somebody keeps writing to the inbox of {self._store.name}: it is adopted once it is quiet")
+        raise TimedOut(f"somebody keeps writing to the inbox of {self._store.name}: it is published once it is quiet")
 
     def _settings(self, contents: Contents | None) -> Settings:
         """Those of the newest release; the defaults before there is one, or when its configuration is damaged."""

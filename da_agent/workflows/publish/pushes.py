@@ -1,4 +1,4 @@
-"""What an admin puts into the inbox by command: validated first, written by compare-and-swap, then adopted."""
+"""What an admin puts into the inbox by command: validated first, written by compare-and-swap, then published."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -43,12 +43,12 @@ class Pushes:
         self._ledger = Ledger(store)
 
     def push(self, change: Callable[[Inbox], Change], reason: str) -> Verdict:
-        """Write what `change` makes of the inbox as it is, and adopt it.
+        """Write what `change` makes of the inbox as it is, and publish it.
 
         When others change the inbox at the same time, `change` is asked again for the inbox as it is then. Invalid
         before anything is written when the result would not be valid, or would undo what another has just written. When
         this machine cannot resolve packages (NotHere) but the rest is valid, the inbox is written all the same and
-        that error is raised: a node adopts it.
+        that error is raised: a node publishes it.
         """
         # The nodes see the inbox change before we have made the release: while we have the lease they leave it to us.
         self._leases.claim()

@@ -1,30 +1,17 @@
-"""Who alone does something for all nodes now: adopts the inbox, so that eight nodes do not build the same wheels eight
-times; has the lookout, so that eight nodes do not list the inbox eight times.
+"""Who alone does something for all nodes now: publishes the inbox, so that eight nodes do not build the same wheels
+eight
+times; has the inbox lease, so that eight nodes do not list the inbox eight times.
 
-Nothing depends on it but the effort: two who adopt at once still make one release, because an append has one winner.
+Nothing depends on it but the effort: two who publish at once still make one release, because an append has one winner.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.store import keys
+from da_agent.domain.store.leases import PERIOD, Lease
 from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown
-
-PERIOD = timedelta(minutes=2)
-"""How long a dead holder keeps the others waiting."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    holder: str
-    until: datetime
-    nonce: str
-
-    @property
-    def since(self) -> datetime:
-        return self.until - PERIOD
 
 
 class Leases:

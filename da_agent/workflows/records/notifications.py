@@ -18,7 +18,7 @@ LONGEST_LOOK = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class Recipients:
-    """Nodes that can be woken: where each takes pokes, and with what. No credentials: nobody can."""
+    """Nodes that can be woken: where each takes notifies, and with what. No credentials: nobody can."""
 
     addresses: Mapping[str, str]
     credentials: Credentials | None
@@ -49,7 +49,7 @@ class Notifications:
         self._clock = clock
 
     def alive(self) -> Recipients:
-        """Every node that has lately said where it can be poked."""
+        """Every node that has lately said where it can be notified."""
         return self._recipients(None)
 
     def wake(self, nodes: Recipients) -> frozenset[str]:

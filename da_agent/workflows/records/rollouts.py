@@ -67,14 +67,14 @@ class Rollouts:
         return Nodes(frozenset(node for node, age in ages.items() if age <= within), frozenset(ages))
 
     def fallback(self, head: int) -> int | None:
-        """Where to go when release `head` cannot be: the newest proven one, or else the newest that is not bad."""
+        """Where to go when release `head` cannot be: the newest stable one, or else the newest that is not bad."""
         record = self._readable(head)
         return rollouts.past(self._older(head)).way_back if record is None else self.way_back(record)
 
     def way_back(self, record: Rollout, skip: frozenset[int] = frozenset()) -> int | None:
         """The same for a record that has been read: no request, unless an older agent has opened it.
 
-        None of `skip` where one of the SEARCHED records before those tells of another that is proven, or else where
+        None of `skip` where one of the SEARCHED records before those tells of another that is stable, or else where
         another one is known to be fit.
         """
         past = record.past or rollouts.past(self._older(record.release))
@@ -96,7 +96,7 @@ class Rollouts:
     def open(self, number: int, release: Release | None) -> Rollout:
         """The record of the newest release, opened now unless somebody has done it before.
 
-        `release` is None when its manifest cannot be read: then nobody can go there, and the policy does not matter.
+        `release` is None when its manifest cannot be read: then nobody can go there, and the strategy does not matter.
 
         The record of the release before is closed first: from then on no turn is given there, so those that still run
         can be counted here.

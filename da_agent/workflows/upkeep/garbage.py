@@ -59,7 +59,8 @@ def collect(
     """Remove releases and blobs that no node needs, and the reports of nodes that are long gone, or only find them.
 
     Nothing is removed unless every release that stays, and every report that counts, could be read: Corrupt names
-    the one that could not. Behind the gate (docs/decisions/0011-removing-beside-releases.md), in rounds, each of which
+    the one that could not. Behind the gc lock (docs/decisions/0011-removing-beside-releases.md), in rounds, each of
+    which
     looks at everything anew. `tell` gets what is gone by now, also when an error ends it.
     """
     if dry_run:
@@ -144,7 +145,7 @@ class _Removal:
             self.done += Collected(blobs=(entry.key,), size=entry.size)
 
     def _is_old(self, key: str, age: timedelta) -> bool:
-        """Looked at once more: an agent that knows nothing of the gate may have written it again."""
+        """Looked at once more: an agent that knows nothing of the gc lock may have written it again."""
         found = next((each for each in self._store.scan(key) if each.key == key), None)
         return found is not None and self._store.clock() - found.modified_at > age
 
@@ -163,7 +164,7 @@ def _planned(store: ports.Store, renew: Callable[[], object]) -> _Plan:
         try:
             used.update(ledger.read(number).contents.blobs())
         except NotFound:
-            # An agent that knows nothing of the gate has removed it meanwhile.
+            # An agent that knows nothing of the gc lock has removed it meanwhile.
             continue
     entries = {}
     for entry in store.scan(keys.BLOBS):

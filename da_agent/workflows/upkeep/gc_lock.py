@@ -9,17 +9,18 @@ from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.node import garbage
 from da_agent.domain.store import keys
+from da_agent.domain.store.leases import Lease
 from da_agent.errors import Busy, Corrupt, NotFound, TimedOut
-from da_agent.workflows.records.leases import Lease, Leases
+from da_agent.workflows.records.leases import Leases
 
 TERM = timedelta(minutes=3)
-"""How long whoever died behind the gate keeps the others out."""
+"""How long whoever died behind the gc lock keeps the others out."""
 
 MARGIN = timedelta(seconds=90)
 """So long before the end nothing is begun any more: by then a request has been answered, or is given up."""
 
 PATIENCE = timedelta(minutes=10)
-"""How long somebody waits for the gate at most, and is told who has it then."""
+"""How long somebody waits for the gc lock at most, and is told who has it then."""
 
 _PAUSE = timedelta(seconds=0.5)
 _ATTEMPTS = 20
@@ -27,7 +28,7 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How the gate was, `at` by the clock that nobody can set. It changes with everybody who passes."""
+    """How the gc lock was, `at` by the clock that nobody can set. It changes with everybody who passes."""
 
     tag: str | None
     at: timedelta
@@ -59,7 +60,7 @@ class GcLock:
 
     @contextmanager
     def alone(self, holder: str, nonce: str) -> Iterator["Held"]:
-        """Nobody else is behind the gate, as long as the value says so. Busy when somebody does not come out."""
+        """Nobody else is behind the gc lock, as long as the value says so. Busy when somebody does not come out."""
         held = Held(self._store, self._clock, holder, nonce)
         give_up_at = self._clock.elapsed() + PATIENCE
         while not held.enter():

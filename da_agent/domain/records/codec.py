@@ -1,0 +1,78 @@
+"""How values become the JSON that is kept in the store and on disk."""
+
+import hashlib
+from typing import Any, TypeVar
+
+import msgspec
+
+from da_agent.domain.records.conformance import CONFORMANCE
+from da_agent.domain.records.leases import LEASE
+from da_agent.domain.records.node_states import NODE_STATE
+from da_agent.domain.records.releases import RELEASE
+from da_agent.domain.records.reports import REPORT
+from da_agent.domain.records.rollouts import ROLLOUT
+from da_agent.domain.records.shapes import Shape
+from da_agent.domain.records.used_stores import USED_STORE
+from da_agent.domain.records.verdicts import VERDICT
+from da_agent.errors import Corrupt
+
+T = TypeVar("T")
+
+SHAPES: tuple[Shape[Any, Any], ...] = (RELEASE, ROLLOUT, REPORT, LEASE, VERDICT, NODE_STATE, CONFORMANCE, USED_STORE)
+"""Every record that is stored."""
+
+_SHAPES = {shape.value: shape for shape in SHAPES}
+_DECODERS = {shape.value: msgspec.json.Decoder(shape.wire) for shape in SHAPES}
+
+
+def encode(record: object) -> bytes:
+    """Readable JSON with a newline at the end: administrators look at these files at night."""
+    wire = _SHAPES[type(record)].to_wire(record)
+    return msgspec.json.format(msgspec.json.encode(wire), indent=1) + b"\n"
+
+
+def decode(kind: type[T], data: bytes, name: str) -> T:
+    """The record in `data`; raises Corrupt, naming `name`, unless it is a whole and valid one of a known format."""
+    shape: Shape[T, Any] = _SHAPES[kind]
+    try:
+        return shape.from_wire(_DECODERS[kind].decode(data))
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        _require_known_format(shape, data, name)
+        raise Corrupt(f"{name} is not a valid {shape.name} record: {error}") from error
+
+
+class _Version(msgspec.Struct):
+    """All that can be read of a record of any format."""
+
+    format: int
+
+
+def _require_known_format(shape: Shape[Any, Any], data: bytes, name: str) -> None:
+    try:
+        found = msgspec.json.decode(data, type=_Version).format
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return
+    if found != shape.format:
+        raise Corrupt(
+            f"cannot read {name}: it has format {found}, and this agent knows format {shape.format}. "
+            "Update da_agent on this node."
+        )
+
+
+_SEAL = b',\n "sha256": "'
+_END = b'"\n}\n'
+
+
+def seal(record: object) -> bytes:
+    """As `encode`, with the sha256 of all lines before it in the last one: no byte of it can change unnoticed."""
+    lines = encode(record).removesuffix(b"\n}\n")
+    return lines + _SEAL + hashlib.sha256(lines).hexdigest().encode() + _END
+
+
+def unseal(kind: type[T], data: bytes, name: str) -> T:
+    """The record that was sealed; raises Corrupt, naming `name`, when anything was changed since."""
+    record = decode(kind, data, name)
+    lines, _, rest = data.rpartition(_SEAL)
+    if rest != hashlib.sha256(lines).hexdigest().encode() + _END:
+        raise Corrupt(f"{name} was changed after it was written: it does not have the sha256 in its last line")
+    return record

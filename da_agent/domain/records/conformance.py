@@ -1,0 +1,37 @@
+"""The shape of the result of the store's conformance test, as a node keeps it on its disk."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from da_agent.domain.records.shapes import Shape
+from da_agent.domain.store.conformance import Check, Conformance
+
+
+class CheckShape(Struct, frozen=True):
+    """`detail` is empty, or says what happened instead."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class ConformanceShape(Struct, frozen=True):
+    """`format` also grows with the checks: then a store is tested again."""
+
+    format: Literal[1]
+    store: str
+    checks: list[CheckShape]
+
+
+def to_wire(conformance: Conformance) -> ConformanceShape:
+    checks = [CheckShape(name=check.name, ok=check.ok, detail=check.detail) for check in conformance.tried]
+    return ConformanceShape(format=1, store=conformance.store, checks=checks)
+
+
+def from_wire(shape: ConformanceShape) -> Conformance:
+    checks = tuple(Check(name=check.name, ok=check.ok, detail=check.detail) for check in shape.checks)
+    return Conformance(store=shape.store, tried=checks)
+
+
+CONFORMANCE = Shape("store conformance", Conformance, ConformanceShape, to_wire, from_wire)

@@ -1,0 +1,26 @@
+"""The shape of a lease: who publishes the inbox, leads the inbox, or removes from the store."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from da_agent.domain.records.shapes import Shape, Time
+from da_agent.domain.store.leases import Lease
+
+
+class LeaseShape(Struct, frozen=True):
+    format: Literal[1]
+    holder: str
+    until: Time
+    nonce: str
+
+
+def to_wire(lease: Lease) -> LeaseShape:
+    return LeaseShape(format=1, holder=lease.holder, until=lease.until, nonce=lease.nonce)
+
+
+def from_wire(shape: LeaseShape) -> Lease:
+    return Lease(holder=shape.holder, until=shape.until, nonce=shape.nonce)
+
+
+LEASE = Shape("lease", Lease, LeaseShape, to_wire, from_wire)

@@ -1,0 +1,39 @@
+"""The shape of a release that a node has rejected, as its report and its node state contain it."""
+
+from msgspec import Struct
+
+from da_agent.domain.node.node_states import Rejection
+from da_agent.domain.records.shapes import Count, Number, Time
+
+
+class RejectionShape(Struct, frozen=True):
+    """`lasting` is false when the store or the node was at fault; `retries` is how many the release had then."""
+
+    release: Number
+    reason: str
+    at: Time
+    lasting: bool
+    retries: Count
+    log: list[str]
+
+
+def to_wire(failure: Rejection) -> RejectionShape:
+    return RejectionShape(
+        release=failure.release,
+        reason=failure.reason,
+        at=failure.at,
+        lasting=failure.lasting,
+        retries=failure.retries,
+        log=list(failure.log),
+    )
+
+
+def from_wire(shape: RejectionShape) -> Rejection:
+    return Rejection(
+        release=shape.release,
+        reason=shape.reason,
+        at=shape.at,
+        lasting=shape.lasting,
+        retries=shape.retries,
+        log=tuple(shape.log),
+    )

@@ -1,0 +1,116 @@
+"""The shape of a report: .agent/nodes/NODE.json in the store."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from da_agent.domain.node.inbox_leader import Unable
+from da_agent.domain.node.reports import Phase, Report
+from da_agent.domain.records import rejections
+from da_agent.domain.records.rejections import RejectionShape
+from da_agent.domain.records.shapes import Number, Shape, Time
+
+PhaseWord = Literal[
+    "starting", "staging", "rehearsing", "draining", "switching", "probation", "serving", "stopped", "left"
+]
+
+_WORDS: dict[Phase, PhaseWord] = {
+    Phase.STARTING: "starting",
+    Phase.STAGING: "staging",
+    Phase.REHEARSING: "rehearsing",
+    Phase.DRAINING: "draining",
+    Phase.SWITCHING: "switching",
+    Phase.PROBATION: "probation",
+    Phase.SERVING: "serving",
+    Phase.STOPPED: "stopped",
+    Phase.LEFT: "left",
+}
+_PHASES = {word: phase for phase, word in _WORDS.items()}
+
+
+class UnableShape(Struct, frozen=True):
+    """An inbox that the node cannot publish, since when, and why."""
+
+    fingerprint: str
+    at: Time
+    reason: str
+
+
+class ReportShape(Struct, frozen=True):
+    """`agent` is the version of da_agent; `python` what wheels are made for; `rpc` where to notify the node.
+
+    `activity` is the long-running step in progress; `waiting` is what keeps the node from its target.
+    `identity` is the machine's; a copy of its disk has another one.
+    """
+
+    format: Literal[1]
+    node: str
+    host: str
+    address: str
+    rpc: str | None
+    agent: str
+    python: str
+    started_at: Time
+    release: Number | None
+    target: Number | None
+    phase: PhaseWord
+    activity: str | None
+    waiting: str | None
+    problem: str | None
+    rejected: list[RejectionShape]
+    unable: UnableShape | None
+    identity: str
+
+
+def to_wire(report: Report) -> ReportShape:
+    return ReportShape(
+        format=1,
+        node=report.node,
+        host=report.host,
+        address=report.address,
+        rpc=report.rpc,
+        agent=report.agent,
+        python=report.python,
+        started_at=report.started_at,
+        release=report.release,
+        target=report.target,
+        phase=_WORDS[report.phase],
+        activity=report.activity,
+        waiting=report.waiting,
+        problem=report.problem,
+        rejected=[rejections.to_wire(failure) for failure in report.rejected],
+        unable=None if report.unable is None else _unable_to_wire(report.unable),
+        identity=report.identity,
+    )
+
+
+def from_wire(shape: ReportShape) -> Report:
+    return Report(
+        node=shape.node,
+        host=shape.host,
+        address=shape.address,
+        release=shape.release,
+        target=shape.target,
+        phase=_PHASES[shape.phase],
+        problem=shape.problem,
+        agent=shape.agent,
+        python=shape.python,
+        started_at=shape.started_at,
+        rejected=tuple(rejections.from_wire(each) for each in shape.rejected),
+        waiting=shape.waiting,
+        activity=shape.activity,
+        rpc=shape.rpc,
+        unable=None if shape.unable is None else _unable_from_wire(shape.unable),
+        identity=shape.identity,
+    )
+
+
+def _unable_to_wire(unable: Unable) -> UnableShape:
+    return UnableShape(fingerprint=unable.fingerprint, at=unable.at, reason=unable.reason)
+
+
+def _unable_from_wire(shape: UnableShape) -> Unable:
+    return Unable(fingerprint=shape.fingerprint, at=shape.at, reason=shape.reason)
+
+
+REPORT = Shape("report", Report, ReportShape, to_wire, from_wire)

@@ -1,0 +1,36 @@
+"""A shape: the stored form of one kind of record, and the way between it and the value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+Value = TypeVar("Value")
+Wire = TypeVar("Wire", bound=msgspec.Struct)
+
+Time = Annotated[datetime, Meta(tz=True)]
+"""A date and a time with their zone."""
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""More than 2**53 is not exact in every reader of JSON."""
+
+Number = Annotated[int, Meta(ge=1, le=9_999_999_999)]
+"""Of a release: the key of its record has ten digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape(Generic[Value, Wire]):
+    """`name` is what messages call the record; `format` is the version that `wire` describes.
+
+    `from_wire` raises ValueError when the fields are valid each, but not together.
+    """
+
+    name: str
+    value: type[Value]
+    wire: type[Wire]
+    to_wire: Callable[[Value], Wire]
+    from_wire: Callable[[Wire], Value]
+    format: int = 1

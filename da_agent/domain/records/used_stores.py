@@ -1,0 +1,28 @@
+"""The shape of what a machine keeps of a store that it has used, on its own disk."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from da_agent.domain.node.used_stores import Used
+from da_agent.domain.records.shapes import Number, Shape
+
+
+class UsedStoreShape(Struct, frozen=True):
+    """`identity` is the endpoint and bucket, or the file system and path; `release` was the newest one then."""
+
+    format: Literal[1]
+    url: str
+    identity: str
+    release: Number
+
+
+def to_wire(used: Used) -> UsedStoreShape:
+    return UsedStoreShape(format=1, url=used.url, identity=used.identity, release=used.release)
+
+
+def from_wire(shape: UsedStoreShape) -> Used:
+    return Used(url=shape.url, identity=shape.identity, release=shape.release)
+
+
+USED_STORE = Shape("used store", Used, UsedStoreShape, to_wire, from_wire)
