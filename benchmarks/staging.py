@@ -25,7 +25,6 @@ import uv
 
 from da_agent.domain.release.releases import Release
 from da_agent.wiring import NodeAgent
-from da_agent.workflows.records.ledgers import Ledger
 
 T = TypeVar("T")
 PYTHON = "/usr/bin/python3"
@@ -84,7 +83,7 @@ def change_one(machine: NodeAgent, work: Path, before: Release, rounds: int) -> 
         verdict, seconds = timed(lambda: machine.publisher.publish("benchmark"))
         publishing.append(seconds)
         assert verdict.release is not None, verdict.mistakes
-        release = Ledger(machine.store).read(verdict.release)
+        release = machine.ledger.read(verdict.release)
         settings = machine.settings(release)
         compiled = len(set(release.contents.wheels) - set(before.contents.wheels))
         blobs = release.contents.blobs()
@@ -123,7 +122,7 @@ def published(work: Path, requirements: list[str]) -> tuple[NodeAgent, Release, 
     verdict, seconds = timed(lambda: machine.publisher.publish("benchmark"))
     if verdict.release is None:
         raise SystemExit("\n".join(verdict.mistakes))
-    return machine, Ledger(machine.store).read(verdict.release), seconds
+    return machine, machine.ledger.read(verdict.release), seconds
 
 
 def own_package(work: Path, version: int) -> None:

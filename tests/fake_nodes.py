@@ -13,6 +13,7 @@ from da_agent.domain.node.node_states import NodeState
 from da_agent.domain.packages.locked import Locked, Sources
 from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.domain.release.releases import Contents, Release
+from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import Blob, blob_of
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import Conflict, Corrupt, NodeBroken, NotFound, ReleaseBroken
@@ -344,6 +345,13 @@ def wheel(name: str, version: str = "1") -> Wheel:
 
 def contents(config: bytes = b"a: 1\n", wheels: tuple[Wheel, ...] = ()) -> Contents:
     return Contents(blob_of(config), (), (), TARGET, wheels)
+
+
+def put_configuration(store: ports.Store, made: Release) -> None:
+    """The store has the one that `release` has given to `made`, or to one before: no rollout is opened without it."""
+    given = (f"a: {number}\n".encode() for number in range(1, made.number + 1))
+    config = next(each for each in given if blob_of(each) == made.contents.config)
+    store.write(keys.blob_key(made.contents.config), config, ports.Always())
 
 
 def release(number: int, what: Contents | None = None) -> Release:

@@ -18,10 +18,7 @@ from da_agent.workflows.node.rollout_client import RolloutClient
 from da_agent.workflows.node.switcher import Switcher
 from da_agent.workflows.publish.drafts import Drafts
 from da_agent.workflows.publish.inbox_leader import InboxLeader
-from da_agent.workflows.publish.publisher import Publisher
-from da_agent.workflows.records.leases import Leases
-from da_agent.workflows.records.notifications import Notifications
-from da_agent.workflows.records.rollouts import Rollouts
+from tests import built
 from tests.fake_nodes import CutNodeStates, FakeInstallation, FakePrograms, FakeResolver, FakeSnapshots, FakeWeb, Power
 from tests.fakes import (
     FakeClock,
@@ -142,27 +139,30 @@ class Member(Generic[S]):
             trusted=frozenset,
         )
         rollout_client = RolloutClient(
-            self.store, Rollouts(self.store, self._nonce), self.clock, self.name, deadline=NoDeadline()
+            self.store, built.rollouts(self.store, self._nonce), self.clock, self.name, deadline=NoDeadline()
         )
-        notifications = Notifications(self.store, FakeNotifier(), lambda: None, self.clock)
-        publisher = Publisher(
+        notifications = built.notifications(self.store, FakeNotifier(), lambda: None, self.clock)
+        publisher = built.publisher(
             self.store,
             transfers,
             drafts,
             self.clock,
             notifications,
-            rollouts=Rollouts(self.store, self._nonce),
+            rollouts=built.rollouts(self.store, self._nonce),
             who=self.name,
             nonce=lambda: self.name,
         )
         self.reconciler = Reconciler(
             store=self.store,
+            ledger=built.ledger(self.store),
             admit=self.admit,
             inbox_leader=InboxLeader(
                 store=self.store,
+                ledger=built.ledger(self.store),
+                inboxes=built.inboxes(self.store),
                 publish=publisher.publish,
-                publishing=Leases(self.store, holder=self.name, nonce=self.name),
-                watching=Leases(self.store, holder=self.name, nonce=self.name, key=keys.INBOX_LEADER),
+                publishing=built.leases(self.store, holder=self.name, nonce=self.name),
+                watching=built.leases(self.store, holder=self.name, nonce=self.name, key=keys.INBOX_LEADER),
                 clock=self.clock,
                 progress=self.progress,
                 render=f"name: {self.name}\n".encode,

@@ -16,8 +16,7 @@ from da_agent.adapters.dev_clusters import DevCluster, DevNode
 from da_agent.domain.node.reports import Phase, Report
 from da_agent.errors import NotFound
 from da_agent.wiring import NodeAgent
-from da_agent.workflows.records import reports
-from tests import shops
+from tests import built, shops
 from tests.clusters_of_witnesses import LONG_AGO, agent, cluster, folder, section
 from tests.crowds import Crowd, Visit
 from tests.haproxies import HAProxy, haproxy
@@ -80,7 +79,7 @@ class Site:
 
     def reports(self) -> dict[str, Report]:
         """What every node says of itself."""
-        return {node_status.report.node: node_status.report for node_status in reports.node_statuses(self._store)}
+        return {node_status.report.node: node_status.report for node_status in built.node_statuses(self._store)}
 
     def rollout(self, release: int) -> dict[str, Any] | None:
         """The record of a release's way through the cluster, as it lies in the store; None when there is none yet."""

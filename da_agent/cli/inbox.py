@@ -108,4 +108,6 @@ def _verdict(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int)
             return None
         # Each says at once whether it can, and why not.
         admin.notifications.wake(admin.notifications.alive())
-        return waits.until_published(admin.store, admin.clock, admin.progress, timedelta(seconds=timeout))
+        return waits.until_published(
+            admin.store, admin.inboxes, admin.reports, admin.clock, admin.progress, patience=timedelta(seconds=timeout)
+        )

@@ -74,7 +74,7 @@ def without(admin: Admin, name: str) -> InboxChange:
 
 def _requirements(admin: Admin) -> bytes:
     try:
-        return admin.store.read(keys.REQUIREMENTS).data
+        return admin.reader.written(keys.REQUIREMENTS)
     except NotFound:
         return b""
 

@@ -33,7 +33,7 @@ def status(store: str | None, *, watch: bool, as_json: bool) -> None:
             raise click.UsageError("--watch and --json do not go together")
         _watch(machine)
         return
-    found = statuses.status(machine.store, machine.rollouts, _here(machine))
+    found = statuses.status(_here(machine), machine.cluster)
     if as_json:
         options.echo_json(found)
     else:
@@ -49,7 +49,7 @@ def why(store: str | None, node: str, *, as_json: bool) -> None:
     from da_agent.workflows.admin import statuses
 
     admin = Admin(store=store)
-    text = statuses.explain(statuses.cluster(admin.store, admin.rollouts), node)
+    text = statuses.explain(admin.cluster(), node)
     if as_json:
         options.echo_json({"node": node, "why": text})
     else:
@@ -64,7 +64,7 @@ def history(store: str | None, limit: int, *, as_json: bool) -> None:
     """The releases, newest first."""
     from da_agent.workflows.admin import statuses
 
-    releases = statuses.history(Admin(store=store).store, limit)
+    releases = statuses.history(Admin(store=store).ledger, limit)
     if as_json:
         options.echo_json(releases)
         return
@@ -82,7 +82,8 @@ def show(store: str | None, number: int | None, *, as_json: bool) -> None:
     """What release NUMBER holds, or the newest: configuration with secrets masked, certificates, packages."""
     from da_agent.workflows.records import inspections
 
-    found = inspections.show(Admin(store=store).store, number)
+    admin = Admin(store=store)
+    found = inspections.show(admin.ledger, number, admin.store.clock)
     if as_json:
         options.echo_json(found)
         return
@@ -108,7 +109,8 @@ def diff(store: str | None, before: int, after: int | None, *, as_json: bool) ->
     """What changed from release BEFORE to release AFTER, or to the newest. Secrets are masked."""
     from da_agent.workflows.records import inspections
 
-    found = inspections.diff(Admin(store=store).store, before, after)
+    admin = Admin(store=store)
+    found = inspections.diff(admin.ledger, before, after, admin.store.clock)
     if as_json:
         options.echo_json(found)
         return
@@ -129,7 +131,9 @@ def _watch(admin: Admin) -> None:
 
     try:
         with admin.board.shown() as show:
-            verdict = watchings.until_verdict(admin.store, admin.rollouts, admin.clock, show)
+            verdict = watchings.until_verdict(
+                admin.store, admin.ledger, admin.rollouts, admin.reports, clock=admin.clock, show=show
+            )
     except KeyboardInterrupt:
         raise Interrupted("not watched for any longer: the rollout goes on all the same") from None
     click.echo(f"{verdict[0].upper()}{verdict[1:]}.")

@@ -38,10 +38,12 @@ def for_verdict(admin: Admin, number: int, *, wait: bool, timeout: int) -> None:
             return
         found = waits.until_stable(
             admin.store,
+            admin.ledger,
             admin.rollouts,
-            admin.clock,
-            admin.progress,
+            admin.reports,
             number,
+            clock=admin.clock,
+            progress=admin.progress,
             patience=timedelta(seconds=timeout),
         )
     count = "1 node" if len(found.nodes) == 1 else f"{len(found.nodes)} nodes"

@@ -67,7 +67,7 @@ class Store(Protocol):
         """The store's own time (UTC), which alone is compared with modification times."""
 
     def read(self, key: str) -> Stored:
-        """The whole small object; Absent when there is none."""
+        """The whole small object; Absent when there is none, Corrupt when it is larger than `limits.RECORD`."""
 
     def fetch(self, key: str, sink: Sink, start: int = 0) -> None:
         """Stream the object from byte `start` on into `sink` in bounded chunks; Absent when there is none.

@@ -31,14 +31,22 @@ if TYPE_CHECKING:
     from da_agent.domain.node.nodes import Node
     from da_agent.domain.node.rpc_ports import Credentials
     from da_agent.domain.packages.wheels import Target
+    from da_agent.workflows.admin.statuses import There
     from da_agent.workflows.admin.steerings import Steering
     from da_agent.workflows.publish.drafts import Drafts
     from da_agent.workflows.publish.plans import Plans
     from da_agent.workflows.publish.publisher import Publisher
     from da_agent.workflows.publish.pushes import Pushes
+    from da_agent.workflows.records.departures import Departures
+    from da_agent.workflows.records.inboxes import Inboxes
+    from da_agent.workflows.records.leases import Leases
+    from da_agent.workflows.records.ledgers import Ledger
     from da_agent.workflows.records.notifications import Notifications
+    from da_agent.workflows.records.readers import Reader
+    from da_agent.workflows.records.reports import Reports
     from da_agent.workflows.records.rollouts import Rollouts
     from da_agent.workflows.upkeep.garbage import Collected
+    from da_agent.workflows.upkeep.gc_lock import GcLock
 
 
 class Admin:
@@ -101,6 +109,12 @@ class Admin:
         return open_store(self.location, credentials_of(self.environment))
 
     @cached_property
+    def reader(self) -> Reader:
+        from da_agent.workflows.records.readers import Reader
+
+        return Reader(self.store)
+
+    @cached_property
     def race(self) -> ports.Race:
         from da_agent.adapters.races import run_together
 
@@ -137,7 +151,7 @@ class Admin:
         """Unreachable when the store lacks releases that it had: it may not be mounted."""
         from da_agent.workflows.upkeep.recognitions import recognise
 
-        head = recognise(self.store, self._live(), self.used_stores)
+        head = recognise(self.store, self.ledger, self.reports, self._live(), self.used_stores)
         if head is not None:
             self.remember(head)
 
@@ -189,14 +203,51 @@ class Admin:
     def rollouts(self) -> Rollouts:
         from da_agent.workflows.records.rollouts import Rollouts
 
-        return Rollouts(self.store, nonce=lambda: secrets.token_hex(16), pause=_leave_to_others)
+        return Rollouts(self.store, self.reader, nonce=_nonce, pause=_leave_to_others)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from da_agent.workflows.records.ledgers import Ledger
+
+        return Ledger(self.store, self.reader)
+
+    @cached_property
+    def inboxes(self) -> Inboxes:
+        from da_agent.workflows.records.inboxes import Inboxes
+
+        return Inboxes(self.store, self.reader)
+
+    @cached_property
+    def reports(self) -> Reports:
+        from da_agent.workflows.records.reports import Reports
+
+        return Reports(self.store, self.reader)
+
+    @cached_property
+    def gc_lock(self) -> GcLock:
+        from da_agent.workflows.upkeep.gc_lock import GcLock
+
+        return GcLock(self.store, self.reader, self.clock)
+
+    def lease(self, holder: str, key: str = keys.PUBLISHING) -> Leases:
+        """One part in a lease; each has its own."""
+        from da_agent.workflows.records.leases import Leases
+
+        return Leases(self.store, self.reader, holder=holder, nonce=_nonce(), key=key)
+
+    def cluster(self) -> There:
+        """As the store has it now."""
+        from da_agent.workflows.admin import statuses
+
+        return statuses.cluster(self.store, self.ledger, self.inboxes, self.rollouts, self.reports)
 
     def collect(self, *, dry_run: bool, tell: Callable[[Collected], object]) -> Collected:
         """Remove what nobody needs from the store; `tell` gets what is gone, also when an error ends it."""
         from da_agent.workflows.upkeep import garbage
 
+        survey = garbage.Survey(self.store, self.ledger, self.inboxes, self.rollouts, self.reports)
         return garbage.collect(
-            self.store, self.clock, dry_run=dry_run, who=_person(), nonce=secrets.token_hex(16), tell=tell
+            survey, self.gc_lock, self.clock, dry_run=dry_run, who=_person(), nonce=_nonce(), tell=tell
         )
 
     # ---- for people
@@ -267,9 +318,7 @@ class Admin:
 
     def _admit_target(self, target: Target) -> None:
         """What a node resolves fits itself; another machine must be like one of the nodes."""
-        from da_agent.workflows.records import reports
-
-        nodes = {each.report.python for each in reports.known(self.store)}
+        nodes = {each.report.python for each in self.reports.known()}
         if not self.is_node and nodes and str(target) not in nodes:
             raise NotHere(
                 f"cannot resolve packages here: it is {target} here, and the nodes have {', '.join(sorted(nodes))}"
@@ -281,29 +330,31 @@ class Admin:
 
         return Publisher(
             self.store,
+            self.ledger,
+            self.inboxes,
             self.transfers,
             self.drafts,
-            self.clock,
-            self.notifications,
+            clock=self.clock,
+            notifications=self.notifications,
+            gc_lock=self.gc_lock,
             rollouts=self.rollouts,
             who=self.name,
-            nonce=lambda: secrets.token_hex(16),
+            nonce=_nonce,
         )
 
     @cached_property
     def pushes(self) -> Pushes:
         from da_agent.workflows.publish.pushes import Pushes
-        from da_agent.workflows.records.leases import Leases
 
         # Not the node's own lease: its loop waits for a push on the same machine, too.
-        leases = Leases(self.store, holder=f"{self.name}, pushing", nonce=secrets.token_hex(16))
-        return Pushes(self.store, self.drafts, self.publisher, leases)
+        lease = self.lease(f"{self.name}, pushing")
+        return Pushes(self.store, self.ledger, self.inboxes, drafts=self.drafts, publisher=self.publisher, leases=lease)
 
     @cached_property
     def plans(self) -> Plans:
         from da_agent.workflows.publish.plans import Plans
 
-        return Plans(self.store, self.drafts, self.rollouts)
+        return Plans(self.store, self.ledger, self.inboxes, self.drafts, self.rollouts)
 
     @cached_property
     def steering(self) -> Steering:
@@ -311,21 +362,26 @@ class Admin:
 
         return Steering(
             self.store,
+            self.ledger,
             self.rollouts,
             self.notifications,
-            self.clock,
-            self.transfers,
+            gc_lock=self.gc_lock,
+            transfers=self.transfers,
             who=_person(),
-            nonce=lambda: secrets.token_hex(16),
+            nonce=_nonce,
         )
+
+    @cached_property
+    def departures(self) -> Departures:
+        from da_agent.workflows.records.departures import Departures
+
+        return Departures(self.store, self.ledger, self.rollouts, self.reports)
 
     def forget(self, node: str) -> str:
         """Remove a node that will not return; one sentence that says so."""
-        from da_agent.workflows.records import departures
-
-        departures.forget(self.store, self.rollouts, node)
+        self.departures.forget(node)
         self.notifications.wake(self.notifications.alive())
-        return f"Node {node} is forgotten: status shows it no more, and it holds no turn."
+        return f"Node {node} is forgotten: status shows it no more, and it holds no slot."
 
     # ---- notifies
 
@@ -334,7 +390,7 @@ class Admin:
         from da_agent.adapters.notifications import XmlRpcNotifier
         from da_agent.workflows.records.notifications import Notifications
 
-        return Notifications(self.store, XmlRpcNotifier(), self.rpc_credentials, self.clock)
+        return Notifications(self.store, self.reports, XmlRpcNotifier(), self.rpc_credentials, self.clock)
 
     def rpc_credentials(self) -> Credentials | None:
         """The environment's, or else those of the configuration that the nodes have now."""
@@ -349,13 +405,15 @@ class Admin:
 
     def _configuration(self) -> bytes | None:
         """The one that this node serves; elsewhere the newest release's, None before there is one."""
-        from da_agent.workflows.records.ledgers import Ledger
-
         try:
             return Staged(self.paths.current).config.read_bytes()
         except OSError:
-            contents = Ledger(self.store).top().contents
-            return None if contents is None else self.store.read(keys.blob_key(contents.config)).data
+            release = self.ledger.top().release
+            return None if release is None else self.reader.blob(release.contents.config, release)
+
+
+def _nonce() -> str:
+    return secrets.token_hex(16)
 
 
 def _leave_to_others(losses: int) -> None:

@@ -12,17 +12,17 @@ import random
 import secrets
 import socket
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from da_agent import __version__, files
 from da_agent.domain.node.paths import Staged
 from da_agent.domain.store import keys
-from da_agent.domain.store.locations import DirectoryLocation
+from da_agent.domain.store.locations import DirectoryLocation, Location
 from da_agent.errors import AgentError
 from da_agent.wiring.admin import Admin, open_store
 
@@ -32,18 +32,19 @@ if TYPE_CHECKING:
     from da_agent.adapters.last_contact import LastContactFile
     from da_agent.domain.config.settings import Settings
     from da_agent.domain.node.reports import Report
-    from da_agent.domain.packages.wheels import Wheel
     from da_agent.domain.release.releases import Release
     from da_agent.domain.rollout.rollouts import Rollout
-    from da_agent.domain.store.inboxes import Verdict
     from da_agent.workflows.node import converger
-    from da_agent.workflows.node.certificates import Certificates
+    from da_agent.workflows.node.certificates import Certificates, Opened
     from da_agent.workflows.node.leaving import Leaving
     from da_agent.workflows.node.reconciler import Reconciler
     from da_agent.workflows.node.rollout_client import RolloutClient
     from da_agent.workflows.node.switcher import Switcher
     from da_agent.workflows.publish.inbox_leader import InboxLeader
     from da_agent.workflows.upkeep.garbage import Freed
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 AT_ONCE = timedelta(seconds=3)
 """How long the store is waited for where people wait for this node."""
@@ -112,15 +113,18 @@ class NodeAgent(Admin):
         return ReleaseFolders(
             self.paths,
             self.blobs,
-            _Environments(self),
-            render=self._render,
+            # A command that only asks which release is live needs neither.
+            build=_later(lambda: self.environments.build),
+            render=_later(lambda: self.web.render),
             room=DiskSpace(self.paths, self.blobs).require,
             group=None if user is None else grp.getgrnam(user).gr_gid,
         )
 
-    def _render(self, release: Release, settings: Settings, into: Path) -> None:
-        """Whoever only asks which release is live needs no web server."""
-        self.web.render(release, settings, into)
+    @cached_property
+    def environments(self) -> ports.Environments:
+        from da_agent.adapters.packaging import UvEnvironments
+
+        return UvEnvironments(self.node.python, self.blobs, self.paths)
 
     @cached_property
     def certificates(self) -> Certificates:
@@ -139,28 +143,26 @@ class NodeAgent(Admin):
             now=self.clock.now,
             trusted=trusted_subjects,
             read=_read,
-            store=open_store,
+            store=_opened,
         )
 
     @cached_property
     def inbox_leader(self) -> InboxLeader:
         from da_agent.domain.config import first_configurations
         from da_agent.workflows.publish.inbox_leader import InboxLeader
-        from da_agent.workflows.records.leases import Leases
 
         return InboxLeader(
             store=self.store,
-            publish=self._publish,
-            publishing=Leases(self.store, holder=self.name, nonce=secrets.token_hex(16)),
-            watching=Leases(self.store, holder=self.name, nonce=secrets.token_hex(16), key=keys.INBOX_LEADER),
+            ledger=self.ledger,
+            inboxes=self.inboxes,
+            # What resolves packages and reads certificates takes memory, and most nodes never need it.
+            publish=_later(lambda: self.publisher.publish),
+            publishing=self.lease(self.name),
+            watching=self.lease(self.name, keys.INBOX_LEADER),
             clock=self.clock,
             progress=self.progress,
             render=lambda: first_configurations.render(self.environment, secrets.token_urlsafe(32)),
         )
-
-    def _publish(self, reason: str) -> Verdict:
-        """What resolves packages and reads certificates takes memory, and most nodes never need it."""
-        return self.publisher.publish(reason)
 
     @cached_property
     def switcher(self) -> Switcher:
@@ -218,6 +220,7 @@ class NodeAgent(Admin):
 
         return Reconciler(
             store=self.store,
+            ledger=self.ledger,
             admit=self.require_fit,
             inbox_leader=self.inbox_leader,
             node=self.converging,
@@ -250,10 +253,10 @@ class NodeAgent(Admin):
     def _sign_off(self) -> None:
         """Bounded: supervisord waits for this, and the store may be away."""
         from da_agent.adapters.deadlines import within
-        from da_agent.workflows.records import departures
 
-        store, rollouts, name = self.store, self.rollouts, self.name
-        within(SIGNING_OFF)(lambda: departures.sign_off(store, rollouts, name))
+        # Built here: the other thread only asks the store.
+        departures, name = self.departures, self.name
+        within(SIGNING_OFF)(lambda: departures.sign_off(name))
 
     def report(self) -> Report:
         from da_agent.adapters.identities import identity
@@ -373,7 +376,7 @@ class NodeAgent(Admin):
             return garbage.clear(
                 self.installation,
                 self.blobs,
-                _Environments(self),
+                self.environments,
                 node_state,
                 now=self.clock.now(),
                 dry_run=dry_run,
@@ -407,22 +410,24 @@ class NodeAgent(Admin):
         stack.enter_context(beating(self.reconciler.beat, HEARTBEAT / 6))
 
 
-class _Environments:
-    """ports.Environments whose tools are imported when the first release is staged."""
+def _opened(location: Location, credentials: tuple[str, str] | None) -> Opened:
+    """Any store, not only this node's own."""
+    from da_agent.workflows.node.certificates import Opened
+    from da_agent.workflows.records.ledgers import Ledger
+    from da_agent.workflows.records.readers import Reader
 
-    def __init__(self, machine: NodeAgent) -> None:
-        self._machine = machine
+    store = open_store(location, credentials)
+    reader = Reader(store)
+    return Opened(store, reader, Ledger(store, reader))
 
-    def build(self, wheels: Sequence[Wheel], into: Path) -> None:
-        self._made().build(wheels, into)
 
-    def forget(self) -> None:
-        self._made().forget()
+def _later(find: Callable[[], Callable[P, R]]) -> Callable[P, R]:
+    """What `find` gives, whose pieces are imported and built when it is called."""
 
-    def _made(self) -> ports.Environments:
-        from da_agent.adapters.packaging import UvEnvironments
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return find()(*args, **kwargs)
 
-        return UvEnvironments(self._machine.node.python, self._machine.blobs, self._machine.paths)
+    return call
 
 
 def _read(path: Path) -> bytes | None:

@@ -14,8 +14,9 @@ import pytest
 from da_agent.adapters.directory_store import DirectoryStore
 from da_agent.adapters.races import run_together
 from da_agent.adapters.s3_store import S3Store
+from da_agent.domain.store import limits
 from da_agent.domain.store.locations import S3Location
-from da_agent.errors import AgentError, Conflict, Invalid, NotFound, OutcomeUnknown, Unreachable
+from da_agent.errors import AgentError, Conflict, Corrupt, Invalid, NotFound, OutcomeUnknown, Unreachable
 from da_agent.ports import Always, IfAbsent, IfTag, Store
 from tests.contract.conftest import StoreMaker
 from tests.fakes import MemoryStore
@@ -355,3 +356,14 @@ def test_a_store_has_one_name_and_identity_for_all_nodes(node: StoreMaker) -> No
     assert node().name == node().name
     assert node().identity == node().identity
     assert "://" in node().name
+
+
+def test_what_is_larger_than_any_record_is_streamed_and_never_held(store: Store) -> None:
+    store.write("largest", b"x" * limits.RECORD, Always())
+    store.write("larger", b"x" * (limits.RECORD + 1), Always())
+    assert len(store.read("largest").data) == limits.RECORD
+    with pytest.raises(Corrupt, match=r"cannot read larger in .*: it has more than 16777216 bytes"):
+        store.read("larger")
+    sizes = list[int]()
+    store.fetch("larger", lambda chunk: sizes.append(len(chunk)))
+    assert sum(sizes) == limits.RECORD + 1

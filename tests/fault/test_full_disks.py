@@ -25,7 +25,6 @@ from da_agent.domain.release.releases import Release
 from da_agent.errors import Busy, NodeBroken, Unreachable
 from da_agent.ports import Always, IfAbsent
 from da_agent.wiring import NodeAgent
-from da_agent.workflows.records.ledgers import Ledger
 from tests import packages
 from tests.clusters_of_witnesses import create, folder, running, witness
 from tests.disks import Disk, disk
@@ -158,7 +157,9 @@ class Bench:
             machine.web.render(release, settings, into)
 
         environments = UvEnvironments(machine.node.python, machine.blobs, machine.paths)
-        folders = ReleaseFolders(machine.paths, machine.blobs, environments, render=render, room=early, group=None)
+        folders = ReleaseFolders(
+            machine.paths, machine.blobs, build=environments.build, render=render, room=early, group=None
+        )
         folders.stage(self.second, machine.settings(self.second))
 
     def check_first(self) -> None:
@@ -185,7 +186,7 @@ def bench() -> Iterator[Bench]:
             machine = NodeAgent({**environment, "DA_AGENT_ROOT": str(path / "node")})
             machine.prepare()
             machine.web.prepare()
-            first, second = (Ledger(machine.store).read(number) for number in (1, 2))
+            first, second = (machine.ledger.read(number) for number in (1, 2))
             machine.transfers.fetch(first.contents.blobs())
             machine.installation.stage(first, machine.settings(first))
             machine.installation.switch(1)
@@ -252,7 +253,7 @@ def test_an_adoption_on_a_full_disk_leaves_the_inbox_as_it_is_and_nothing_behind
         lacking(caught.value, bench.disk.path)
         causes.add(" ".join(str(caught.value).split()[:3]))
         bench.check_first()
-        assert Ledger(machine.store).head() == 2
+        assert machine.ledger.head() == 2
         assert list(machine.paths.scratch.iterdir()) == []
     assert causes == {"cannot copy 1", "cannot resolve packages"}
     bench.disk.clear()

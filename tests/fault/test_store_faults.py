@@ -25,9 +25,7 @@ from da_agent.domain.store.blobs import blob_of
 from da_agent.errors import Forbidden
 from da_agent.ports import Always
 from da_agent.wiring import NodeAgent
-from da_agent.workflows.records import reports
-from da_agent.workflows.records.ledgers import Ledger
-from tests import packages, servers
+from tests import built, packages, servers
 from tests.clusters_of_witnesses import cluster
 from tests.fake_nodes import FakeInstallation, FakePrograms, FakeWeb
 from tests.fakes import FakeClock, SilentProgress
@@ -93,7 +91,7 @@ class Site:
 
     def publish(self, number: int) -> Wheel:
         """A release with one more wheel, past the proxy."""
-        ledger = Ledger(self.store)
+        ledger = built.ledger(self.store)
         path = packages.wheel(self.folder, "gift", f"{number}.0", {"gift": f'IT = "{secrets.token_hex(SIZE)}"'})
         data = path.read_bytes()
         wheel = Wheel("gift", f"{number}.0", path.name, blob_of(data))
@@ -121,7 +119,7 @@ class Site:
 
     @property
     def reported(self) -> str:
-        return next(reports.node_statuses(self.store)).report.problem or ""
+        return next(built.node_statuses(self.store)).report.problem or ""
 
 
 @pytest.fixture
@@ -236,10 +234,10 @@ def test_a_blob_that_the_node_has_is_never_asked_for_again(site: Site) -> None:
     first = site.publish(2)
     assert site.machine.reconciler.cycle() is None
     # The next release has it too, and so has the agent's next life.
-    before = Ledger(site.store).read(2)
+    before = built.ledger(site.store).read(2)
     second = site.publish(3)
     both = replace(before.contents, wheels=(replace(first, name="old-gift"), second))
-    Ledger(site.store).append(replace(before, number=4, nonce="n4", contents=both))
+    built.ledger(site.store).append(replace(before, number=4, nonce="n4", contents=both))
     for number in (3, 4):
         assert site.machine.reconciler.cycle() is None, number
     again = Site(NodeAgent(site.machine.environment), site.between, site.store, site.folder)
@@ -311,7 +309,7 @@ def test_a_write_whose_answer_is_lost_makes_one_release(site: Site) -> None:
         site.later()
     site.between.mend()
     assert site.later() is None
-    assert Ledger(site.store).numbers() == (1, 2)
+    assert built.ledger(site.store).numbers() == (1, 2)
     assert any(keys.RELEASES in path for path in lost)
     assert any(keys.BLOBS in path for path in lost)
     site.check_whole(2)
@@ -395,8 +393,8 @@ def test_an_altered_verdict_or_report_is_written_anew(site: Site, change: bytes)
         altered(site.store, key, change)
     for _ in range(2):
         assert site.later() is None
-    assert Ledger(site.store).numbers() == (1,)
-    assert next(reports.node_statuses(site.store)).report.release == 1
+    assert built.ledger(site.store).numbers() == (1,)
+    assert next(built.node_statuses(site.store)).report.release == 1
     site.check_whole(1)
 
 
@@ -442,8 +440,8 @@ def wait_for_problem(store: S3Store, part: str) -> Report:
     """The first report of a node whose problem names `part`."""
     ends = time.monotonic() + 60
     while True:
-        for report in reports.every(store):
+        for report in built.every(store):
             if part in (report.problem or ""):
                 return report
-        assert time.monotonic() < ends, list(reports.every(store))
+        assert time.monotonic() < ends, list(built.every(store))
         time.sleep(0.1)

@@ -12,7 +12,7 @@ from da_agent.adapters.directory_store import DirectoryStore
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import Note
 from da_agent.ports import Always
-from da_agent.workflows.records.rollouts import Rollouts
+from tests import built
 from tests.fakes import MemoryStore
 from tests.integration.test_progress import Terminal
 from tests.members import Member
@@ -50,7 +50,7 @@ def night(tmp_path: Path) -> Night:
 
 def paused(night: Night) -> None:
     note = Note("admin@desk", night.store.clock(), "[night] shift")
-    Rollouts(night.store, lambda: "n").change(1, lambda record, *_: rollouts.pause(record, note))
+    built.rollouts(night.store, lambda: "n").change(1, lambda record, *_: rollouts.pause(record, note))
 
 
 def test_a_terminal_shows_a_table_of_the_nodes_until_the_verdict(night: Night) -> None:

@@ -13,7 +13,6 @@ import uv
 
 from da_agent.domain.packages.wheels import Wheel
 from da_agent.wiring import NodeAgent
-from da_agent.workflows.records.ledgers import Ledger
 from tests.clusters_of_witnesses import folder
 from tests.disks import disk
 
@@ -56,10 +55,9 @@ exit 1
 STAGE = """\
 import sys
 from da_agent.wiring import Machine
-from da_agent.workflows.records.ledgers import Ledger
 machine = Machine()
 machine.prepare()
-release = Ledger(machine.store).read(1)
+release = machine.ledger.read(1)
 machine.transfers.fetch(release.contents.blobs())
 machine.installation.stage(release, machine.settings(release))
 """
@@ -126,7 +124,7 @@ def two() -> Iterator[Two]:
         for root in roots:
             own = {**environment, **dead, "DA_AGENT_ROOT": str(root), "DA_AGENT_NODE": root.name}
             subprocess.run([*inside, sys.executable, "-c", STAGE], env=own, check=True, cwd=HERE)
-        wheels = Ledger(admin.store).read(1).contents.wheels
+        wheels = admin.ledger.read(1).contents.wheels
         first, second = (root / "releases" / "0000000001" / "local" for root in roots)
         yield Two(wheels, (first, second), called, inside)
 

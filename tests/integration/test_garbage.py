@@ -30,8 +30,7 @@ from da_agent.errors import NotFound, Unreachable
 from da_agent.ports import Always
 from da_agent.wiring import NodeAgent
 from da_agent.workflows.publish import pushes
-from da_agent.workflows.records.ledgers import Ledger
-from tests import packages, servers
+from tests import built, packages, servers
 from tests.fake_nodes import release
 
 DAYS = 3 * 24 * 3600
@@ -50,7 +49,7 @@ def staged(machine: NodeAgent, desk: Path, text: str) -> int:
     (desk / "store" / "config.yml").write_text(f"da agent:\n  quiet period: 0\nname: {text}\n")
     verdict = machine.publisher.publish("a test")
     assert verdict.release is not None, verdict.mistakes
-    release = Ledger(machine.store).read(verdict.release)
+    release = machine.ledger.read(verdict.release)
     machine.transfers.fetch(release.contents.blobs())
     machine.installation.stage(release, machine.settings(release))
     return release.number
@@ -159,7 +158,7 @@ def test_releases_and_wheels_that_nobody_needs_leave_the_disk_but_not_those_a_pr
     inbox = desk / "store" / "packages"
     old = packages.wheel(inbox, "gift", "1.0", {"gift.py": "VERSION = '1.0'\n"})
     assert staged(machine, desk, "first") == 1
-    gift = Ledger(machine.store).read(1).contents.wheels[0]
+    gift = machine.ledger.read(1).contents.wheels[0]
     old.unlink()
     packages.wheel(inbox, "gift", "2.0", {"gift.py": "VERSION = '2.0'\n"})
     for number in range(2, 6):
@@ -228,7 +227,7 @@ def test_no_release_in_a_bucket_lacks_a_blob_when_others_begin_in_the_middle(
         for number in range(1, 14):
             body, made = f"number: {number}\n".encode(), release(number)
             store.write(keys.blob_key(blob_of(body)), body, Always())
-            Ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
+            built.ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
         store.write(keys.CONFIG, body, Always())
         collector, _ = admin(location, server.credentials, desk)
         others = [admin(location, server.credentials, desk) for _ in range(3)]
@@ -251,9 +250,9 @@ def test_no_release_in_a_bucket_lacks_a_blob_when_others_begin_in_the_middle(
         assert collector.collect(dry_run=False, tell=told.append).releases == (1, 2, 3)
         assert {each.result(60) for each in begun[:2]} == {14, 15}
         begun[2].result(60)
-        for number in Ledger(store).numbers():
-            assert Ledger(store).read(number).contents.config == blob_of(
-                store.read(keys.blob_key(Ledger(store).read(number).contents.config)).data
+        for number in built.ledger(store).numbers():
+            assert built.ledger(store).read(number).contents.config == blob_of(
+                store.read(keys.blob_key(built.ledger(store).read(number).contents.config)).data
             )
         with pytest.raises(NotFound):
             store.read(keys.blob_key(blob_of(b"number: 1\n")))
@@ -271,8 +270,8 @@ def test_what_has_gone_is_printed_for_machines_too_when_the_rest_of_it_fails(
         body = f"number: {number}\n".encode()
         made = release(number)
         store.write(keys.blob_key(blob_of(body)), body, Always())
-        Ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
-    before, clock = len(Ledger(store).numbers()), DirectoryStore.clock
+        built.ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
+    before, clock = len(built.ledger(store).numbers()), DirectoryStore.clock
     # A file cannot be made older than it is.
     monkeypatch.setattr(DirectoryStore, "clock", lambda self: clock(self) + timedelta(seconds=DAYS))
     if fails_after is not None:
@@ -289,6 +288,6 @@ def test_what_has_gone_is_printed_for_machines_too_when_the_rest_of_it_fails(
     monkeypatch.undo()
     assert isinstance(ended.exception, Unreachable) == (fails_after is not None), ended.output
     said = json.loads(ended.stdout)
-    assert len(said["store"]["releases"]) == before - len(Ledger(store).numbers())
+    assert len(said["store"]["releases"]) == before - len(built.ledger(store).numbers())
     assert said["here"] is None
     assert bool(said["store"]["releases"]) == (fails_after != 0), said

@@ -11,8 +11,7 @@ from da_agent.adapters.s3_store import S3Store
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node.inbox_leader import term
 from da_agent.domain.store import keys
-from da_agent.workflows.records.leases import Leases
-from tests import servers
+from tests import built, servers
 from tests.members import Member
 from tests.scripted_s3 import listing, scripted
 
@@ -58,7 +57,7 @@ def test_polls_of_a_node_without_the_inbox_leader_cost_one_get_each_and_those_wi
     node.clock.on_wait = lambda _: time.sleep(0.3)
     assert node.reconciler.until_serving() is None
     node.clock.on_wait = lambda _: None
-    other = Leases(S3Store(location, ministack.credentials), holder="other", nonce="n", key=keys.INBOX_LEADER)
+    other = built.leases(S3Store(location, ministack.credentials), holder="other", nonce="n", key=keys.INBOX_LEADER)
     assert other.claim(term(Settings().poll_interval))
     wire = Wire(store)
     # The first poll looks at everything.

@@ -15,7 +15,7 @@ from da_agent.ports import Always
 from da_agent.wiring import NodeAgent
 from da_agent.workflows.admin import waits
 from da_agent.workflows.admin.steerings import Steering
-from da_agent.workflows.records.ledgers import Ledger
+from tests import built
 from tests.fake_nodes import release
 
 CONFIG = b"name: a\n"
@@ -29,7 +29,7 @@ def variables(desk: Path) -> Mapping[str, str]:
     store = NodeAgent(found).store
     store.write(keys.blob_key(blob_of(CONFIG)), CONFIG, Always())
     made = release(1)
-    Ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(CONFIG), wheels=())))
+    built.ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(CONFIG), wheels=())))
     return found
 
 

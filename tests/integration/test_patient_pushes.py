@@ -15,15 +15,11 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.inboxes import Inbox
 from da_agent.errors import TimedOut
 from da_agent.ports import Always, Store
-from da_agent.workflows.admin import waits
 from da_agent.workflows.publish import pushes
 from da_agent.workflows.publish.drafts import Drafts
-from da_agent.workflows.publish.publisher import Publisher
 from da_agent.workflows.publish.pushes import Change, Pushes
-from da_agent.workflows.records.leases import Leases
-from da_agent.workflows.records.notifications import Notifications
 from da_agent.workflows.records.rollouts import Rollouts
-from tests import servers
+from tests import built, servers
 from tests.fake_nodes import FakeSnapshots
 from tests.fakes import FakeNotifier, MemoryBlobs, MemoryTransfers, SilentProgress
 from tests.members import Member
@@ -48,21 +44,22 @@ def pushing(member: Member[S3Store]) -> Pushes:
         now=member.store.clock,
         trusted=frozenset,
     )
-    publisher = Publisher(
+    publisher = built.publisher(
         member.store,
         MemoryTransfers(member.store, MemoryBlobs()),
         drafts,
         SystemClock(),
-        Notifications(member.store, FakeNotifier(), lambda: None, member.clock),
+        built.notifications(member.store, FakeNotifier(), lambda: None, member.clock),
         rollouts=rollouts(member.store),
         who=member.name,
         nonce=lambda: secrets.token_hex(8),
     )
-    return Pushes(member.store, drafts, publisher, Leases(member.store, holder=member.name, nonce=member.name))
+    leases = built.leases(member.store, holder=member.name, nonce=member.name)
+    return built.pushes(member.store, drafts, publisher, leases)
 
 
 def rollouts(store: Store) -> Rollouts:
-    return Rollouts(store, lambda: secrets.token_hex(8))
+    return built.rollouts(store, lambda: secrets.token_hex(8))
 
 
 def test_pushes_at_the_same_instant_all_become_releases(ministack: S3Server) -> None:
@@ -110,13 +107,13 @@ def test_connections_that_are_reset_are_waited_out(ministack: S3Server) -> None:
         progress = SilentProgress()
 
         waiting = _Clock(between.mend, after=2)
-        assert waits.until_stable(
+        assert built.until_stable(
             store, rollouts(store), waiting, progress, 1, patience=timedelta(minutes=5)
         ).nodes == ("a",)
         assert any("does not answer" in each for each in progress.said)
         between.refuse()
         with pytest.raises(TimedOut, match=r"release 1 is published; its rollout continues.*could not connect"):
-            waits.until_stable(store, rollouts(store), SystemClock(), progress, 1, patience=timedelta())
+            built.until_stable(store, rollouts(store), SystemClock(), progress, 1, patience=timedelta())
 
 
 class _Clock(SystemClock):

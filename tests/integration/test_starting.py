@@ -22,7 +22,8 @@ main()
 """
 
 
-def imported(*arguments: str, **variables: str) -> set[str]:
+def imported(*arguments: str, said: str = "", **variables: str) -> set[str]:
+    """The libraries that a command imports, which prints `said` among other things."""
     done = subprocess.run(
         [sys.executable, "-c", _RUN, *arguments],
         env={**os.environ, **variables},
@@ -30,6 +31,7 @@ def imported(*arguments: str, **variables: str) -> set[str]:
         text=True,
         check=True,
     )
+    assert said in done.stdout
     return set(done.stdout.rpartition("imported:")[2].split())
 
 
@@ -57,3 +59,36 @@ def test_looking_at_a_directory_store_imports_neither_boto3_nor_what_only_nodes_
     found = imported(*arguments, DA_AGENT_ROOT=str(tmp_path / "root"), DA_AGENT_STORE=store)
     assert "msgspec" in found
     assert found & HEAVY == set()
+
+
+_FOLLOWER = """\
+import sys
+from da_agent.wiring import Machine
+Machine().follower
+print("imported:", *sys.modules)
+"""
+
+
+def test_a_node_that_follows_imports_neither_what_makes_releases_nor_what_reads_certificates(
+    store: str, tmp_path: Path
+) -> None:
+    (tmp_path / "root" / "agent").mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _FOLLOWER],
+        env={**os.environ, "DA_AGENT_ROOT": str(tmp_path / "root"), "DA_AGENT_STORE": store},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = set(done.stdout.rpartition("imported:")[2].split())
+    assert "da_agent.workflows.publish.inbox_leader" in found
+    assert (
+        found & {"boto3", "cryptography", "da_agent.workflows.publish.publisher", "da_agent.workflows.publish.drafts"}
+        == set()
+    )
+
+
+def test_completing_a_command_imports_no_library_but_click() -> None:
+    found = imported(said="plain,status", _DA_AGENT_COMPLETE="bash_complete", COMP_WORDS="da-agent sta", COMP_CWORD="1")
+    assert "click" in found
+    assert found & (HEAVY | {"msgspec"}) == set()

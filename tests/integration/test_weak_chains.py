@@ -10,8 +10,7 @@ import pytest
 from da_agent.domain.rollout.rollouts import State
 from da_agent.errors import NodeBroken
 from da_agent.workflows.node.rollout_client import RolloutClient
-from da_agent.workflows.records.rollouts import Rollouts
-from tests import members
+from tests import built, members
 from tests.certificates import authority, issue, rsa_key
 from tests.fake_nodes import CutNodeStates, FakeInstallation, FakePrograms, release
 from tests.fakes import FakeClock, MemoryBlobs, MemoryStore, MemoryTransfers, NoDeadline
@@ -61,7 +60,7 @@ def test_a_release_with_a_weak_intermediate_is_taken_back_and_https_is_served_ag
         CutNodeStates(FakeInstallation().power),
     )
     disk.disk = {1: release(1), 2: release(2)}
-    records = Rollouts(store, iter("abcdefghijklmnopqrstuvwxyz").__next__)
+    records = built.rollouts(store, iter("abcdefghijklmnopqrstuvwxyz").__next__)
     rollout_client = RolloutClient(store, records, clock, "a", deadline=NoDeadline())
     agent = members.node(
         installation=disk,

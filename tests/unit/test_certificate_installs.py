@@ -16,8 +16,10 @@ from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import File, blob_of
 from da_agent.domain.store.locations import Location
-from da_agent.errors import AgentError, Corrupt, Invalid, NodeBroken, Unreachable
-from da_agent.workflows.node.certificates import Certificates
+from da_agent.errors import AgentError, Invalid, NodeBroken, StoreDamaged, Unreachable
+from da_agent.workflows.node.certificates import Certificates, Opened
+from da_agent.workflows.records.readers import Reader
+from tests import built
 from tests.certificates import authority, issue
 from tests.fake_nodes import TARGET, FakeInstallation, FakeWeb, release
 from tests.fakes import NOON, MemoryStore, SilentProgress
@@ -93,9 +95,10 @@ class NodeAgent:
             store=self.open,
         )
 
-    def open(self, location: Location, credentials: tuple[str, str] | None) -> ports.Store:
+    def open(self, location: Location, credentials: tuple[str, str] | None) -> Opened:
         self.asked.append(credentials)
-        return self.stores[location.url]
+        store = self.stores[location.url]
+        return Opened(store, Reader(store), built.ledger(store))
 
     def store(self, url: str, files: Mapping[str, bytes]) -> MemoryStore:
         made = self.stores[url] = MemoryStore()
@@ -186,7 +189,7 @@ def test_a_machine_without_a_release_takes_those_of_the_newest_one_in_the_ledger
     assert machine.folders.shown == published
 
     store.write(keys.blob_key(blob_of(published["docassemble.key"])), b"something else", ports.Always())
-    with pytest.raises(Corrupt, match="damaged"):
+    with pytest.raises(StoreDamaged, match=r"has other bytes .* release 7 needs it; da-agent publish, on a node"):
         machine.install()
 
 

@@ -20,9 +20,17 @@ from da_agent.errors import NodeBroken, Stopped, Unreachable
 from da_agent.ports import Always
 from da_agent.workflows.node.converger import Converger
 from da_agent.workflows.node.rollout_client import RolloutClient
-from da_agent.workflows.records.rollouts import Rollouts
-from tests import members
-from tests.fake_nodes import CutNodeStates, FakeInstallation, FakePrograms, FakeWeb, Killed, Power, release
+from tests import built, members
+from tests.fake_nodes import (
+    CutNodeStates,
+    FakeInstallation,
+    FakePrograms,
+    FakeWeb,
+    Killed,
+    Power,
+    put_configuration,
+    release,
+)
 from tests.fakes import NOON, FakeClock, MemoryStore, NoDeadline
 
 SETTINGS = Settings(
@@ -72,9 +80,12 @@ class NodeAgent:
     ) -> Converger:
         """A new process of the agent, which has just read what the store says; nothing, when nothing is offered."""
         clock = clock or FakeClock()
-        rollout_client = RolloutClient(self.store, Rollouts(self.store, self.nonce), clock, "a", deadline=NoDeadline())
+        rollout_client = RolloutClient(
+            self.store, built.rollouts(self.store, self.nonce), clock, "a", deadline=NoDeadline()
+        )
         if offered:
             newest = max(offered, key=lambda each: each.number)
+            put_configuration(self.store, newest)
             rollout_client.look(newest.number, newest, woken=True)
         made = members.node(
             installation=self.installation,
@@ -95,7 +106,7 @@ class NodeAgent:
         return str(self.nonces)
 
     def rollout(self, number: int) -> Rollout:
-        found = Rollouts(self.store, self.nonce).read(number)
+        found = built.rollouts(self.store, self.nonce).read(number)
         assert found is not None
         return found
 
@@ -429,7 +440,7 @@ def test_a_release_that_is_taken_back_while_the_store_is_away_is_not_tried_again
     machine.web.fails.add(2)
     machine.agent(release(2), release(1)).converge()
     retry = Note("admin", NOON, "the database is back")
-    Rollouts(machine.store, machine.nonce).change(2, lambda record, *_: rollouts.retry(record, retry))
+    built.rollouts(machine.store, machine.nonce).change(2, lambda record, *_: rollouts.retry(record, retry))
     machine.power.on["warm"] = lambda: setattr(machine.store, "failing", Unreachable("no answer"))
     machine.agent(release(2), release(1)).converge()
     assert machine.served == {1}
@@ -536,7 +547,7 @@ def test_an_agent_that_is_stopped_while_its_node_drains_gives_the_slot_back_and_
 def test_a_pause_stops_a_node_that_drains_and_afterwards_it_goes_on() -> None:
     machine, clock = serving(1), FakeClock()
     admin = Note("admin", NOON, "maintenance")
-    records = Rollouts(machine.store, machine.nonce)
+    records = built.rollouts(machine.store, machine.nonce)
     node = draining(machine, clock, lambda: records.change(2, lambda record, *_: rollouts.pause(record, admin)))
     node.converge()
     assert (machine.served, machine.web.draining(), machine.rollout(2).slots) == ({1}, False, ())
@@ -575,7 +586,7 @@ def test_a_release_that_is_stopped_while_a_node_drains_is_not_switched_to(stop: 
     def stopped(record: rollouts.Rollout, *_: object) -> rollouts.Rollout:
         return replace(record, state=State.QUARANTINED) if stop == "quarantined" else replace(record, closed=True)
 
-    machine.power.on["drain"] = lambda: Rollouts(machine.store, machine.nonce).change(2, stopped)
+    machine.power.on["drain"] = lambda: built.rollouts(machine.store, machine.nonce).change(2, stopped)
     machine.power.on["switch"] = lambda: switched.append(machine.installation.live)
     node = machine.agent(release(2), release(1))
     node.converge()
@@ -603,7 +614,7 @@ def test_a_better_release_is_not_blamed_for_a_program_that_the_one_before_had_ma
 
 def quarantine(machine: NodeAgent, number: int) -> None:
     """By those who have tried it elsewhere."""
-    Rollouts(machine.store, machine.nonce).change(
+    built.rollouts(machine.store, machine.nonce).change(
         number, lambda record, *_: replace(record, state=State.QUARANTINED, closed=False)
     )
 

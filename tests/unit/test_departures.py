@@ -15,9 +15,8 @@ from da_agent.domain.store import keys
 from da_agent.errors import Invalid, NotFound, Unreachable
 from da_agent.ports import Condition
 from da_agent.workflows.admin import statuses
-from da_agent.workflows.records import departures, reports
-from da_agent.workflows.records.ledgers import Ledger
-from da_agent.workflows.records.rollouts import Rollouts
+from da_agent.workflows.records import reports
+from tests import built
 from tests.fake_nodes import release
 from tests.fakes import MemoryStore
 
@@ -53,8 +52,8 @@ class Cluster:
     def __init__(self) -> None:
         self.store = Cut()
         nonces = iter(range(1000))
-        self.rollouts = Rollouts(self.store, lambda: str(next(nonces)))
-        Ledger(self.store).append(release(1))
+        self.rollouts = built.rollouts(self.store, lambda: str(next(nonces)))
+        built.ledger(self.store).append(release(1))
         self.rollouts.open(1, None)
         self.report("a", "b")
         assert self.claim("a")
@@ -74,13 +73,13 @@ class Cluster:
         return denied is None
 
     def phases(self) -> dict[str, Phase]:
-        return {each.report.node: each.report.phase for each in reports.known(self.store)}
+        return {each.report.node: each.report.phase for each in built.reports(self.store).known()}
 
     def sign_off(self, node: str) -> None:
-        departures.sign_off(self.store, self.rollouts, node)
+        built.departures(self.store, self.rollouts).sign_off(node)
 
     def forget(self, node: str) -> None:
-        departures.forget(self.store, self.rollouts, node)
+        built.departures(self.store, self.rollouts).forget(node)
 
 
 def test_a_node_that_has_signed_off_is_shown_as_left_and_counts_no_more() -> None:
@@ -89,8 +88,8 @@ def test_a_node_that_has_signed_off_is_shown_as_left_and_counts_no_more() -> Non
     assert cluster.phases() == {"a": Phase.LEFT, "b": Phase.SERVING}
     assert cluster.rollouts.live() == ("b",)
     assert cluster.rollouts.nodes().ever == {"b"}
-    assert [each.report.node for each in reports.node_statuses(cluster.store)] == ["b"]
-    there = statuses.cluster(cluster.store, cluster.rollouts)
+    assert [each.report.node for each in built.node_statuses(cluster.store)] == ["b"]
+    there = built.cluster(cluster.store, cluster.rollouts)
     assert there.live == ("b",)
     assert statuses.explain(there, "a").startswith("a ran release 1 when it was told to stop, and has left 0 s ago.")
     assert "da-agent forget a removes it for good." in statuses.explain(there, "a")
@@ -100,7 +99,7 @@ def test_a_node_that_has_left_is_never_silent() -> None:
     cluster = Cluster()
     cluster.sign_off("a")
     cluster.store.now += timedelta(days=1)
-    (left,) = (each for each in reports.known(cluster.store) if each.report.node == "a")
+    (left,) = (each for each in built.reports(cluster.store).known() if each.report.node == "a")
     assert "silent" not in why.why("a", left, None, None, (), now=cluster.store.now)
 
 

@@ -20,9 +20,8 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
 from da_agent.errors import Corrupt
 from da_agent.workflows.records import reports
-from da_agent.workflows.records.ledgers import Ledger
-from da_agent.workflows.records.rollouts import Rollouts
-from da_agent.workflows.upkeep.garbage import Collected, Freed, clear, collect
+from da_agent.workflows.upkeep.garbage import Collected, Freed, clear
+from tests import built
 from tests.fake_nodes import FakeInstallation, release
 from tests.fakes import NOON, FakeClock, MemoryBlobs, MemoryStore
 
@@ -94,7 +93,7 @@ def test_the_newest_stable_release_stays_however_many_bad_ones_came_after_it(los
     """Also when the record of one of the newest has been damaged."""
     store = old_cluster(40)
     serial = itertools.count()
-    rollouts_ = Rollouts(store, lambda: str(next(serial)))
+    rollouts_ = built.rollouts(store, lambda: str(next(serial)))
     for number in range(1, 41):
         rollouts_.open(number, None)
         if number == 3:
@@ -134,7 +133,7 @@ def test_a_node_that_is_long_gone_keeps_nothing_and_is_told() -> None:
 
 
 def collected(store: MemoryStore, *, dry_run: bool = False) -> Collected:
-    return collect(store, FakeClock(), dry_run=dry_run, who="me", nonce="0123456789")
+    return built.collect(store, FakeClock(), dry_run=dry_run, who="me", nonce="0123456789")
 
 
 class Forgetful:
@@ -156,7 +155,7 @@ def old_cluster(releases: int) -> MemoryStore:
         body = f"number: {number}\n".encode()
         made = release(number)
         store.write(keys.blob_key(blob_of(body)), body, ports.Always())
-        Ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
+        built.ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
     store.write(keys.blob_key(blob_of(b"left over")), b"left over", ports.Always())
     report = Report("node1", "host", "1.2.3.4:80", releases, releases, Phase.SERVING, None, "0.1", "Python 3.11", OLD)
     reports.send(store, report)
@@ -169,12 +168,12 @@ def test_what_stays_is_whole_and_what_goes_is_told_first() -> None:
     planned = collected(store, dry_run=True)
     assert planned.releases == (1, 2, 3, 4, 5)
     assert len(planned.blobs) == 6
-    assert len(Ledger(store).numbers()) == 15
+    assert len(built.ledger(store).numbers()) == 15
     assert collected(store, dry_run=False) == planned
-    numbers = Ledger(store).numbers()
+    numbers = built.ledger(store).numbers()
     assert numbers == tuple(range(6, 16))
     for number in numbers:
-        store.read(keys.blob_key(Ledger(store).read(number).contents.config))
+        store.read(keys.blob_key(built.ledger(store).read(number).contents.config))
     assert collected(store, dry_run=False).releases == ()
 
 
@@ -200,9 +199,9 @@ def test_a_cut_in_the_middle_leaves_no_release_without_its_blobs() -> None:
         store.delete = partial(delete_until, store.delete, iter(range(cut)))  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
             collected(store, dry_run=False)
-        for number in Ledger(store).numbers():
-            assert records.encode(Ledger(store).read(number))
-            store.read(keys.blob_key(Ledger(store).read(number).contents.config))
+        for number in built.ledger(store).numbers():
+            assert records.encode(built.ledger(store).read(number))
+            store.read(keys.blob_key(built.ledger(store).read(number).contents.config))
 
 
 def test_a_node_that_has_left_keeps_what_it_served_for_a_month_and_is_gone_then() -> None:

@@ -13,14 +13,10 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
 from da_agent.errors import AgentError, Busy, Conflict, NotFound
 from da_agent.ports import Always
-from da_agent.workflows.admin.steerings import Steering
 from da_agent.workflows.publish.pushes import Change
-from da_agent.workflows.records.leases import Leases
-from da_agent.workflows.records.ledgers import Ledger
-from da_agent.workflows.records.notifications import Notifications
-from da_agent.workflows.records.rollouts import Rollouts
-from da_agent.workflows.upkeep.garbage import Collected, collect
-from da_agent.workflows.upkeep.gc_lock import MARGIN, TERM, GcLock
+from da_agent.workflows.upkeep.garbage import Collected
+from da_agent.workflows.upkeep.gc_lock import MARGIN, TERM
+from tests import built
 from tests.fakes import NOON, FakeClock, FakeNotifier, MemoryBlobs, MemoryStore, MemoryTransfers
 from tests.unit.test_garbage import old_cluster
 from tests.unit.test_publisher import Cluster
@@ -67,14 +63,19 @@ def push(store: MemoryStore, clock: FakeClock) -> None:
 
 
 def go_back(store: MemoryStore, clock: FakeClock) -> None:
-    records, notifications = Rollouts(store, lambda: "r"), Notifications(store, FakeNotifier(), lambda: None, clock)
+    records, notifications = (
+        built.rollouts(store, lambda: "r"),
+        built.notifications(store, FakeNotifier(), lambda: None, clock),
+    )
     transfers = MemoryTransfers(store, MemoryBlobs())
-    steering = Steering(store, records, notifications, clock, transfers, who="admin", nonce=lambda: "nonce of admin")
+    steering = built.steering(
+        store, records, notifications, clock, transfers, who="admin", nonce=lambda: "nonce of admin"
+    )
     steering.rollback(2)
 
 
 def gc(store: MemoryStore, clock: FakeClock) -> None:
-    collect(store, clock, dry_run=False, who="me", nonce=f"gc {id(clock)}")
+    built.collect(store, clock, dry_run=False, who="me", nonce=f"gc {id(clock)}")
 
 
 def run(act: Act, store: MemoryStore, clock: FakeClock) -> AgentError | None:
@@ -116,8 +117,8 @@ def beside(store: Watched, first: Act, second: Act, at: int) -> bool:
 def lacking(store: MemoryStore) -> list[tuple[int, str]]:
     """Releases of the ledger, each with a blob that the store does not have."""
     found = []
-    for number in Ledger(store).numbers():
-        for blob in Ledger(store).read(number).contents.blobs():
+    for number in built.ledger(store).numbers():
+        for blob in built.ledger(store).read(number).contents.blobs():
             try:
                 store.read(keys.blob_key(blob))
             except NotFound:
@@ -143,7 +144,7 @@ def test_no_release_lacks_a_blob_whenever_another_one_begins(first: Act, second:
         assert lacking(store) == [], f"when {second.__name__} begins before request {at} of {first.__name__}"
         assert keys.blob_key(blob_of(b"left over")) not in {entry.key for entry in store.scan(keys.BLOBS)}
         if push in (first, second):
-            assert Ledger(store).head() == 14
+            assert built.ledger(store).head() == 14
     assert at >= 20
 
 
@@ -162,7 +163,7 @@ def test_what_was_written_again_by_an_agent_that_knows_of_no_gate_stays() -> Non
 
 def test_a_release_of_an_agent_that_knows_of_no_gate_is_seen_before_the_next_delete() -> None:
     store = cluster()
-    ledger, delete = Ledger(store), store.delete
+    ledger, delete = built.ledger(store), store.delete
     made = ledger.read(2)
 
     def delete_after_an_append(gone: str) -> None:
@@ -193,7 +194,7 @@ def test_one_who_stood_still_behind_the_gate_removes_and_releases_nothing_more()
 
 def test_a_store_whose_time_jumps_ends_the_right_too() -> None:
     store, clock = cluster(), FakeClock()
-    with GcLock(store, clock).alone("me", "nonce") as held:
+    with built.gc_lock(store, clock).alone("me", "nonce") as held:
         held.require()
         store.now += TERM - MARGIN
         with pytest.raises(Busy, match="others may be at work"):
@@ -202,16 +203,16 @@ def test_a_store_whose_time_jumps_ends_the_right_too() -> None:
 
 def test_the_right_is_renewed_while_looking_takes_long() -> None:
     store, clock = cluster(), FakeClock()
-    with GcLock(store, clock).alone("me", "nonce") as held:
+    with built.gc_lock(store, clock).alone("me", "nonce") as held:
         for _ in range(20):
             clock.time += timedelta(seconds=50)
             store.now += timedelta(seconds=50)
             held.require()
-    assert GcLock(store, clock).bring(lambda: None).tag is not None
+    assert built.gc_lock(store, clock).bring(lambda: None).tag is not None
 
 
 def behind(store: MemoryStore, holder: str) -> bool:
-    return Leases(store, holder=holder, nonce="nonce", key=keys.GC_LOCK).claim(TERM)
+    return built.leases(store, holder=holder, nonce="nonce", key=keys.GC_LOCK).claim(TERM)
 
 
 def test_who_died_behind_the_gate_keeps_the_others_out_for_a_while_only() -> None:
@@ -228,7 +229,7 @@ def test_who_waits_too_long_is_told_who_is_there() -> None:
     with pytest.raises(Busy, match=r"the night shift is at work in memory://store"):
         go_back(store, clock)
     with pytest.raises(Busy, match="the night shift"):
-        GcLock(store, clock).bring(lambda: None)
+        built.gc_lock(store, clock).bring(lambda: None)
 
 
 def test_what_took_so_long_to_bring_that_it_is_old_by_now_is_looked_at_again() -> None:
@@ -240,7 +241,7 @@ def test_what_took_so_long_to_bring_that_it_is_old_by_now_is_looked_at_again() -
         if len(times) == 1:
             clock.time += garbage.TRUSTED
 
-    GcLock(store, clock).bring(upload)
+    built.gc_lock(store, clock).bring(upload)
     assert len(times) == 2
     assert garbage.FRESH + garbage.TRUSTED < garbage.AGE
 
@@ -254,7 +255,7 @@ def test_a_large_collection_lets_others_in_between_its_rounds() -> None:
         delete(key)
 
     store.delete = slow  # type: ignore[method-assign]
-    found = collect(store, clock, dry_run=False, who="me", nonce="0123456", tell=told.append)
+    found = built.collect(store, clock, dry_run=False, who="me", nonce="0123456", tell=told.append)
     assert (found.releases, len(found.blobs), len(clock.waits)) == ((1, 2, 3), 4, 4)
     assert told == [found]
 
@@ -270,5 +271,5 @@ def test_what_is_gone_is_told_also_when_the_rest_fails() -> None:
 
     store.delete = failing  # type: ignore[method-assign]
     with pytest.raises(Conflict):
-        collect(store, FakeClock(), dry_run=False, who="me", nonce="0123456", tell=told.append)
+        built.collect(store, FakeClock(), dry_run=False, who="me", nonce="0123456", tell=told.append)
     assert told == [Collected((1, 2, 3))]

@@ -10,9 +10,8 @@ from da_agent.domain.store import keys, polls
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import Conflict, NotHere, Unreachable
 from da_agent.ports import Condition, Stored
-from da_agent.workflows.records.inboxes import Inboxes
 from da_agent.workflows.records.leases import Leases
-from da_agent.workflows.records.ledgers import Ledger
+from tests import built
 from tests.fake_nodes import wheel
 from tests.fakes import NOON, MemoryStore
 from tests.members import Member
@@ -109,7 +108,7 @@ def serving(store: CountingStore | None = None, name: str = "a") -> Member[Count
 
 
 def lease(node: Member[CountingStore], holder: str = "somebody") -> Leases:
-    return Leases(node.store, holder=holder, nonce=holder, key=keys.INBOX_LEADER)
+    return built.leases(node.store, holder=holder, nonce=holder, key=keys.INBOX_LEADER)
 
 
 def keep(watch: Leases) -> None:
@@ -230,9 +229,9 @@ def test_a_mended_inbox_is_tried_at_once_by_the_node_that_could_not_publish_the_
             node.put("packages/requirements.txt", b"")
 
     node.run(7, change)
-    verdict = Inboxes(node.store).verdict()
+    verdict = built.inboxes(node.store).verdict()
     assert verdict is not None
-    assert (verdict.fingerprint, verdict.mistakes) == (Inboxes(node.store).list().fingerprint, ())
+    assert (verdict.fingerprint, verdict.mistakes) == (built.inboxes(node.store).list().fingerprint, ())
 
 
 def test_an_old_file_that_is_put_back_between_two_looks_is_published() -> None:
@@ -248,8 +247,8 @@ def test_an_old_file_that_is_put_back_between_two_looks_is_published() -> None:
             node.store.restore("config.yml", old)
 
     node.run(8, change)
-    assert Ledger(node.store).head() == 3
-    assert Ledger(node.store).read(3).contents == Ledger(node.store).read(1).contents
+    assert built.ledger(node.store).head() == 3
+    assert built.ledger(node.store).read(3).contents == built.ledger(node.store).read(1).contents
 
 
 def test_a_lease_is_renewed_with_one_request_and_lost_to_whoever_took_it() -> None:

@@ -9,7 +9,7 @@ from da_agent.domain.store.blobs import blob_of
 from da_agent.errors import StoreDamaged
 from da_agent.ports import Always
 from da_agent.workflows.records import inspections
-from da_agent.workflows.records.ledgers import Ledger
+from tests import built
 from tests.fake_nodes import release
 from tests.fakes import MemoryStore
 
@@ -19,13 +19,13 @@ def test_a_blob_that_is_missing_or_damaged_is_the_stores_fault_and_the_release_a
     for number in (1, 2):
         body, made = f"number: {number}\n".encode(), release(number)
         store.write(keys.blob_key(blob_of(body)), body, Always())
-        Ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
+        built.ledger(store).append(replace(made, contents=replace(made.contents, config=blob_of(body))))
     key = keys.blob_key(blob_of(b"number: 1\n"))
     store.delete(key)
     remedy = "release 1 needs it; da-agent publish, on a node that still has it"
     with pytest.raises(StoreDamaged, match=f"{key} is missing .*{remedy}"):
-        inspections.show(store, 1)
+        inspections.show(built.ledger(store), 1, store.clock)
     store.write(key, b"number: 3\n", Always())
     with pytest.raises(StoreDamaged, match=f"{key} .* has other bytes .*{remedy}"):
-        inspections.diff(store, 1, 2)
-    assert inspections.show(store, 2).number == 2
+        inspections.diff(built.ledger(store), 1, 2, store.clock)
+    assert inspections.show(built.ledger(store), 2, store.clock).number == 2

@@ -9,8 +9,7 @@ from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.store import keys
 from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, Unreachable
-from da_agent.workflows.records.leases import Leases
-from da_agent.workflows.records.ledgers import Ledger
+from tests import built
 from tests.fake_nodes import release
 from tests.fakes import MemoryStore
 
@@ -33,7 +32,7 @@ class Unanswered(MemoryStore):
 
 
 def test_what_was_appended_is_read_and_is_the_head() -> None:
-    ledger = Ledger(MemoryStore())
+    ledger = built.ledger(MemoryStore())
     assert ledger.head() is None
     ledger.append(release(1))
     ledger.append(release(2))
@@ -43,7 +42,7 @@ def test_what_was_appended_is_read_and_is_the_head() -> None:
 
 
 def test_a_number_is_given_once() -> None:
-    ledger = Ledger(MemoryStore())
+    ledger = built.ledger(MemoryStore())
     ledger.append(release(1))
     other = records.decode(type(release(1)), records.encode(release(1)).replace(b"nonce1", b"nonceX"), "test")
     with pytest.raises(Conflict):
@@ -52,27 +51,27 @@ def test_a_number_is_given_once() -> None:
 
 
 def test_appending_the_same_release_again_is_no_loss() -> None:
-    ledger = Ledger(MemoryStore())
+    ledger = built.ledger(MemoryStore())
     ledger.append(release(1))
     ledger.append(release(1))
 
 
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_write_without_an_answer_is_looked_up(arrives: bool) -> None:
-    ledger = Ledger(Unanswered(arrives))
+    ledger = built.ledger(Unanswered(arrives))
     ledger.append(release(1))
     assert ledger.read(1) == release(1)
 
 
 def test_a_store_that_never_answers_leaves_a_doubt_that_is_said() -> None:
     with pytest.raises(OutcomeUnknown, match="try again"):
-        Ledger(Unanswered(arrives=False, times=99)).append(release(1))
+        built.ledger(Unanswered(arrives=False, times=99)).append(release(1))
 
 
 def test_an_unreachable_store_has_no_empty_ledger() -> None:
     store = MemoryStore()
     store.failing = Unreachable("no answer")
-    asked: list[Callable[[], object]] = [Ledger(store).head, lambda: Ledger(store).head(1)]
+    asked: list[Callable[[], object]] = [built.ledger(store).head, lambda: built.ledger(store).head(1)]
     for ask in asked:
         with pytest.raises(Unreachable):
             ask()
@@ -80,13 +79,13 @@ def test_an_unreachable_store_has_no_empty_ledger() -> None:
 
 def test_no_byte_of_a_release_can_change_unnoticed() -> None:
     store = MemoryStore()
-    Ledger(store).append(release(1))
+    built.ledger(store).append(release(1))
     whole = store.read(keys.release_key(1)).data
     for place, byte in enumerate(whole):
         changed = whole[:place] + bytes([byte ^ 1]) + whole[place + 1 :]
         store.write(keys.release_key(1), changed, ports.Always())
         with pytest.raises(Corrupt, match=r"0000000001\.json"):
-            Ledger(store).read(1)
+            built.ledger(store).read(1)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", records.encode(release(1)), records.seal(release(2))])
@@ -94,25 +93,25 @@ def test_a_damaged_record_is_named(body: bytes) -> None:
     store = MemoryStore()
     store.write(keys.release_key(1), body, ports.Always())
     with pytest.raises(Corrupt, match=r"0000000001\.json"):
-        Ledger(store).read(1)
+        built.ledger(store).read(1)
 
 
 def test_foreign_objects_among_the_releases_are_passed_over() -> None:
     store = MemoryStore()
     for name in ("readme.txt", "12.json", "00000000x1.json"):
         store.write(keys.RELEASES + name, b"", ports.Always())
-    assert Ledger(store).head() is None
+    assert built.ledger(store).head() is None
 
 
 def test_a_release_that_is_not_there_is_absent() -> None:
     with pytest.raises(NotFound):
-        Ledger(MemoryStore()).read(7)
+        built.ledger(MemoryStore()).read(7)
 
 
 def test_one_holder_has_the_lease_until_it_ends_or_is_given_back() -> None:
     store = MemoryStore()
-    first = Leases(store, holder="a", nonce="1")
-    second = Leases(store, holder="b", nonce="2")
+    first = built.leases(store, holder="a", nonce="1")
+    second = built.leases(store, holder="b", nonce="2")
     assert first.claim()
     assert first.claim()
     assert not second.claim()
@@ -126,14 +125,14 @@ def test_the_lease_of_a_dead_holder_ends() -> None:
     from da_agent.domain.store.leases import PERIOD
 
     store = MemoryStore()
-    assert Leases(store, holder="a", nonce="1").claim()
+    assert built.leases(store, holder="a", nonce="1").claim()
     store.now += PERIOD
-    assert Leases(store, holder="b", nonce="2").claim()
+    assert built.leases(store, holder="b", nonce="2").claim()
 
 
 def test_a_damaged_release_at_the_top_does_not_hide_the_one_below_it_nor_its_own_number() -> None:
     store = MemoryStore()
-    ledger = Ledger(store)
+    ledger = built.ledger(store)
     assert (ledger.top().number, ledger.top().release) == (0, None)
     ledger.append(release(1))
     store.write(keys.release_key(2), b"damaged", ports.Always())

@@ -8,6 +8,7 @@ from da_agent.domain.store import keys
 from da_agent.errors import NotFound
 from da_agent.ports import Always, Stored
 from da_agent.workflows.records import reports
+from tests import built
 from tests.fakes import MemoryStore
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,7 +35,7 @@ def test_only_what_is_new_since_the_last_look_is_read() -> None:
     store = Remembering()
     for each in (A, B):
         reports.send(store, each)
-    watch = reports.Watch(store)
+    watch = built.watch(store)
     first = watch.look()
     assert ([seen.report for seen in first], store.asked) == ([A, B], ["a", "b"])
     assert (watch.look(), store.asked) == (first, ["a", "b"])
@@ -42,13 +43,13 @@ def test_only_what_is_new_since_the_last_look_is_read() -> None:
     reports.send(store, replace(B, release=2))
     assert [seen.report.release for seen in watch.look()] == [1, 2]
     assert store.asked == ["a", "b", "b"]
-    assert tuple(reports.node_statuses(store)) == watch.look()
+    assert tuple(built.node_statuses(store)) == watch.look()
 
 
 def test_a_heartbeat_that_says_the_same_is_new() -> None:
     store = Remembering()
     reports.send(store, A)
-    watch = reports.Watch(store)
+    watch = built.watch(store)
     watch.look()
     store.now += timedelta(seconds=30)
     reports.send(store, A)
@@ -59,7 +60,7 @@ def test_what_has_gone_or_is_damaged_is_left_out_until_it_is_whole_again() -> No
     store = Remembering()
     for each in (A, B):
         reports.send(store, each)
-    watch = reports.Watch(store)
+    watch = built.watch(store)
     store.vanishing = keys.node_key("a")
     assert [seen.report for seen in watch.look()] == [B]
     store.vanishing = None

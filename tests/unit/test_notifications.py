@@ -10,6 +10,7 @@ from da_agent.errors import AgentError, Invalid, Unreachable
 from da_agent.ports import Always
 from da_agent.workflows.records import reports
 from da_agent.workflows.records.notifications import Notifications
+from tests import built
 from tests.fakes import NOON, FakeClock, FakeNotifier, MemoryStore
 
 WORDS = Credentials("admin", "word")
@@ -33,7 +34,7 @@ class Cluster:
 
     @property
     def notifications(self) -> Notifications:
-        return Notifications(self.store, self.notifier, self.known, self.clock)
+        return built.notifications(self.store, self.notifier, self.known, self.clock)
 
     def everybody(self) -> frozenset[str]:
         return self.notifications.wake(self.notifications.alive())

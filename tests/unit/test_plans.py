@@ -15,8 +15,7 @@ from da_agent.domain.store.blobs import File, blob_of
 from da_agent.errors import Invalid
 from da_agent.workflows.publish import pushes
 from da_agent.workflows.publish.drafts import Drafts
-from da_agent.workflows.publish.plans import Plans
-from da_agent.workflows.records.rollouts import Rollouts
+from tests import built
 from tests.fake_nodes import TARGET, FakeSnapshots, wheel
 from tests.fakes import NOON, MemoryStore, SilentProgress
 from tests.members import Member
@@ -108,7 +107,7 @@ class Cluster:
             now=self.store.clock,
             trusted=frozenset,
         )
-        self.plans = Plans(self.store, drafts, Rollouts(self.store, lambda: "n"))
+        self.plans = built.plans(self.store, drafts, built.rollouts(self.store, lambda: "n"))
 
     def tags(self) -> Mapping[str, str]:
         return {entry.key: entry.tag for entry in self.store.scan("")}

@@ -15,14 +15,10 @@ from da_agent.domain.store.inboxes import Inbox, inbox_of
 from da_agent.errors import Invalid, NotFound, NotHere, OutcomeUnknown, StoreDamaged, TimedOut, Unreachable
 from da_agent.workflows.publish import pushes
 from da_agent.workflows.publish.drafts import Drafts, overlaid
-from da_agent.workflows.publish.publisher import Publisher
-from da_agent.workflows.publish.pushes import Change, Pushes
+from da_agent.workflows.publish.pushes import Change
 from da_agent.workflows.records import reports
-from da_agent.workflows.records.inboxes import Inboxes, first_configuration
-from da_agent.workflows.records.leases import Leases
 from da_agent.workflows.records.ledgers import Ledger
-from da_agent.workflows.records.notifications import Notifications
-from da_agent.workflows.records.rollouts import Rollouts
+from tests import built
 from tests.fake_nodes import FakeResolver, FakeSnapshots
 from tests.fakes import FakeClock, FakeNotifier, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
 
@@ -48,9 +44,9 @@ class Cluster:
         )
         self.blobs = MemoryBlobs()
         transfers = MemoryTransfers(self.store, self.blobs)
-        notifications = Notifications(self.store, self.notifier, lambda: Credentials("user", "word"), self.clock)
-        self.rollouts = Rollouts(self.store, iter(map(str, count())).__next__)
-        self.publisher = Publisher(
+        notifications = built.notifications(self.store, self.notifier, lambda: Credentials("user", "word"), self.clock)
+        self.rollouts = built.rollouts(self.store, iter(map(str, count())).__next__)
+        self.publisher = built.publisher(
             self.store,
             transfers,
             drafts,
@@ -60,7 +56,7 @@ class Cluster:
             who="me",
             nonce=iter("abcdefghij").__next__,
         )
-        self.pushes = Pushes(self.store, drafts, self.publisher, Leases(self.store, holder="me", nonce="x"))
+        self.pushes = built.pushes(self.store, drafts, self.publisher, built.leases(self.store, holder="me", nonce="x"))
 
     def pass_time(self) -> None:
         self.store.now += self.clock.waits[-1]
@@ -71,7 +67,7 @@ class Cluster:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.store)
+        return built.ledger(self.store)
 
 
 def test_an_inbox_becomes_a_release_with_its_blobs() -> None:
@@ -255,7 +251,7 @@ def test_what_cannot_be_resolved_here_is_left_to_others_and_not_remembered(error
     cluster.resolver.error = error
     with pytest.raises(NotHere):
         cluster.publisher.publish("test")
-    assert Inboxes(cluster.store).verdict() is None
+    assert built.inboxes(cluster.store).verdict() is None
     cluster.resolver.error = None
     assert cluster.publisher.publish("another").release == 1
 
@@ -310,8 +306,8 @@ def test_two_who_publish_at_once_make_one_release() -> None:
 
 def test_an_empty_store_gets_its_first_configuration_once() -> None:
     store = MemoryStore()
-    assert first_configuration(store, lambda: b"a: 1\n")
-    assert not first_configuration(store, lambda: b"a: 2\n")
+    assert built.first_configuration(store, lambda: b"a: 1\n")
+    assert not built.first_configuration(store, lambda: b"a: 2\n")
     assert store.read("config.yml").data == b"a: 1\n"
 
 
@@ -319,7 +315,7 @@ def test_an_unreachable_store_gets_no_configuration() -> None:
     store = MemoryStore()
     store.failing = Unreachable("no answer")
     with pytest.raises(Unreachable):
-        first_configuration(store, lambda: b"a: 1\n")
+        built.first_configuration(store, lambda: b"a: 1\n")
 
 
 def test_a_push_is_validated_before_anything_is_written() -> None:
@@ -363,7 +359,7 @@ def test_a_push_that_cannot_be_resolved_here_is_left_in_the_inbox() -> None:
 def test_a_distribution_replaces_the_others_of_its_name() -> None:
     cluster = Cluster()
     cluster.put({"config.yml": b"a: 1\n", "packages/thing-2.0-py3-none-any.whl": b"2"})
-    inbox = Inboxes(cluster.store).list()
+    inbox = built.inboxes(cluster.store).list()
     made = pushes.packages(inbox, b"", (), {"thing-1.0-py3-none-any.whl": Path("thing-1.0-py3-none-any.whl")})
     assert made.deletes == {"packages/thing-2.0-py3-none-any.whl"}
 
@@ -371,7 +367,7 @@ def test_a_distribution_replaces_the_others_of_its_name() -> None:
 def test_removing_takes_the_line_and_the_distribution() -> None:
     cluster = Cluster()
     cluster.put({"packages/thing-2.0-py3-none-any.whl": b"2"})
-    inbox = Inboxes(cluster.store).list()
+    inbox = built.inboxes(cluster.store).list()
     made = pushes.without(inbox, b"six\nthing>1\n", "Thing")
     assert made.deletes == {"packages/thing-2.0-py3-none-any.whl"}
     assert made.puts == {"packages/requirements.txt": b"six\n"}
@@ -393,7 +389,7 @@ def test_an_empty_object_that_is_a_folder_for_others_is_a_marker() -> None:
     cluster.put({"certs/mail": b"", "certs/mail/deep": b"", "certs/mail/deep/readme.txt": b"x"})
     cluster.publisher.publish("test")
     assert [file.name for file in cluster.ledger.read(1).contents.certificates] == ["empty", "mail/deep/readme.txt"]
-    pushed = overlaid(Inboxes(cluster.store).list(), {"certs/empty/a.txt": b"x"}, ())
+    pushed = overlaid(built.inboxes(cluster.store).list(), {"certs/empty/a.txt": b"x"}, ())
     assert [entry.key for entry in pushed.below("certs/empty")] == ["certs/empty/a.txt"]
 
 

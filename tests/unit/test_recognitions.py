@@ -9,8 +9,9 @@ from da_agent.domain.node.reports import Phase, Report
 from da_agent.domain.node.used_stores import Used, behind_use
 from da_agent.errors import Unreachable
 from da_agent.workflows.records import reports
-from da_agent.workflows.records.ledgers import Ledger
-from da_agent.workflows.upkeep.recognitions import recognise, remember
+from da_agent.workflows.upkeep.recognitions import remember
+from tests import built
+from tests.built import recognise
 from tests.fake_nodes import release
 from tests.fakes import MemoryStore
 
@@ -36,7 +37,7 @@ class MemoryUsedStores:
 def with_releases(count: int) -> MemoryStore:
     store = MemoryStore()
     for number in range(1, count + 1):
-        Ledger(store).append(release(number))
+        built.ledger(store).append(release(number))
     return store
 
 

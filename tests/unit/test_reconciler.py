@@ -19,16 +19,8 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import NotHere, Stopped, StoreUnfit, TimedOut, Unreachable
-from da_agent.workflows.admin import waits
-from da_agent.workflows.admin.steerings import Steering
 from da_agent.workflows.node.reconciler import HEARTBEAT
-from da_agent.workflows.records import reports
-from da_agent.workflows.records.inboxes import Inboxes
-from da_agent.workflows.records.leases import Leases
-from da_agent.workflows.records.ledgers import Ledger
-from da_agent.workflows.records.notifications import Notifications
-from da_agent.workflows.records.rollouts import Rollouts
-from da_agent.workflows.upkeep import garbage
+from tests import built
 from tests.fake_nodes import wheel
 from tests.fakes import FakeLock, FakeNotifier, MemoryBlobs, MemoryStore, MemoryTransfers, NoDeadline, T
 from tests.members import Member
@@ -58,7 +50,7 @@ def test_many_nodes_on_an_empty_store_make_one_release() -> None:
         node.reconciler.cycle()
     for node in nodes:
         node.reconciler.cycle()
-    assert Ledger(store).head() == 1
+    assert built.ledger(store).head() == 1
     assert {node.live for node in nodes} == {1}
 
 
@@ -77,7 +69,7 @@ def test_a_refused_inbox_changes_nothing_and_is_judged_once() -> None:
     node.reconciler.cycle()
     assert node.live == 1
     assert len(node.progress.said) == said
-    verdict = Inboxes(node.store).verdict()
+    verdict = built.inboxes(node.store).verdict()
     assert verdict is not None
     assert "line 2" in verdict.mistakes[0]
 
@@ -127,7 +119,7 @@ def test_a_node_that_was_off_does_not_start_what_has_been_quarantined_meanwhile(
     node.put("config.yml", b"name: b\n")
     node.reconciler.cycle()
     assert node.live == 2
-    Rollouts(node.store, lambda: "n").change(2, lambda record, *_: replace(record, state=State.QUARANTINED))
+    built.rollouts(node.store, lambda: "n").change(2, lambda record, *_: replace(record, state=State.QUARANTINED))
     node.web.up, node.web.workers_ = False, {}
     started: list[int | None] = []
     node.web.power.on["start"] = lambda: started.append(node.live)
@@ -140,7 +132,7 @@ def test_a_node_that_was_off_starts_what_it_has_before_it_takes_what_is_new() ->
     node.put("config.yml", b"name: b\n")
     other = member("b", node.store)
     assert other.reconciler.until_serving() is None
-    Rollouts(node.store, lambda: "n").change(2, lambda record, *_: replace(record, state=State.STABLE))
+    built.rollouts(node.store, lambda: "n").change(2, lambda record, *_: replace(record, state=State.STABLE))
     node.web.up, node.web.workers_ = False, {}
     started: list[int | None] = []
     node.web.power.on["start"] = lambda: started.append(node.live)
@@ -204,14 +196,14 @@ def test_a_release_that_fails_everywhere_is_quarantined_and_not_tried_again_unti
     node.put("config.yml", b"name: b\n")
     node.reconciler.cycle()
     node.reconciler.cycle()
-    seen = next(reports.node_statuses(node.store))
+    seen = next(built.node_statuses(node.store))
     assert (seen.report.release, seen.report.rejected[0].release) == (1, 2)
     assert "release 2 was given up" in (seen.report.problem or "")
     node.web.unfit.clear()
     assert node.begin().update(timedelta()) is None
     assert node.live == 1
     retry = Note("admin", node.store.now, "the database is back")
-    rollout, _ = Rollouts(node.store, lambda: "n").change(2, lambda record, *_: rollouts.retry(record, retry))
+    rollout, _ = built.rollouts(node.store, lambda: "n").change(2, lambda record, *_: rollouts.retry(record, retry))
     assert rollout.state is State.OPEN
     node.reconciler.cycle()
     assert node.live == 2
@@ -219,7 +211,7 @@ def test_a_release_that_fails_everywhere_is_quarantined_and_not_tried_again_unti
 
 def test_behind_a_newer_release_that_is_paused_a_quarantined_one_is_left_all_the_same() -> None:
     node = serving()
-    records = Rollouts(node.store, lambda: "n")
+    records = built.rollouts(node.store, lambda: "n")
     node.put("config.yml", b"name: b\n")
     node.reconciler.cycle()
     assert node.live == 2
@@ -278,10 +270,10 @@ def test_an_update_says_that_the_release_was_given_up_again() -> None:
 def suspended(node: Member[MemoryStore], *, damaged: bool) -> None:
     """For ten days, in which others make thirty releases, and what nobody needs is collected."""
     clock, store = node.clock, node.store
-    steering = Steering(
+    steering = built.steering(
         store,
-        Rollouts(store, lambda: "n"),
-        Notifications(store, FakeNotifier(), lambda: None, clock),
+        built.rollouts(store, lambda: "n"),
+        built.notifications(store, FakeNotifier(), lambda: None, clock),
         clock,
         MemoryTransfers(store, MemoryBlobs()),
         who="x",
@@ -291,7 +283,7 @@ def suspended(node: Member[MemoryStore], *, damaged: bool) -> None:
         store.now += timedelta(hours=8)
         steering.restart("again")
     clock.time += timedelta(hours=240)
-    collected = garbage.collect(store, clock, dry_run=False, who="x", nonce="0123456789").releases
+    collected = built.collect(store, clock, dry_run=False, who="x", nonce="0123456789").releases
     assert set(range(2, 20)) <= set(collected)
     if damaged:
         node.put(keys.release_key(31), b"{}")
@@ -326,7 +318,7 @@ def test_a_node_that_has_just_started_waits_a_minute_for_those_whose_reports_are
         node.store.failing = Unreachable("no answer") if seconds == away_at else None
         node.reconciler.cycle(urgent=seconds == 0)
         node.store.failing = None
-        record = Rollouts(node.store, lambda: "n").read(2)
+        record = built.rollouts(node.store, lambda: "n").read(2)
         state = record.state if record is not None else State.OPEN
         seconds += 10
         node.clock.time += timedelta(seconds=10)
@@ -339,9 +331,9 @@ def test_a_node_that_has_just_started_waits_a_minute_for_those_whose_reports_are
 @pytest.mark.parametrize("gone", [True, False], ids=["the next one is gone", "nothing has come"])
 def test_a_record_that_is_closed_although_nothing_comes_next_makes_a_node_list_once(gone: bool) -> None:
     node = serving()
-    Rollouts(node.store, lambda: "n").open(4, None)
+    built.rollouts(node.store, lambda: "n").open(4, None)
     if gone:
-        Ledger(node.store).append(replace(Ledger(node.store).read(1), number=4))
+        built.ledger(node.store).append(replace(built.ledger(node.store).read(1), number=4))
     listed: list[str] = []
     scan = node.store.scan
 
@@ -365,7 +357,9 @@ def waiting() -> tuple[Member[MemoryStore], Callable[[float], list[str]]]:
     node = member("b", store)
     first.run(1)
     assert node.reconciler.until_serving() is None
-    Rollouts(store, lambda: "p").change(1, lambda record, *_: rollouts.pause(record, Note("x", store.now, "night")))
+    built.rollouts(store, lambda: "p").change(
+        1, lambda record, *_: rollouts.pause(record, Note("x", store.now, "night"))
+    )
     first.put("config.yml", b"name: b\n")
     first.reconciler.cycle()
     node.reconciler.cycle()
@@ -398,9 +392,9 @@ def test_in_a_rollout_a_poll_is_one_get_of_its_record_and_of_the_ledger_after_a_
 def test_whoever_appends_is_heard_of_with_the_next_poll_of_the_record() -> None:
     node, poll = waiting()
     assert poll(5) == [keys.rollout_key(2)]
-    release = replace(Ledger(node.store).read(1), number=3, nonce="three")
-    Ledger(node.store).append(release)
-    Rollouts(node.store, lambda: "three").announce(release)
+    release = replace(built.ledger(node.store).read(1), number=3, nonce="three")
+    built.ledger(node.store).append(release)
+    built.rollouts(node.store, lambda: "three").announce(release)
     ledger = [keys.release_key(each) for each in (3, 4, 3)]
     assert poll(5)[:5] == [keys.rollout_key(2), *ledger, keys.rollout_key(3)]
     assert node.reconciler._head == 3
@@ -408,7 +402,7 @@ def test_whoever_appends_is_heard_of_with_the_next_poll_of_the_record() -> None:
 
 def test_an_append_that_nobody_has_announced_is_found_in_the_ledger() -> None:
     node, poll = waiting()
-    Ledger(node.store).append(replace(Ledger(node.store).read(1), number=3, nonce="three"))
+    built.ledger(node.store).append(replace(built.ledger(node.store).read(1), number=3, nonce="three"))
     assert poll(5) == [keys.rollout_key(2)]
     assert keys.release_key(3) in poll(30)
 
@@ -424,7 +418,7 @@ def test_whom_a_node_waits_for_is_told_with_its_heartbeat_alone() -> None:
     poll(HEARTBEAT.total_seconds())
     sent: list[str] = []
     node.store.before_write = sent.append
-    records = Rollouts(node.store, iter(map(str, range(100))).__next__)
+    records = built.rollouts(node.store, iter(map(str, range(100))).__next__)
     for name in "cdefg":
         note = Note(name, node.store.now, "another night")
         records.change(2, lambda record, *_, note=note: rollouts.pause(record, note))
@@ -433,7 +427,7 @@ def test_whom_a_node_waits_for_is_told_with_its_heartbeat_alone() -> None:
     poll(HEARTBEAT.total_seconds())
     node.reconciler.beat()
     assert sent.count(keys.node_key("b")) == 1
-    waits = {seen.report.node: seen.report.waiting for seen in reports.node_statuses(node.store)}
+    waits = {seen.report.node: seen.report.waiting for seen in built.node_statuses(node.store)}
     assert waits["b"] == "paused by g: another night"
 
 
@@ -472,7 +466,7 @@ def test_a_damaged_record_in_the_ledger_is_passed_over() -> None:
     assert node.live == 1
     node.reconciler.cycle()
     assert len([line for line in node.progress.said if "0000000002.json" in line]) == 1
-    assert "0000000002.json" in (next(reports.node_statuses(node.store)).report.problem or "")
+    assert "0000000002.json" in (next(built.node_statuses(node.store)).report.problem or "")
 
 
 def test_a_release_is_taken_once_its_record_is_mended() -> None:
@@ -487,7 +481,7 @@ def test_a_release_is_taken_once_its_record_is_mended() -> None:
     node.put(key, whole)
     node.reconciler.cycle()
     assert node.live == 2
-    assert next(reports.node_statuses(node.store)).report.problem is None
+    assert next(built.node_statuses(node.store)).report.problem is None
 
 
 @pytest.mark.parametrize("damage", [b"name: x\n", None], ids=["other bytes", "nothing"])
@@ -508,9 +502,9 @@ def test_a_blob_that_the_store_has_lost_is_named_and_the_release_is_taken_once_i
         assert key in (reports_of(node)["a"].problem or "")
     assert len([line for line in node.progress.said if key in line]) == 1
     with pytest.raises(TimedOut, match=key):
-        waits.until_stable(
+        built.until_stable(
             node.store,
-            Rollouts(node.store, lambda: "n"),
+            built.rollouts(node.store, lambda: "n"),
             node.clock,
             node.progress,
             2,
@@ -542,7 +536,7 @@ def test_a_new_node_takes_an_older_release_while_the_newest_is_damaged_in_the_st
 
 
 def reports_of(node: Member[MemoryStore]) -> dict[str, Report]:
-    return {each.node: each for each in reports.every(node.store)}
+    return {each.node: each for each in built.every(node.store)}
 
 
 def test_another_process_at_work_on_the_node_is_waited_for() -> None:
@@ -584,7 +578,7 @@ def test_a_node_that_resolves_or_stages_for_long_goes_on_reporting_what_it_does(
             node.clock.time += HEARTBEAT
             node.reconciler.beat()
             node.reconciler.beat()
-            seen = next(reports.node_statuses(store)).report
+            seen = next(built.node_statuses(store)).report
             assert (seen.phase, seen.activity) == (Phase.STAGING, text)
 
     stage = node.installation.stage
@@ -611,7 +605,7 @@ def test_a_heartbeat_never_leaves_an_older_report_behind_than_the_newest() -> No
 
     node.store.before_write = faster
     node.reconciler.beat()
-    assert next(reports.node_statuses(node.store)).report.problem == "the newest"
+    assert next(built.node_statuses(node.store)).report.problem == "the newest"
 
 
 def test_a_report_that_comes_late_is_not_the_last_word() -> None:
@@ -626,17 +620,17 @@ def test_a_report_that_comes_late_is_not_the_last_word() -> None:
     node.deadline = Late()
     node.put("config.yml", b"name: b\n")
     node.begin().until_serving()
-    told = next(reports.node_statuses(node.store)).report
+    told = next(built.node_statuses(node.store)).report
     assert (told.phase, told.release) == (Phase.SERVING, 2)
     for question in late:
         question()
-    assert next(reports.node_statuses(node.store)).report.phase is Phase.SERVING
+    assert next(built.node_statuses(node.store)).report.phase is Phase.SERVING
 
 
 def test_an_agent_that_is_stopped_gives_back_a_slot_that_it_could_not_use() -> None:
     node = serving()
     node.store.write(keys.node_key("b"), b"{}", ports.Always())
-    records = Rollouts(node.store, lambda: "n")
+    records = built.rollouts(node.store, lambda: "n")
     held: list[str] = []
 
     def stop(_: int) -> None:
@@ -659,26 +653,26 @@ def test_a_node_that_has_not_yet_said_anything_has_no_heartbeat() -> None:
     node = member()
     node.clock.time += HEARTBEAT
     node.reconciler.beat()
-    assert list(reports.node_statuses(node.store)) == []
+    assert list(built.node_statuses(node.store)) == []
 
 
 def test_a_node_says_whom_it_waits_for_and_how_long_already() -> None:
     node = serving()
-    other = Leases(node.store, holder="web-2", nonce="x")
+    other = built.leases(node.store, holder="web-2", nonce="x")
     assert other.claim()
     node.store.now += timedelta(seconds=40)
     node.put("config.yml", b"name: b\n")
     node.reconciler.cycle()
-    assert next(reports.node_statuses(node.store)).report.activity == "web-2 publishes the inbox since 40 s"
+    assert next(built.node_statuses(node.store)).report.activity == "web-2 publishes the inbox since 40 s"
     other.release()
     node.reconciler.cycle()
-    assert next(reports.node_statuses(node.store)).report.activity is None
+    assert next(built.node_statuses(node.store)).report.activity is None
     assert node.live == 2
 
 
 def test_a_start_that_waits_says_so_every_ten_seconds() -> None:
     node = member()
-    other = Leases(node.store, holder="web-2", nonce="x")
+    other = built.leases(node.store, holder="web-2", nonce="x")
     assert other.claim()
     assert node.reconciler.until_serving() is None
     lines = [line for line in node.progress.said if line.startswith("Waiting")]
@@ -694,7 +688,7 @@ def test_what_a_command_that_is_run_once_has_printed_before_it_failed_is_in_the_
     node.programs.failures["migrate"] = "ended with exit code 1: a line"
     node.put("config.yml", b"name: b\nda agent:\n  max failures: 0\n  release command: [prepare, migrate]\n")
     node.reconciler.cycle()
-    record = Rollouts(node.store, lambda: "n").read(2)
+    record = built.rollouts(node.store, lambda: "n").read(2)
     assert record is not None
     assert [(failure.reason, failure.log) for failure in record.failures] == [
         ("migrate ended with exit code 1: a line", ("a line", "a line"))

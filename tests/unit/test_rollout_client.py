@@ -15,7 +15,7 @@ from da_agent.domain.store.blobs import blob_of
 from da_agent.domain.store.inboxes import Entry
 from da_agent.ports import Always
 from da_agent.workflows.node.rollout_client import RolloutClient
-from da_agent.workflows.records.rollouts import Rollouts
+from tests import built
 from tests.fakes import NOON, FakeClock, MemoryStore, NoDeadline
 
 CONFIG = b"da agent: {max unavailable: 50%, canary: 0}\n"
@@ -31,7 +31,7 @@ class Nodes:
         blob = blob_of(config)
         self.store.write(keys.blob_key(blob), config, Always())
         self.release = Release(1, "n", NOON, "admin", "push", Contents(blob, (), (), Target("3.11", "x"), ()))
-        self.rollouts = Rollouts(self.store, self.nonce)
+        self.rollouts = built.rollouts(self.store, self.nonce)
         self.courses = {name: self.rollout_client(name) for name in names}
         scan = self.store.scan
 
@@ -42,7 +42,9 @@ class Nodes:
         self.store.scan = counted  # type: ignore[method-assign]
 
     def rollout_client(self, name: str) -> RolloutClient:
-        return RolloutClient(self.store, Rollouts(self.store, self.nonce), self.clock, name, deadline=NoDeadline())
+        return RolloutClient(
+            self.store, built.rollouts(self.store, self.nonce), self.clock, name, deadline=NoDeadline()
+        )
 
     def nonce(self) -> str:
         self.serial += 1
@@ -61,7 +63,7 @@ class Nodes:
         self.clock.time += timedelta(seconds=seconds)
 
     def state(self) -> State:
-        record = Rollouts(self.store, self.nonce).read(1)
+        record = built.rollouts(self.store, self.nonce).read(1)
         assert record is not None
         return record.state
 
@@ -74,7 +76,7 @@ def test_a_share_is_taken_of_those_that_are_heard_although_nobody_is_sure_that_t
     nodes.look()
     for rollout_client in nodes.courses.values():
         rollout_client.claim(1, "update", joining=False)
-    record = Rollouts(nodes.store, nodes.nonce).read(1)
+    record = built.rollouts(nodes.store, nodes.nonce).read(1)
     assert record is not None
     assert [slot.node for slot in record.slots] == ["a", "b"]
 

@@ -17,7 +17,8 @@ from da_agent.domain.store.blobs import blob_of
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import Corrupt, NotFound, OutcomeUnknown, Unreachable
 from da_agent.ports import Always, Stored
-from da_agent.workflows.records.rollouts import Make, Rollouts
+from da_agent.workflows.records.rollouts import Make
+from tests import built
 from tests.fakes import NOON, MemoryStore
 
 CONFIG = b"da agent: {max unavailable: 25%, canary: 2}\n"
@@ -29,7 +30,7 @@ class World:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.serial = 0
-        self.ours, self.theirs = Rollouts(self.store, self.nonce), Rollouts(self.store, self.nonce)
+        self.ours, self.theirs = built.rollouts(self.store, self.nonce), built.rollouts(self.store, self.nonce)
         config = blob_of(CONFIG)
         self.store.write(keys.blob_key(config), CONFIG, Always())
         self.contents = Contents(config, (), (), Target("3.11", "linux_x86_64"), ())
@@ -115,7 +116,7 @@ def test_a_change_is_made_anew_when_somebody_was_faster(world: World) -> None:
 
 def test_whoever_is_forestalled_again_and_again_leaves_the_record_to_others_for_longer_each_time(world: World) -> None:
     waits: list[int] = []
-    slow = Rollouts(world.store, world.nonce, waits.append)
+    slow = built.rollouts(world.store, world.nonce, waits.append)
     slow.open(1, world.release(1))
 
     def faster(key: str) -> None:
@@ -202,7 +203,7 @@ def proven_then_bad(world: World, bad: int, *, knowing: bool = True) -> int:
 
 def test_behind_any_number_of_bad_releases_the_way_back_is_found_with_one_request() -> None:
     world, store = World(), Counting()
-    world.store, world.ours = store, Rollouts(store, world.nonce)
+    world.store, world.ours = store, built.rollouts(store, world.nonce)
     newest = proven_then_bad(world, 40)
     store.reads = store.scans = 0
     assert world.ours.fallback(newest) == 1

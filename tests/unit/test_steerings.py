@@ -11,10 +11,7 @@ from da_agent.domain.rollout.rollouts import Past, State
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
 from da_agent.errors import Interrupted, Invalid, NotFound, OutcomeUnknown, StoreDamaged, Unreachable
-from da_agent.workflows.admin.steerings import Steering
-from da_agent.workflows.records.ledgers import Ledger
-from da_agent.workflows.records.notifications import Notifications
-from da_agent.workflows.records.rollouts import Rollouts
+from tests import built
 from tests.fakes import FakeClock, FakeNotifier, MemoryBlobs, MemoryStore, MemoryTransfers
 from tests.members import Member
 
@@ -26,12 +23,12 @@ class Cluster:
         self.store = MemoryStore()
         self.node = Member(self.store, "a")
         self.notifier = notifier or FakeNotifier()
-        self.records = Rollouts(self.store, lambda: "nonce")
+        self.records = built.rollouts(self.store, lambda: "nonce")
         self.nonces = iter(range(1000))
         self.clock = FakeClock()
         self.blobs = MemoryBlobs()
-        notifications = Notifications(self.store, self.notifier, lambda: Credentials("u", "p"), self.clock)
-        self.steering = Steering(
+        notifications = built.notifications(self.store, self.notifier, lambda: Credentials("u", "p"), self.clock)
+        self.steering = built.steering(
             self.store,
             self.records,
             notifications,
@@ -56,7 +53,7 @@ class Cluster:
         self.cycle()
 
     def push_bad(self, name: str) -> int:
-        number = (Ledger(self.store).head() or 0) + 1
+        number = (built.ledger(self.store).head() or 0) + 1
         self.node.web.unfit.add(number)
         self.push(name)
         assert self.state(number) is State.QUARANTINED
@@ -68,7 +65,7 @@ class Cluster:
         return record.state
 
     def config(self) -> bytes:
-        contents = Ledger(self.store).top().contents
+        contents = built.ledger(self.store).top().contents
         assert contents is not None
         return self.store.read(keys.blob_key(contents.config)).data
 
@@ -78,7 +75,7 @@ def test_a_rollback_is_a_new_release_with_the_old_contents() -> None:
     cluster.push("b")
     done = cluster.steering.rollback(1)
     assert (done.release, done.sentence) == (3, "Release 3 has the contents of release 1 again.")
-    release = Ledger(cluster.store).read(3)
+    release = built.ledger(cluster.store).read(3)
     assert (release.rollback_of, release.publisher) == (1, "admin@desk")
     cluster.cycle()
     assert cluster.node.live == 3
@@ -138,7 +135,7 @@ def test_a_release_whose_blobs_are_gone_is_not_gone_back_to() -> None:
     cluster.store.delete(keys.blob_key(blob_of(b"name: a\n")))
     with pytest.raises(StoreDamaged, match=r"cannot go to release 1: .* lacks config.yml.*the same command on a node"):
         cluster.steering.rollback(1)
-    assert Ledger(cluster.store).head() == 2
+    assert built.ledger(cluster.store).head() == 2
 
 
 def test_a_machine_that_still_has_what_the_store_lost_puts_it_back_and_goes_back() -> None:
@@ -157,7 +154,7 @@ def test_a_release_that_somebody_makes_at_the_same_time_does_not_stop_it() -> No
     def faster(key: str) -> None:
         if key == keys.release_key(3):
             cluster.store.before_write = lambda _: None
-            ledger = Ledger(cluster.store)
+            ledger = built.ledger(cluster.store)
             ledger.append(replace(ledger.read(2), number=3, nonce="faster"))
 
     cluster.store.before_write = faster
@@ -167,7 +164,7 @@ def test_a_release_that_somebody_makes_at_the_same_time_does_not_stop_it() -> No
 def test_a_restart_is_the_same_contents_served_by_new_processes() -> None:
     cluster = Cluster()
     assert cluster.steering.restart("more memory").release == 2
-    first, second = (Ledger(cluster.store).read(number) for number in (1, 2))
+    first, second = (built.ledger(cluster.store).read(number) for number in (1, 2))
     assert first.contents == second.contents
     assert (second.restart, second.reason) == (True, "more memory")
     cluster.cycle()
@@ -183,7 +180,7 @@ def test_a_restart_after_a_quarantine_starts_what_the_nodes_serve_anew() -> None
     )
     cluster.cycle()
     assert (cluster.config(), cluster.node.live, cluster.state(4)) == (b"name: b\n", 4, State.STABLE)
-    assert Ledger(cluster.store).read(4).restart
+    assert built.ledger(cluster.store).read(4).restart
 
 
 def test_a_restart_is_refused_with_the_remedy_when_there_is_nothing_to_go_back_to() -> None:
@@ -232,7 +229,7 @@ def test_whatever_comes_after_a_restart_carries_it_on() -> None:
     cluster.steering.restart("more memory")
     cluster.push("b")
     cluster.steering.rollback(1)
-    releases = [Ledger(cluster.store).read(number) for number in (1, 2, 3, 4)]
+    releases = [built.ledger(cluster.store).read(number) for number in (1, 2, 3, 4)]
     assert [each.newest_restart for each in releases] == [None, 2, 2, 2]
 
 
@@ -325,7 +322,7 @@ def test_whoever_leaves_while_the_nodes_are_woken_is_told_of_the_release() -> No
     cluster.can_be_woken()
     with pytest.raises(Interrupted, match="release 2 is made, and the nodes take it"):
         cluster.steering.restart("again")
-    assert Ledger(cluster.store).head() == 2
+    assert built.ledger(cluster.store).head() == 2
 
 
 def test_what_is_not_quarantined_needs_no_pardon() -> None:

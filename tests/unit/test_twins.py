@@ -15,7 +15,8 @@ from da_agent.errors import Unreachable
 from da_agent.workflows.admin import statuses
 from da_agent.workflows.node.reconciler import HEARTBEAT
 from da_agent.workflows.records import reports
-from da_agent.workflows.records.rollouts import Rollouts
+from da_agent.workflows.records.readers import Reader
+from tests import built
 from tests.fakes import MemoryStore
 from tests.members import Member
 
@@ -77,7 +78,7 @@ def push(store: MemoryStore, text: str) -> None:
 
 
 def there(store: MemoryStore) -> statuses.There:
-    return statuses.cluster(store, Rollouts(store, lambda: "nonce"))
+    return built.cluster(store, built.rollouts(store, lambda: "nonce"))
 
 
 def test_two_machines_with_one_name_are_never_on_their_way_together_and_it_is_told() -> None:
@@ -87,7 +88,7 @@ def test_two_machines_with_one_name_are_never_on_their_way_together_and_it_is_to
     push(store, "b")
     live_for(store, [second, first], 2 * HEARTBEAT)
     assert (first.live, second.live) == (2, 1)
-    record = Rollouts(store, lambda: "nonce").read(2)
+    record = built.rollouts(store, lambda: "nonce").read(2)
     assert record is not None
     assert (record.updated, record.slots) == (("web",), ())
     assert "cannot take part in rollouts: another machine reports as web, too" in said(second)
@@ -101,7 +102,7 @@ def test_a_clone_writes_nothing_over_the_report_of_the_one_that_has_the_name() -
     first = serving()
     second = clone(first)
     for _ in pass_time(first.store, [second, first], 3 * HEARTBEAT):
-        assert next(reports.node_statuses(first.store)).report.identity == "first"
+        assert next(built.node_statuses(first.store)).report.identity == "first"
 
 
 def test_a_clone_takes_no_part_before_its_first_report_was_answered() -> None:
@@ -116,7 +117,7 @@ def test_a_clone_takes_no_part_before_its_first_report_was_answered() -> None:
     store.deaf = True
     second.reconciler.cycle()
     assert second.live == 1
-    record = Rollouts(store, lambda: "nonce").read(2)
+    record = built.rollouts(store, lambda: "nonce").read(2)
     assert record is not None
     assert (record.updated, record.slots) == (("web",), ())
 
@@ -144,7 +145,7 @@ def test_a_machine_that_was_suspended_looks_whether_it_has_the_name_before_it_cl
     first = serving()
     second, store = clone(first), first.store
     push(store, "b")
-    steering = Rollouts(store, lambda: "nonce")
+    steering = built.rollouts(store, lambda: "nonce")
     paused = False
 
     def pause(key: str) -> None:
@@ -195,7 +196,7 @@ def test_of_two_machines_that_find_the_name_free_at_the_same_time_one_has_it() -
     first = serving()
     store, ours = first.store, first.reconciler._report
     store.now += SILENT + POLL
-    faster, slower = reports.Reporter(store), reports.Reporter(store)
+    faster, slower = reports.Reporter(store, Reader(store)), reports.Reporter(store, Reader(store))
 
     def be_faster(_: str) -> None:
         store.before_write = lambda _: None
@@ -205,7 +206,7 @@ def test_of_two_machines_that_find_the_name_free_at_the_same_time_one_has_it() -
     slower.send(replace(ours, identity="slower"))
     assert faster.aside(replace(ours, identity="faster")) is None
     assert slower.aside(replace(ours, identity="slower")) is not None
-    assert next(reports.node_statuses(store)).report.identity == "faster"
+    assert next(built.node_statuses(store)).report.identity == "faster"
 
 
 @pytest.mark.parametrize("data", [b"{}", b"not even JSON"])
@@ -213,4 +214,4 @@ def test_a_damaged_report_is_replaced(data: bytes) -> None:
     node = serving()
     node.store.write(keys.node_key("web"), data, ports.Always())
     node.begin().cycle()
-    assert next(reports.node_statuses(node.store)).report.identity == "first"
+    assert next(built.node_statuses(node.store)).report.identity == "first"

@@ -22,8 +22,8 @@ from da_agent.errors import (
 from da_agent.workflows.admin import waits
 from da_agent.workflows.admin.steerings import Steering
 from da_agent.workflows.admin.waits import Arrival
-from da_agent.workflows.records.notifications import Notifications
 from da_agent.workflows.records.rollouts import Rollouts
+from tests import built
 from tests.fakes import FakeClock, FakeNotifier, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
 from tests.members import Member
 
@@ -45,12 +45,12 @@ def cycle(*nodes: Member[MemoryStore]) -> None:
 
 
 def records(node: Member[MemoryStore]) -> Rollouts:
-    return Rollouts(node.store, lambda: "nonce")
+    return built.rollouts(node.store, lambda: "nonce")
 
 
 def wait(node: Member[MemoryStore], number: int, progress: SilentProgress | None = None) -> Arrival:
     progress = progress or SilentProgress()
-    return waits.until_stable(node.store, records(node), FakeClock(), progress, number, patience=PATIENCE)
+    return built.until_stable(node.store, records(node), FakeClock(), progress, number, patience=PATIENCE)
 
 
 def test_waiting_ends_when_the_release_is_stable() -> None:
@@ -160,9 +160,9 @@ def test_whoever_waits_is_told_how_many_have_moved_and_who_holds_the_turns() -> 
 
 
 def steering(node: Member[MemoryStore]) -> Steering:
-    notifications = Notifications(node.store, FakeNotifier(), lambda: None, node.clock)
+    notifications = built.notifications(node.store, FakeNotifier(), lambda: None, node.clock)
     transfers = MemoryTransfers(node.store, MemoryBlobs())
-    return Steering(
+    return built.steering(
         node.store,
         records(node),
         notifications,
@@ -268,7 +268,7 @@ def test_a_store_that_does_not_answer_ends_the_waiting_only_when_time_is_up_and_
     with pytest.raises(
         TimedOut, match=r"release 2 is published; its rollout continues; .*1 of 2 nodes has moved.*connection reset"
     ):
-        waits.until_stable(a.store, records(a), clock, SilentProgress(), 2, patience=PATIENCE)
+        built.until_stable(a.store, records(a), clock, SilentProgress(), 2, patience=PATIENCE)
     assert len(clock.waits) == PATIENCE / waits.LOOK_AGAIN
     a.store.failing = None
 
@@ -279,7 +279,7 @@ def test_a_store_that_answers_again_has_the_verdict(error: AgentError) -> None:
     a.store.failing = error
     clock = FakeClock()
     clock.on_wait = lambda number: setattr(a.store, "failing", None if number == 3 else error)
-    assert waits.until_stable(a.store, records(a), clock, SilentProgress(), 1, patience=PATIENCE).nodes == ("a", "b")
+    assert built.until_stable(a.store, records(a), clock, SilentProgress(), 1, patience=PATIENCE).nodes == ("a", "b")
 
 
 def test_when_no_node_can_publish_the_inbox_each_reason_is_told_at_once() -> None:
@@ -296,7 +296,7 @@ def test_when_no_node_can_publish_the_inbox_each_reason_is_told_at_once() -> Non
 
     clock.on_wait = other
     with pytest.raises(NotHere, match="a: no index; b: no compiler"):
-        waits.until_published(a.store, clock, SilentProgress(), timedelta(minutes=10))
+        built.until_published(a.store, clock, SilentProgress(), timedelta(minutes=10))
     assert len(clock.waits) < 5
 
 
@@ -305,8 +305,8 @@ def test_waiting_for_a_node_outlasts_a_store_that_is_away_for_a_while() -> None:
     a.store.failing = Unreachable("connection reset")
     clock = FakeClock()
     clock.on_wait = lambda number: setattr(a.store, "failing", None if number == 3 else a.store.failing)
-    assert waits.until_published(a.store, clock, SilentProgress(), PATIENCE).release == 1
+    assert built.until_published(a.store, clock, SilentProgress(), PATIENCE).release == 1
     a.put("config.yml", b"name: b\n")
     a.store.failing = Unreachable("connection reset")
     with pytest.raises(TimedOut, match="connection reset"):
-        waits.until_published(a.store, FakeClock(), SilentProgress(), PATIENCE)
+        built.until_published(a.store, FakeClock(), SilentProgress(), PATIENCE)

@@ -3,7 +3,7 @@
 import os
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.release.releases import Release
 from da_agent.errors import AgentError, Corrupt, NodeBroken, NotFound
 
+Build = Callable[[Sequence[Wheel], Path], None]
 Render = Callable[[Release, Settings, Path], None]
 DiskSpace = Callable[[Release, Collection[Wheel]], None]
 
@@ -37,17 +38,18 @@ class ReleaseFolders:
         self,
         paths: Paths,
         blobs: ports.Blobs,
-        environments: ports.Environments,
         *,
+        build: Build,
         render: Render,
         room: DiskSpace,
         group: int | None,
     ) -> None:
-        """`render` writes the web server's part; `room` raises unless a release fits, given the wheels of one that is
-        staged; `group` is the web user's, None when all runs as one user."""
+        """`build` makes a Python environment, as ports.Environments says; `render` writes the web server's part; `room`
+        raises unless a release fits, given the wheels of one that is staged; `group` is the web user's, None when all
+        runs as one user."""
         self._paths = paths
         self._blobs = blobs
-        self._environments = environments
+        self._build = build
         self._render = render
         self._room = room
         self._group = group
@@ -167,7 +169,7 @@ class ReleaseFolders:
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             shutil.copyfile(self._blobs.path(file.blob), target)
             target.chmod(0o400)
-        self._environments.build(contents.wheels, staged.environment)
+        self._build(contents.wheels, staged.environment)
         self._render(release, settings, staged.root)
         entries = list(_protect(str(staged.root), "", (f"{staged.certificates.name}/", staged.config.name)))
         inventory = staged.root / "inventory.json"

@@ -1,5 +1,6 @@
 """What an admin wants to know: this node, the releases, the inbox, the other nodes, and how old all that is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,9 +14,9 @@ from da_agent.domain.release.releases import Release
 from da_agent.domain.rollout.rollouts import Rollout
 from da_agent.domain.store.inboxes import Verdict
 from da_agent.errors import AgentError, Corrupt, NotFound
-from da_agent.workflows.records import reports
 from da_agent.workflows.records.inboxes import Inboxes
 from da_agent.workflows.records.ledgers import Ledger
+from da_agent.workflows.records.reports import Reports
 from da_agent.workflows.records.rollouts import Rollouts
 
 
@@ -59,19 +60,18 @@ class Status:
     unknown: str | None
 
 
-def status(store: ports.Store, rollouts: Rollouts, here: Here | None) -> Status:
+def status(here: Here | None, there: Callable[[], There]) -> Status:
     try:
-        return Status(here, cluster(store, rollouts), None)
+        return Status(here, there(), None)
     except AgentError as error:
         return Status(here, None, str(error))
 
 
-def cluster(store: ports.Store, rollouts: Rollouts) -> There:
-    ledger, inboxes = Ledger(store), Inboxes(store)
+def cluster(store: ports.Store, ledger: Ledger, inboxes: Inboxes, rollouts: Rollouts, reports: Reports) -> There:
     verdict = inboxes.verdict()
     inbox = inboxes.list()
     top, now = ledger.top(), store.clock()
-    nodes = tuple(reports.known(store))
+    nodes = tuple(reports.known())
     return There(
         at=now,
         store=store.name,
@@ -81,7 +81,7 @@ def cluster(store: ports.Store, rollouts: Rollouts) -> There:
         nodes=nodes,
         rollout=_rollout(rollouts, top.number),
         live=rollouts.live(),
-        twins=twins.pairs(nodes, tuple(reports.twins(store)), now=now),
+        twins=twins.pairs(nodes, tuple(reports.twins()), now=now),
     )
 
 
@@ -112,9 +112,8 @@ def explain(there: There, node: str) -> str:
     return " ".join([told, *(str(each) for each in there.twins if each.node == node)])
 
 
-def history(store: ports.Store, limit: int) -> tuple[Release, ...]:
+def history(ledger: Ledger, limit: int) -> tuple[Release, ...]:
     """The newest releases first; damaged ones raise Corrupt."""
-    ledger = Ledger(store)
     numbers = ledger.numbers()[-limit:]
     found = []
     for number in reversed(numbers):

@@ -10,6 +10,7 @@ from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import Denied, Note, Rollout, State
 from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import Blob
 from da_agent.errors import Conflict, Corrupt, Interrupted, Invalid, NotFound, StoreDamaged, Unreachable
 from da_agent.workflows.records.ledgers import Ledger, Top
 from da_agent.workflows.records.notifications import Notifications, announce
@@ -36,20 +37,21 @@ class Steering:
     def __init__(
         self,
         store: ports.Store,
+        ledger: Ledger,
         records: Rollouts,
         notifications: Notifications,
-        clock: ports.Clock,
-        transfers: ports.Transfers,
         *,
+        gc_lock: GcLock,
+        transfers: ports.Transfers,
         who: str,
         nonce: Callable[[], str],
     ) -> None:
         self._store = store
-        self._ledger = Ledger(store)
+        self._ledger = ledger
         self._records = records
         self._notifications = notifications
         self._transfers = transfers
-        self._gc_lock = GcLock(store, clock)
+        self._gc_lock = gc_lock
         self._who = who
         self._nonce = nonce
 
@@ -191,7 +193,7 @@ class Steering:
         names = {contents.config: keys.CONFIG}
         names |= {file.blob: f"{keys.CERTIFICATES}{file.name}" for file in contents.certificates}
         names |= {wheel.blob: wheel.filename for wheel in contents.wheels}
-        lost = self._transfers.mend([blob for blob in names if not self._is_there(keys.blob_key(blob), blob.size)])
+        lost = self._transfers.mend([blob for blob in names if not self._is_there(blob, release)])
         gone = [name for blob, name in names.items() if blob in lost]
         if gone:
             raise StoreDamaged(
@@ -199,8 +201,19 @@ class Steering:
                 f" the same command on a node that still has it on its disk puts it back"
             )
 
-    def _is_there(self, key: str, size: int) -> bool:
-        return any((entry.key, entry.size) == (key, size) for entry in self._store.scan(key))
+    def _is_there(self, blob: Blob, release: Release) -> bool:
+        """The size of a blob tells. The configuration is read: without it no node could open the rollout."""
+        if blob == release.contents.config:
+            return self._is_right(release)
+        key = keys.blob_key(blob)
+        return any((entry.key, entry.size) == (key, blob.size) for entry in self._store.scan(key))
+
+    def _is_right(self, release: Release) -> bool:
+        try:
+            self._ledger.reader.blob(release.contents.config, release)
+        except StoreDamaged:
+            return False
+        return True
 
     # ---- records
 

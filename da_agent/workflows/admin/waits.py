@@ -27,9 +27,9 @@ from da_agent.errors import (
     TimedOut,
     Unreachable,
 )
-from da_agent.workflows.records import reports
 from da_agent.workflows.records.inboxes import Inboxes
 from da_agent.workflows.records.ledgers import Ledger
+from da_agent.workflows.records.reports import Reports
 from da_agent.workflows.records.rollouts import Rollouts
 
 SILENCES = (Unreachable, Forbidden, StoreUnfit, StoreDamaged, Corrupt, NotFound, Conflict)
@@ -44,11 +44,19 @@ NAMED = 5
 """So many of the changes that a newer release has undone are named."""
 
 
-def until_published(store: ports.Store, clock: ports.Clock, progress: ports.Progress, patience: timedelta) -> Verdict:
+def until_published(
+    store: ports.Store,
+    inboxes: Inboxes,
+    reports: Reports,
+    clock: ports.Clock,
+    progress: ports.Progress,
+    *,
+    patience: timedelta,
+) -> Verdict:
     """The verdict of some node on the inbox as it is now; NotHere when none comes in time, or, at once, when every
     node that is alive has said why it cannot publish it. TimedOut when the store does not answer at the end.
     """
-    inboxes, watch, deadline = Inboxes(store), reports.Watch(store), clock.now() + patience
+    watch, deadline = reports.watch(), clock.now() + patience
     silence: AgentError | None = None
     with progress.step("waiting for a node that publishes the inbox") as tell:
         while clock.now() < deadline:
@@ -100,11 +108,13 @@ class Arrival:
 
 def until_stable(
     store: ports.Store,
+    ledger: Ledger,
     rollouts: Rollouts,
-    clock: ports.Clock,
-    progress: ports.Progress,
+    reports: Reports,
     number: int,
     *,
+    clock: ports.Clock,
+    progress: ports.Progress,
     patience: timedelta,
 ) -> Arrival:
     """What became of release `number`; once a newer one has come before its verdict, what became of that.
@@ -113,7 +123,7 @@ def until_stable(
     when every node is at fault itself; NoLiveNodes; TimedOut, naming the nodes that are behind and what they wait for.
     What was begun goes on in each case. A store that does not answer is no verdict: it is asked again until then.
     """
-    release, deadline = _Awaited(store, rollouts, number, progress), clock.now() + patience
+    release, deadline = _Awaited(store, ledger, rollouts, reports, number, progress=progress), clock.now() + patience
     with progress.step(f"waiting for the verdict on release {number}") as tell:
         while True:
             silence = None
@@ -132,14 +142,24 @@ def until_stable(
 class _Awaited:
     """The release that is waited for, and what was last known of it."""
 
-    def __init__(self, store: ports.Store, rollouts: Rollouts, number: int, progress: ports.Progress) -> None:
+    def __init__(
+        self,
+        store: ports.Store,
+        ledger: Ledger,
+        rollouts: Rollouts,
+        reports: Reports,
+        number: int,
+        *,
+        progress: ports.Progress,
+    ) -> None:
         self._store = store
+        self._ledger = ledger
+        self._reports = reports
         self._rollouts = rollouts
         self._number = number
         self._progress = progress
         self._newest = number
         self._known = "no node has been heard of"
-        self._ledger = Ledger(store)
 
     def look(self, tell: Callable[[str], object]) -> Arrival | None:
         """None while there is no verdict; raises what is one, or what the store answers instead."""
@@ -149,7 +169,7 @@ class _Awaited:
             self._progress.say(_come(self._number, head, rollout))
             self._newest = head
         if rollout is not None and rollout.state is not State.OPEN:
-            return _arrival(self._store, rollout, self._number, self._newest)
+            return _arrival(self._ledger, rollout, self._number, self._newest)
         live = self._rollouts.nodes(within=GONE).lately
         if not live:
             raise NoLiveNodes(
@@ -167,7 +187,7 @@ class _Awaited:
         try:
             if silence is None:
                 rollout, now = _record(self._rollouts, self._number, self._newest), self._store.clock()
-                return _late(self._newest, rollout, _alive(reports.node_statuses(self._store), now), now)
+                return _late(self._newest, rollout, _alive(self._reports.node_statuses(), now), now)
         except SILENCES as error:
             silence = error
         return (
@@ -188,11 +208,11 @@ def _come(number: int, head: int, rollout: Rollout | None) -> str:
     return f"Release {head} has come after release {number}{': its verdict is waited for instead' if waits else ''}"
 
 
-def _arrival(store: ports.Store, rollout: Rollout, number: int, newest: int) -> Arrival:
+def _arrival(ledger: Ledger, rollout: Rollout, number: int, newest: int) -> Arrival:
     if rollout.state is State.QUARANTINED:
         raise Quarantined(_quarantine(rollout, number, newest))
     if rollout.release != number:
-        _require_change(store, number, rollout.release)
+        _require_change(ledger, number, rollout.release)
     without = {failure.node: failure.reason for failure in rollout.failures} | {
         note.by: note.reason for note in rollout.unhealthy
     }
@@ -210,19 +230,15 @@ def _quarantine(rollout: Rollout, number: int, newest: int) -> str:
     )
 
 
-def _require_change(store: ports.Store, number: int, newer: int) -> None:
+def _require_change(ledger: Ledger, number: int, newer: int) -> None:
     """Superseded unless release `newer`, which is stable, has what release `number` had changed."""
-    # Whoever only waits need not wait for what reads YAML.
+    # Waiting alone does not need what reads YAML.
     from da_agent.domain.release import superseded
-    from da_agent.workflows.records import inspections
 
-    ledger = Ledger(store)
     try:
         mine, after = ledger.read(number), ledger.read(newer)
         before = ledger.read(number - 1).contents if number > 1 else None
-        lost = superseded.undone(
-            before, mine.contents, after.contents, lambda blob: inspections.blob(store, blob, None)
-        )
+        lost = superseded.undone(before, mine.contents, after.contents, lambda blob: ledger.reader.blob(blob, None))
     except (NotFound, Corrupt, StoreDamaged, Invalid) as error:
         raise Superseded(
             f"release {newer} is stable, and nobody can tell whether it has what release {number} had changed: {error}"

@@ -9,23 +9,31 @@ from da_agent.domain.display.tables import Table
 from da_agent.domain.node.reports import SILENT
 from da_agent.domain.rollout.rollouts import State
 from da_agent.errors import AgentError, Quarantined
-from da_agent.workflows.records import reports
 from da_agent.workflows.records.ledgers import Ledger
+from da_agent.workflows.records.reports import Reports, Watch
 from da_agent.workflows.records.rollouts import Rollouts
 
 EVERY = timedelta(seconds=1)
 
 
-def until_verdict(store: ports.Store, rollouts: Rollouts, clock: ports.Clock, show: Callable[[Table], object]) -> str:
+def until_verdict(
+    store: ports.Store,
+    ledger: Ledger,
+    rollouts: Rollouts,
+    reports: Reports,
+    *,
+    clock: ports.Clock,
+    show: Callable[[Table], object],
+) -> str:
     """`show` the rollout of the newest release each second; the verdict in one sentence. Quarantined raises it.
 
     A store that does not answer is no verdict: the table says so, and the next look may succeed.
     """
     known: Table | None = None
-    watch = reports.Watch(store)
+    watch = reports.watch()
     while True:
         try:
-            known = look(store, rollouts, watch, known)
+            known = look(store, ledger, rollouts, watch, known)
         except AgentError as error:
             if known is None:
                 raise
@@ -38,8 +46,8 @@ def until_verdict(store: ports.Store, rollouts: Rollouts, clock: ports.Clock, sh
         clock.wait(EVERY)
 
 
-def look(store: ports.Store, rollouts: Rollouts, watch: reports.Watch, before: Table | None) -> Table:
-    head = Ledger(store).head(before.release if before is not None and before.release else None) or 0
+def look(store: ports.Store, ledger: Ledger, rollouts: Rollouts, watch: Watch, before: Table | None) -> Table:
+    head = ledger.head(before.release if before is not None and before.release else None) or 0
     rollout = rollouts.read(head) if head else None
     seen, now = watch.look(), store.clock()
     live = tuple(sorted(each.report.node for each in seen if not each.silent(now, SILENT)))

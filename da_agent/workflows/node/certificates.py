@@ -5,6 +5,7 @@ counts, then the store, then the folder certs/ of the node.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -16,15 +17,22 @@ from da_agent.domain.node import certificate_places, certificate_sources
 from da_agent.domain.node.nodes import Node
 from da_agent.domain.node.paths import Paths, Staged
 from da_agent.domain.release.releases import Release
-from da_agent.domain.store import keys
-from da_agent.domain.store.blobs import Blob, blob_of
+from da_agent.domain.store import keys, limits
 from da_agent.domain.store.inboxes import is_temporary, without_markers
 from da_agent.domain.store.locations import DirectoryLocation, Location, location_of_environment
-from da_agent.errors import Corrupt, Invalid, NodeBroken, NotFound
+from da_agent.errors import Invalid, NodeBroken, NotFound
 from da_agent.workflows.records.ledgers import Ledger
+from da_agent.workflows.records.readers import Reader
 
-LARGEST = 1024 * 1024
-"""Bytes: a larger file is no certificate, and somebody has named the wrong folder."""
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A store that the certificates may come from."""
+
+    store: ports.Store
+    reader: Reader
+    ledger: Ledger
+
 
 Found = tuple[Mapping[str, bytes], str]
 """Files by relative name, and where they are from."""
@@ -46,7 +54,7 @@ class Certificates:
         now: Callable[[], datetime],
         trusted: Callable[[], Collection[bytes]],
         read: Callable[[Path], bytes | None],
-        store: Callable[[Location, tuple[str, str] | None], ports.Store],
+        store: Callable[[Location, tuple[str, str] | None], Opened],
     ) -> None:
         """`read` gives a file of this node, None when there is none; `store` opens the store at a location."""
         self._node = node
@@ -73,7 +81,7 @@ class Certificates:
         live = self._installation.current()
         variables = self._node.variables
         store = location_of_environment(variables)
-        top = None if live is not None or store is None else Ledger(self._open(store)).top().release
+        top = None if live is not None or store is None else self._open(store).ledger.top().release
         root = self._configuration(live, store, top)
         home = certificate_sources.home(root, variables)
         elsewhere = certificate_sources.elsewhere(root, home)
@@ -109,9 +117,11 @@ class Certificates:
             data = self._stored(self._open(store), top)
         return self._parsed(data)
 
-    def _stored(self, store: ports.Store, top: Release | None) -> bytes | None:
+    def _stored(self, opened: Opened, top: Release | None) -> bytes | None:
         try:
-            return _blob(store, top.contents.config) if top else store.read(keys.CONFIG).data
+            if top is None:
+                return opened.reader.written(keys.CONFIG)
+            return opened.reader.blob(top.contents.config, top)
         except NotFound:
             return None
 
@@ -125,12 +135,12 @@ class Certificates:
                 raise Invalid(f'there are no certificates in {elsewhere}, which "certs" in {keys.CONFIG} names')
             return files, f"{elsewhere}"
         if home is not None:
-            store = self._open(home, root)
+            opened = self._open(home, root)
             if release is not None and release.contents.certificates:
-                files = {each.name: _blob(store, each.blob) for each in release.contents.certificates}
-                return files, f"release {release.number} of {store.name}"
-            if release is None and (files := _below(store, keys.CERTIFICATES)):
-                return files, f"{keys.CERTIFICATES} in {store.name}"
+                files = {each.name: opened.reader.blob(each.blob, release) for each in release.contents.certificates}
+                return files, f"release {release.number} of {opened.reader.name}"
+            if release is None and (files := _below(opened, keys.CERTIFICATES)):
+                return files, f"{keys.CERTIFICATES} in {opened.reader.name}"
         own = self._folders.read(self._paths.local_certificates)
         return (own, f"{self._paths.local_certificates}") if own else None
 
@@ -176,7 +186,7 @@ class Certificates:
 
     # ---- the outside
 
-    def _open(self, location: Location, root: Section | None = None) -> ports.Store:
+    def _open(self, location: Location, root: Section | None = None) -> Opened:
         return self._store(location, certificate_sources.credentials(root or EMPTY, self._node.variables))
 
     def _parsed(self, data: bytes | None) -> Section:
@@ -186,18 +196,13 @@ class Certificates:
 EMPTY = Section((), 1)
 
 
-def _below(store: ports.Store, prefix: str) -> Mapping[str, bytes]:
+def _below(opened: Opened, prefix: str) -> Mapping[str, bytes]:
     """Every file below a prefix, sub-folders and all; the marks of folders and hidden files are none."""
     found = {}
-    for entry in without_markers(entry for entry in store.scan(prefix) if not is_temporary(entry.key)):
-        if entry.size > LARGEST:
-            raise Invalid(f"{entry.key} in {store.name} is too large for a certificate: is it the right folder?")
-        found[entry.key.removeprefix(prefix)] = store.read(entry.key).data
+    for entry in without_markers(entry for entry in opened.store.scan(prefix) if not is_temporary(entry.key)):
+        if entry.size > limits.CERTIFICATE:
+            raise Invalid(
+                f"{entry.key} in {opened.reader.name} is too large for a certificate: is it the right folder?"
+            )
+        found[entry.key.removeprefix(prefix)] = opened.reader.written(entry.key, limits.CERTIFICATE)
     return found
-
-
-def _blob(store: ports.Store, blob: Blob) -> bytes:
-    data = store.read(keys.blob_key(blob)).data
-    if blob_of(data) != blob:
-        raise Corrupt(f"{keys.blob_key(blob)} in {store.name} is damaged: its bytes are not those of its name")
-    return data

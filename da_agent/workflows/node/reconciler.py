@@ -37,6 +37,7 @@ class Reconciler:
         self,
         *,
         store: ports.Store,
+        ledger: Ledger,
         admit: Callable[[], None],
         inbox_leader: InboxLeader,
         node: Converger,
@@ -55,11 +56,11 @@ class Reconciler:
         """`admit` raises unless the store may be used; `report` is this node's, with what never changes filled in;
         `chance` is from 0 to 1, another one each time; `doing` says what goes on at this moment."""
         self._store = store
-        self._reporter = reports.Reporter(store)
+        self._reporter = reports.Reporter(store, ledger.reader)
         self._aside: str | None = None
         rollout_client.stand_aside(self._reporter.aside(report))
         self._admit = admit
-        self._ledger = Ledger(store)
+        self._ledger = ledger
         self._inbox_leader = inbox_leader
         self._node = node
         self._rollout_client = rollout_client

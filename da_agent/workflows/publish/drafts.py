@@ -16,7 +16,7 @@ from da_agent.domain.packages import requirements
 from da_agent.domain.packages.locked import Indexes, Locked, Sources
 from da_agent.domain.packages.wheels import Target
 from da_agent.domain.release.releases import Contents
-from da_agent.domain.store import keys
+from da_agent.domain.store import keys, limits
 from da_agent.domain.store.blobs import Blob, File, blob_of
 from da_agent.domain.store.inboxes import Entry, Inbox, without_markers
 from da_agent.domain.store.locations import Location
@@ -111,20 +111,24 @@ class Drafts:
         if draft.inbox.entry(keys.CONFIG) is None:
             mistakes.append(f"{keys.CONFIG} is missing from the inbox: put the configuration there")
             return b"", None
-        data = snapshot.read(keys.CONFIG)
         try:
+            data = _small(draft, snapshot, keys.CONFIG)
             return data, configurations.parse(data)
         except Invalid as refused:
             mistakes += refused.mistakes
-            return data, None
+            return b"", None
 
     def _certificates(
         self, draft: Draft, snapshot: ports.Snapshot, before: Contents | None, mistakes: list[str]
     ) -> tuple[tuple[File, ...], dict[Blob, bytes | Path]]:
-        read = {
-            entry.key.removeprefix(keys.CERTIFICATES): snapshot.read(entry.key)
-            for entry in draft.inbox.below(keys.CERTIFICATES)
-        }
+        try:
+            read = {
+                entry.key.removeprefix(keys.CERTIFICATES): _small(draft, snapshot, entry.key)
+                for entry in draft.inbox.below(keys.CERTIFICATES)
+            }
+        except Invalid as refused:
+            mistakes += refused.mistakes
+            return (), {}
         if misnamed := tuple(validity.misnamed(read)):
             mistakes += misnamed
             return (), {}
@@ -148,7 +152,7 @@ class Drafts:
         if draft.inbox.entry(keys.REQUIREMENTS) is None:
             return ()
         try:
-            return requirements.parse(snapshot.read(keys.REQUIREMENTS))
+            return requirements.parse(_small(draft, snapshot, keys.REQUIREMENTS))
         except Invalid as refused:
             mistakes += refused.mistakes
             return ()
@@ -179,6 +183,16 @@ class Drafts:
                 # The index, not the store: another machine may have a way to it.
                 raise NotHere(str(error)) from error
             yield locked
+
+
+def _small(draft: Draft, snapshot: ports.Snapshot, key: str) -> bytes:
+    """What is to be held in memory; Invalid, unread where the listing tells its size, when that is too much."""
+    entry = draft.inbox.entry(key)
+    size = 0 if entry is None else entry.size
+    data = b"" if size > limits.WRITTEN else snapshot.read(key)
+    if max(size, len(data)) > limits.WRITTEN:
+        raise Invalid(f"{key} has {max(size, len(data))} bytes; it may have {limits.WRITTEN} at most")
+    return data
 
 
 def overlaid(inbox: Inbox, puts: Mapping[str, bytes | Path], deletes: Collection[str]) -> Inbox:

@@ -14,6 +14,7 @@ from da_agent.domain.store.leases import Lease
 from da_agent.errors import AgentError, NotHere
 from da_agent.workflows.records.inboxes import Inboxes, first_configuration
 from da_agent.workflows.records.leases import Leases
+from da_agent.workflows.records.ledgers import Ledger
 
 
 class InboxLeader:
@@ -23,6 +24,8 @@ class InboxLeader:
         self,
         *,
         store: ports.Store,
+        ledger: Ledger,
+        inboxes: Inboxes,
         publish: Callable[[str], Verdict],
         publishing: Leases,
         watching: Leases,
@@ -34,13 +37,14 @@ class InboxLeader:
         and
         to have the inbox lease; `render` makes a first configuration."""
         self._store = store
+        self._ledger = ledger
         self._make_release = publish
         self._publishing = publishing
         self._watching = watching
         self._clock = clock
         self._progress = progress
         self._render = render
-        self._inboxes = Inboxes(store)
+        self._inboxes = inboxes
         self._part = Leadership()
         self._judged: Judged | None = None
         self._unable: Unable | None = None
@@ -92,7 +96,7 @@ class InboxLeader:
             return False
         # An urgent look that finds no answer is made up for.
         self._part = replace(self._part, polls=0, pending=True)
-        if head is None and first_configuration(self._store, self._render):
+        if head is None and first_configuration(self._store, self._ledger, self._inboxes, self._render):
             self._progress.say("Wrote the first configuration, from this node's environment")
         now, inbox = self._clock.now(), self._inboxes.list()
         if self._is_decided(inbox, head, now):

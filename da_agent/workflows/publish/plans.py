@@ -47,12 +47,14 @@ class Plan:
 class Plans:
     """Validates exactly as a push does, and writes nothing."""
 
-    def __init__(self, store: ports.Store, drafts: Drafts, rollouts: Rollouts) -> None:
+    def __init__(
+        self, store: ports.Store, ledger: Ledger, inboxes: Inboxes, drafts: Drafts, rollouts: Rollouts
+    ) -> None:
         self._store = store
         self._drafts = drafts
         self._rollouts = rollouts
-        self._inboxes = Inboxes(store)
-        self._ledger = Ledger(store)
+        self._inboxes = inboxes
+        self._ledger = ledger
 
     def push(self, change: Callable[[Inbox], Change]) -> Plan:
         """What pushing `change` would do; Invalid, NotHere and others as a push would be."""
@@ -88,7 +90,7 @@ class Plans:
 
         def read(blob: Blob) -> bytes:
             body = prepared.bodies.get(blob)
-            return body if isinstance(body, bytes) else inspections.blob(self._store, blob, served)
+            return body if isinstance(body, bytes) else self._ledger.reader.blob(blob, served)
 
         config = read(contents.config)
         settings = configurations.parse(config).settings
@@ -131,7 +133,7 @@ class Plans:
         if before is None:
             return frozenset({Disturbance.RELOAD})
         old = before.contents
-        return plans.disturbances((old, inspections.blob(self._store, old.config, before)), (contents, config))
+        return plans.disturbances((old, self._ledger.reader.blob(old.config, before)), (contents, config))
 
     def _last_stable(self, newest: int) -> Rollout | None:
         for number in (newest, self._rollouts.fallback(newest)):

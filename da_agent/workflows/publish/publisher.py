@@ -6,11 +6,10 @@ from datetime import timedelta
 
 from da_agent import ports
 from da_agent.domain import records
-from da_agent.domain.config import configurations
 from da_agent.domain.config.settings import Settings
-from da_agent.domain.release.releases import Contents, Release
+from da_agent.domain.release.releases import Release
 from da_agent.domain.store import keys
-from da_agent.domain.store.blobs import PUT_BACK, Blob, blob_of
+from da_agent.domain.store.blobs import PUT_BACK, Blob
 from da_agent.domain.store.inboxes import Inbox, Seen, Verdict
 from da_agent.errors import AgentError, Conflict, Invalid, NotFound, StoreDamaged, TimedOut
 from da_agent.workflows.publish.drafts import Draft, Drafts, Prepared
@@ -33,22 +32,26 @@ class Publisher:
     def __init__(
         self,
         store: ports.Store,
+        ledger: Ledger,
+        inboxes: Inboxes,
         transfers: ports.Transfers,
         drafts: Drafts,
+        *,
         clock: ports.Clock,
         notifications: Notifications,
-        *,
+        gc_lock: GcLock,
         rollouts: Rollouts,
         who: str,
         nonce: Callable[[], str],
     ) -> None:
         self._store = store
-        self._ledger = Ledger(store)
-        self._inboxes = Inboxes(store)
+        self._ledger = ledger
+        self._reader = ledger.reader
+        self._inboxes = inboxes
         self._transfers = transfers
         self._drafts = drafts
         self._clock = clock
-        self._gc_lock = GcLock(store, clock)
+        self._gc_lock = gc_lock
         self._rollouts = rollouts
         self._notifications = notifications
         self._who = who
@@ -132,10 +135,7 @@ class Publisher:
 
         def find(blob: Blob) -> bytes | None:
             """In the inbox: what has been changed since is not the same bytes any more."""
-            with suppress(KeyError, NotFound):
-                data = self._store.read(places[blob]).data
-                return data if blob_of(data) == blob else None
-            return None
+            return self._copy(places[blob], blob) if blob in places else None
 
         lost = self._transfers.mend(top.release.contents.blobs(), find)
         if lost:
@@ -144,6 +144,12 @@ class Publisher:
                 f"cannot mend release {top.release.number} in {self._store.name}: neither the inbox nor this machine"
                 f" has {named}; {PUT_BACK} (da-agent status says which nodes serve what)"
             )
+
+    def _copy(self, key: str, blob: Blob) -> bytes | None:
+        try:
+            return self._reader.copy(key, blob)
+        except NotFound:
+            return None
 
     def _remember(
         self, inbox: Inbox, release: int | None, mistakes: tuple[str, ...], seen: tuple[Seen, ...]
@@ -154,13 +160,14 @@ class Publisher:
 
     def _quiet(self, top: Top, own: Collection[str]) -> Inbox:
         """The inbox once nobody has written to it for the quiet period; TimedOut when somebody goes on writing."""
-        period = self._settings(top.contents).quiet_period
-        give_up_at = self._clock.now() + max(LONGEST_WAIT, 3 * period)
-        while self._clock.now() < give_up_at:
+        begun, period = self._clock.now(), None
+        while period is None or self._clock.now() < begun + max(LONGEST_WAIT, 3 * period):
             inbox = self._inboxes.list()
             verdict = self._inboxes.verdict()
             if verdict is not None and verdict.fingerprint == inbox.fingerprint:
                 return inbox
+            if period is None:
+                period = self._quiet_period(top)
             others = Inbox(tuple(entry for entry in inbox.entries if entry.key not in own))
             at = others.quiet_at(period)
             left = at - self._store.clock() if at is not None else timedelta()
@@ -172,11 +179,26 @@ class Publisher:
                 return inbox
         raise TimedOut(f"somebody keeps writing to the inbox of {self._store.name}: it is published once it is quiet")
 
-    def _settings(self, contents: Contents | None) -> Settings:
-        """Those of the newest release; the defaults before there is one, or when its configuration is damaged."""
-        if contents is None:
-            return Settings()
+    def _quiet_period(self, top: Top) -> timedelta:
+        """That of the newest release; the default before there is one, and where this agent cannot use its settings.
+
+        A configuration that the store has lost, or has other bytes for, is put back from the inbox or this machine.
+        Where neither has it, the release that replaces it is not kept out: the longest wait counts then.
+        """
+        if top.release is None:
+            return Settings().quiet_period
         try:
-            return configurations.parse(self._store.read(keys.blob_key(contents.config)).data).settings
-        except (NotFound, Invalid):
-            return Settings()
+            return self._mended(top.release).quiet_period
+        except StoreDamaged:
+            return LONGEST_WAIT
+        except Invalid:
+            # An older agent has published what this one refuses.
+            return Settings().quiet_period
+
+    def _mended(self, release: Release) -> Settings:
+        try:
+            return self._reader.settings(release)
+        except StoreDamaged:
+            if self._transfers.mend([release.contents.config], lambda blob: self._copy(keys.CONFIG, blob)):
+                raise
+            return self._reader.settings(release)

@@ -8,6 +8,7 @@ from pathlib import Path
 from da_agent import ports
 from da_agent.domain.packages import requirements
 from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import blob_of
 from da_agent.domain.store.inboxes import Entry, Inbox, Verdict
 from da_agent.errors import AgentError, Conflict, Invalid, NotFound, NotHere, OutcomeUnknown, Unreachable
 from da_agent.workflows.publish.drafts import Draft, Drafts, overlaid
@@ -34,13 +35,22 @@ class Change:
 class Pushes:
     """Changes the inbox so that it is valid before and after."""
 
-    def __init__(self, store: ports.Store, drafts: Drafts, publisher: Publisher, leases: Leases) -> None:
+    def __init__(
+        self,
+        store: ports.Store,
+        ledger: Ledger,
+        inboxes: Inboxes,
+        *,
+        drafts: Drafts,
+        publisher: Publisher,
+        leases: Leases,
+    ) -> None:
         self._store = store
         self._drafts = drafts
         self._publisher = publisher
         self._leases = leases
-        self._inboxes = Inboxes(store)
-        self._ledger = Ledger(store)
+        self._inboxes = inboxes
+        self._ledger = ledger
 
     def push(self, change: Callable[[Inbox], Change], reason: str) -> Verdict:
         """Write what `change` makes of the inbox as it is, and publish it.
@@ -129,11 +139,13 @@ class Pushes:
 
     def _own(self, key: str, body: bytes | Path) -> str | None:
         """The tag of what is there, when it has these bytes."""
-        try:
-            stored = self._store.read(key)
-        except NotFound:
-            return None
-        return stored.tag if stored.data == (body if isinstance(body, bytes) else body.read_bytes()) else None
+        # The tag comes first: bytes that are replaced between the two requests are no longer ours.
+        there = next((entry for entry in self._store.scan(key) if entry.key == key), None)
+        blob = blob_of(body if isinstance(body, bytes) else body.read_bytes())
+        with suppress(NotFound):
+            if there is not None and self._ledger.reader.copy(key, blob) is not None:
+                return there.tag
+        return None
 
 
 class _Forestalled(Conflict):

@@ -3,18 +3,19 @@
 from collections.abc import Callable
 
 from da_agent import ports
-from da_agent.domain import records
 from da_agent.domain.store import keys
 from da_agent.domain.store.inboxes import Inbox, Verdict, inbox_of
 from da_agent.errors import Conflict, Corrupt, NotFound
 from da_agent.workflows.records.ledgers import Ledger
+from da_agent.workflows.records.readers import Reader
 
 
 class Inboxes:
     """Reads what people put into the store, and what was thought of it."""
 
-    def __init__(self, store: ports.Store) -> None:
+    def __init__(self, store: ports.Store, reader: Reader) -> None:
         self._store = store
+        self._reader = reader
 
     def list(self) -> Inbox:
         # Never the whole store: docassemble's own files, which may be millions, lie between the inbox's.
@@ -23,24 +24,18 @@ class Inboxes:
     def verdict(self) -> Verdict | None:
         """What became of the inbox when it was last looked at; None when nobody has, or when the record is damaged."""
         try:
-            return records.unseal(Verdict, self._store.read(keys.VERDICT).data, keys.VERDICT)
+            return self._reader.verdict()
         except (NotFound, Corrupt):
             return None
 
 
-def first_configuration(store: ports.Store, render: Callable[[], bytes]) -> bool:
+def first_configuration(store: ports.Store, ledger: Ledger, inboxes: Inboxes, render: Callable[[], bytes]) -> bool:
     """Give an empty store its first configuration; True when it was this caller's.
 
     Only a store that has clearly answered that it has neither a ledger nor a configuration gets one: an unreachable
     one raises. Create-only: however many nodes start in the same second, one of them is the author.
     """
-    if Ledger(store).head() is not None:
-        return False
-    try:
-        store.read(keys.CONFIG)
-    except NotFound:
-        pass
-    else:
+    if ledger.head() is not None or inboxes.list().entry(keys.CONFIG) is not None:
         return False
     try:
         store.write(keys.CONFIG, render(), ports.IfAbsent())

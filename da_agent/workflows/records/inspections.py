@@ -4,13 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from da_agent import ports
 from da_agent.domain.release import differences
 from da_agent.domain.release.differences import Change
 from da_agent.domain.release.releases import Contents, Release
-from da_agent.domain.store import keys
-from da_agent.domain.store.blobs import PUT_BACK, Blob, blob_of
-from da_agent.errors import NotFound, StoreDamaged
+from da_agent.domain.store.blobs import Blob
+from da_agent.errors import NotFound
 from da_agent.workflows.records.ledgers import Ledger
 
 
@@ -39,29 +37,32 @@ class Difference:
     packages: tuple[Change, ...]
 
 
-def show(store: ports.Store, number: int | None) -> View:
-    """Release `number`, or the newest; Absent when there is no such one, Corrupt when it is damaged."""
-    release = _release(store, number)
+def show(ledger: Ledger, number: int | None, clock: Callable[[], datetime]) -> View:
+    """Release `number`, or the newest; Absent when there is no such one, Corrupt when it is damaged.
+
+    `clock` is the store's.
+    """
+    release, read = _release(ledger, number), ledger.reader.blob
     contents = release.contents
     return View(
         release.number,
         release.published_at,
         release.publisher,
         release.reason,
-        differences.settings(blob(store, contents.config, release)),
-        differences.expiries(_certificates(contents, lambda each: blob(store, each, release)), store.clock()),
+        differences.settings(read(contents.config, release)),
+        differences.expiries(_certificates(contents, lambda each: read(each, release)), clock()),
         {wheel.name: wheel.version for wheel in contents.wheels},
     )
 
 
-def diff(store: ports.Store, before: int, after: int | None) -> Difference:
+def diff(ledger: Ledger, before: int, after: int | None, clock: Callable[[], datetime]) -> Difference:
     """From release `before` to `after`, or to the newest."""
-    old, new = _release(store, before), _release(store, after)
+    old, new = _release(ledger, before), _release(ledger, after)
 
     def read(each: Blob) -> bytes:
-        return blob(store, each, old if each in old.contents.blobs() else new)
+        return ledger.reader.blob(each, old if each in old.contents.blobs() else new)
 
-    found = compare(old.contents, new.contents, read, store.clock())
+    found = compare(old.contents, new.contents, read, clock())
     return Difference(old.number, new.number, *found)
 
 
@@ -80,34 +81,17 @@ def compare(
     )
 
 
-def _release(store: ports.Store, number: int | None) -> Release:
-    ledger = Ledger(store)
+def _release(ledger: Ledger, number: int | None) -> Release:
     wanted = ledger.head() if number is None else number
     if wanted is None:
-        raise NotFound(f"{store.name} has no release yet")
+        raise NotFound(f"{ledger.reader.name} has no release yet")
     try:
         return ledger.read(wanted)
     except NotFound as absent:
         raise NotFound(
-            f"there is no release {wanted} in {store.name}: da-agent history lists those there are"
+            f"there is no release {wanted} in {ledger.reader.name}: da-agent history lists those there are"
         ) from absent
 
 
 def _certificates(contents: Contents, read: Callable[[Blob], bytes]) -> dict[str, bytes]:
     return {file.name: read(file.blob) for file in contents.certificates}
-
-
-def blob(store: ports.Store, wanted: Blob, release: Release | None) -> bytes:
-    """Small ones, what people wrote; `release` needs it."""
-    key = keys.blob_key(wanted)
-    try:
-        data = store.read(key).data
-    except NotFound as absent:
-        raise StoreDamaged(f"{key} is missing from {store.name}{_remedy(release)}") from absent
-    if blob_of(data) != wanted:
-        raise StoreDamaged(f"{key} in {store.name} has other bytes than its name says{_remedy(release)}")
-    return data
-
-
-def _remedy(release: Release | None) -> str:
-    return f"; {PUT_BACK}" if release is None else f", and release {release.number} needs it; {PUT_BACK}"

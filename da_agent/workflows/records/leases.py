@@ -11,14 +11,18 @@ from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.store import keys
 from da_agent.domain.store.leases import PERIOD, Lease
-from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown
+from da_agent.errors import Conflict, NotFound, OutcomeUnknown
+from da_agent.workflows.records.readers import Reader
 
 
 class Leases:
     """One lease in the store; it ends by itself, by the store's clock."""
 
-    def __init__(self, store: ports.Store, *, holder: str, nonce: str, key: str = keys.PUBLISHING) -> None:
+    def __init__(
+        self, store: ports.Store, reader: Reader, *, holder: str, nonce: str, key: str = keys.PUBLISHING
+    ) -> None:
         self._store = store
+        self._reader = reader
         self._holder = holder
         self._nonce = nonce
         self._key = key
@@ -35,26 +39,26 @@ class Leases:
             return True
         condition: ports.Condition = ports.IfAbsent()
         try:
-            stored = self._store.read(self._key)
-            condition = ports.IfTag(stored.tag)
-            lease = records.decode(Lease, stored.data, self._key)
-            if lease.until > now and lease.holder != self._holder:
-                self.other = lease
-                return False
-        except (NotFound, Corrupt):
-            pass
+            found = self._reader.lease(self._key)
+        except NotFound:
+            return self._write(now + term, condition)
+        condition, lease = ports.IfTag(found.tag), found.value
+        if lease is not None and lease.until > now and lease.holder != self._holder:
+            self.other = lease
+            return False
         return self._write(now + term, condition)
 
     def release(self) -> None:
         """Let the next one in; only ever ends the lease of this holder."""
         try:
-            stored = self._store.read(self._key)
-            lease = records.decode(Lease, stored.data, self._key)
-        except (NotFound, Corrupt):
+            found = self._reader.lease(self._key)
+        except NotFound:
             return
-        if lease.holder == self._holder:
+        if found.value is None:
+            return
+        if found.value.holder == self._holder:
             # Long over: others' clocks may be behind.
-            self._write(self._store.clock() - PERIOD, ports.IfTag(stored.tag))
+            self._write(self._store.clock() - PERIOD, ports.IfTag(found.tag))
         self._tag = None
 
     def _write(self, until: datetime, condition: ports.Condition) -> bool:

@@ -7,6 +7,7 @@ from da_agent.domain import records
 from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.store import keys
 from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown
+from da_agent.workflows.records.readers import Reader
 
 APPEND_ATTEMPTS = 5
 
@@ -34,16 +35,14 @@ class Top:
 class Ledger:
     """Reads and appends; nothing in it is ever changed."""
 
-    def __init__(self, store: ports.Store) -> None:
+    def __init__(self, store: ports.Store, reader: Reader) -> None:
         self._store = store
+        self.reader = reader
+        """Reads what releases are made of, too."""
 
     def read(self, number: int) -> Release:
         """Absent when there is no such release, Corrupt when what is there is not one."""
-        key = keys.release_key(number)
-        release = records.unseal(Release, self._store.read(key).data, key)
-        if release.number != number:
-            raise Corrupt(f"{key} says that it is release {release.number}")
-        return release
+        return self.reader.release(number)
 
     def numbers(self) -> tuple[int, ...]:
         """Every release that the store has, oldest first: one listing."""
@@ -60,7 +59,7 @@ class Ledger:
             if not numbers:
                 return None
             known = numbers[-1]
-        while self._exists(known + 1):
+        while self.reader.has_release(known + 1):
             known += 1
         return known
 
@@ -85,21 +84,15 @@ class Ledger:
                 self._store.write(key, body, ports.IfAbsent())
             except (Conflict, OutcomeUnknown) as doubt:
                 try:
-                    there = self._store.read(key).data
+                    if self.reader.release(release.number) == release:
+                        return
                 except NotFound:
                     continue
-                if there == body:
-                    return
+                except Corrupt:
+                    pass
                 raise Conflict(f"release {release.number} was published by somebody else at the same time") from doubt
             else:
                 return
         raise OutcomeUnknown(
             f"cannot tell whether release {release.number} was written to {self._store.name}: try again"
         )
-
-    def _exists(self, number: int) -> bool:
-        try:
-            self._store.read(keys.release_key(number))
-        except NotFound:
-            return False
-        return True

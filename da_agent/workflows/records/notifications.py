@@ -9,7 +9,7 @@ from da_agent.domain.node.reports import SILENT
 from da_agent.domain.node.rpc_ports import Credentials
 from da_agent.domain.release.releases import Release
 from da_agent.errors import AgentError
-from da_agent.workflows.records import reports
+from da_agent.workflows.records.reports import Reports
 from da_agent.workflows.records.rollouts import Rollouts
 
 LONGEST_LOOK = timedelta(seconds=2)
@@ -38,12 +38,14 @@ class Notifications:
     def __init__(
         self,
         store: ports.Store,
+        reports: Reports,
         notifier: ports.Notifier,
         credentials: Callable[[], Credentials | None],
         clock: ports.Clock,
     ) -> None:
         """`credentials` are those of the cluster as it is now; it may raise any AgentError."""
         self._store = store
+        self._reports = reports
         self._notifier = notifier
         self._credentials = credentials
         self._clock = clock
@@ -76,7 +78,7 @@ class Notifications:
     def _read(self, addresses: dict[str, str], names: Collection[str] | None) -> None:
         """Only the reports of `names`, where they are given: a rollout must not read all of them for each node."""
         now, ends = self._store.clock(), self._clock.now() + LONGEST_LOOK
-        for each in reports.node_statuses(self._store, names):
+        for each in self._reports.node_statuses(names):
             if each.report.rpc is not None and not each.silent(now, SILENT):
                 addresses[each.report.node] = each.report.rpc
             if self._clock.now() >= ends:

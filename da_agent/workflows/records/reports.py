@@ -1,6 +1,6 @@
 """What the nodes say of themselves in the store."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,6 +11,7 @@ from da_agent.domain.node.twins import Name
 from da_agent.domain.store import keys
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, Unreachable
+from da_agent.workflows.records.readers import Reader
 
 ATTEMPTS = 5
 """How often a report is written anew when another process of the same node is faster."""
@@ -27,8 +28,9 @@ def send(store: ports.Store, report: Report) -> None:
 class Reporter:
     """Writes this machine's report, as long as it has the name of the node: see domain.twins."""
 
-    def __init__(self, store: ports.Store) -> None:
+    def __init__(self, store: ports.Store, reader: Reader) -> None:
         self._store = store
+        self._reader = reader
         self._name = Name()
         self._told_at: datetime | None = None
 
@@ -52,14 +54,14 @@ class Reporter:
     def _look(self, report: Report) -> Name:
         key = keys.node_key(report.node)
         try:
-            stored = self._store.read(key)
-            there = NodeStatus(records.unseal(Report, stored.data, key), stored.modified_at)
+            found = self._reader.report(key)
         except NotFound:
             return self._name.missing()
         except Corrupt:
             # No machine can be told from a damaged report: it is replaced.
-            return self._name.sent(stored.tag)
-        return self._name.found(report, there, stored.tag, now=self._store.clock())
+            return self._name.sent(self._reader.tag(key))
+        there = NodeStatus(found.value, found.modified_at)
+        return self._name.found(report, there, found.tag, now=self._store.clock())
 
     def _write(self, report: Report, name: Name) -> bool:
         """Whether it is written. Only over what is known: the commit point of taking over a name."""
@@ -84,14 +86,6 @@ class Reporter:
             self._told_at = now
 
 
-def twins(store: ports.Store) -> Iterator[NodeStatus]:
-    """The last report of each machine whose name another one has or had."""
-    for entry in store.scan(keys.TWINS):
-        seen = _node_status(store, entry.key)
-        if seen is not None:
-            yield seen
-
-
 def sign_off(store: ports.Store, report: Report) -> None:
     """The node of this report counts no more; `known` still tells of it. May be repeated.
 
@@ -102,35 +96,58 @@ def sign_off(store: ports.Store, report: Report) -> None:
     store.delete(keys.node_key(report.node))
 
 
-def last(store: ports.Store) -> Iterator[Entry]:
-    """Where every node's last report is, also of nodes that have signed off and have not come back."""
-    there = set()
-    for entry in store.scan(keys.NODES):
-        there.add(keys.node_of(entry.key))
-        yield entry
-    yield from (entry for entry in store.scan(keys.LEFT) if keys.node_of(entry.key) not in there)
+class Reports:
+    """Every node's last report."""
 
+    def __init__(self, store: ports.Store, reader: Reader) -> None:
+        self._store = store
+        self._reader = reader
 
-def known(store: ports.Store) -> Iterator[NodeStatus]:
-    """As `sightings`, with the nodes that have signed off: these say `left`, and count in no rollout."""
-    found = (_node_status(store, entry.key) for entry in last(store))
-    yield from (seen for seen in found if seen is not None)
+    def node_statuses(self, names: Collection[str] | None = None) -> Iterator[NodeStatus]:
+        """Every node's last report, or those of `names`, and when the store received it. A damaged or vanished record
+        is left out."""
+        found = (entry.key for entry in self._store.scan(keys.NODES)) if names is None else map(keys.node_key, names)
+        for key in found:
+            seen = self._node_status(key)
+            if seen is not None:
+                yield seen
 
+    def known(self) -> Iterator[NodeStatus]:
+        """As `node_statuses`, with the nodes that have signed off: these say `left`, and count in no rollout."""
+        found = (self._node_status(entry.key) for entry in self.last())
+        yield from (seen for seen in found if seen is not None)
 
-def every(store: ports.Store) -> Iterator[Report]:
-    """Every node's last report; Corrupt, naming it, when one is damaged."""
-    for entry in store.scan(keys.NODES):
+    def last(self) -> Iterator[Entry]:
+        """Where each node's last report is, also of nodes that have signed off and have not come back."""
+        there = set()
+        for entry in self._store.scan(keys.NODES):
+            there.add(keys.node_of(entry.key))
+            yield entry
+        yield from (entry for entry in self._store.scan(keys.LEFT) if keys.node_of(entry.key) not in there)
+
+    def twins(self) -> Iterator[NodeStatus]:
+        """The last report of each machine whose name another one has or had."""
+        found = (self._node_status(entry.key) for entry in self._store.scan(keys.TWINS))
+        yield from (seen for seen in found if seen is not None)
+
+    def watch(self) -> "Watch":
+        """For who looks again and again."""
+        return Watch(self._store, self._node_status)
+
+    def _node_status(self, key: str) -> NodeStatus | None:
         try:
-            yield records.unseal(Report, store.read(entry.key).data, entry.key)
-        except NotFound:
-            continue
+            found = self._reader.report(key)
+        except (NotFound, Corrupt):
+            return None
+        return NodeStatus(found.value, found.modified_at)
 
 
 class Watch:
     """Every node's last report, looked at again and again: one listing a look, and only what is new is read."""
 
-    def __init__(self, store: ports.Store) -> None:
+    def __init__(self, store: ports.Store, read: Callable[[str], NodeStatus | None]) -> None:
         self._store = store
+        self._read = read
         self._seen: dict[str, tuple[tuple[str, datetime], NodeStatus]] = {}
 
     def look(self) -> tuple[NodeStatus, ...]:
@@ -140,28 +157,10 @@ class Watch:
             version = (entry.tag, entry.modified_at)
             known = self._seen.get(entry.key)
             if known is None or known[0] != version:
-                seen = _node_status(self._store, entry.key)
+                seen = self._read(entry.key)
                 if seen is None:
                     continue
                 known = (version, seen)
             found[entry.key] = known
         self._seen = found
         return tuple(seen for _, seen in found.values())
-
-
-def node_statuses(store: ports.Store, names: Collection[str] | None = None) -> Iterator[NodeStatus]:
-    """Every node's last report, or those of `names`, and when the store received it. A damaged or vanished record is
-    left out."""
-    found = (entry.key for entry in store.scan(keys.NODES)) if names is None else map(keys.node_key, names)
-    for key in found:
-        seen = _node_status(store, key)
-        if seen is not None:
-            yield seen
-
-
-def _node_status(store: ports.Store, key: str) -> NodeStatus | None:
-    try:
-        stored = store.read(key)
-        return NodeStatus(records.unseal(Report, stored.data, key), stored.modified_at)
-    except (NotFound, Corrupt):
-        return None

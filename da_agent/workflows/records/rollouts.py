@@ -8,15 +8,15 @@ from itertools import islice
 
 from da_agent import ports
 from da_agent.domain import records
-from da_agent.domain.config.settings import Settings
 from da_agent.domain.config.strategies import Strategy
 from da_agent.domain.node.reports import SILENT
 from da_agent.domain.node.store_liveness import Nodes
-from da_agent.domain.release.releases import Contents, Release, once_commands
+from da_agent.domain.release.releases import Release, once_commands
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import Denied, Note, Rollout, State
 from da_agent.domain.store import keys
-from da_agent.errors import AgentError, Conflict, Corrupt, Invalid, NotFound, OutcomeUnknown, Unreachable
+from da_agent.errors import AgentError, Conflict, Corrupt, NotFound, OutcomeUnknown, Unreachable
+from da_agent.workflows.records.readers import Found, Reader
 
 ATTEMPTS = 50
 """How often a change that others keep forestalling is made anew."""
@@ -40,6 +40,7 @@ class Rollouts:
     def __init__(
         self,
         store: ports.Store,
+        reader: Reader,
         nonce: Callable[[], str],
         pause: Callable[[int], object] = lambda _: None,
         attempts: int = ATTEMPTS,
@@ -47,6 +48,7 @@ class Rollouts:
         """`nonce` gives a new random text each time; `pause` is called with the number of swaps that were lost one
         after the other, before the next one of `attempts`."""
         self._store = store
+        self._reader = reader
         self._nonce = nonce
         self._pause = pause
         self._attempts = attempts
@@ -54,7 +56,7 @@ class Rollouts:
     def read(self, number: int) -> Rollout | None:
         """None while nobody has opened it. Corrupt when it is damaged."""
         found = self._find(number)
-        return None if found is None else found[0]
+        return None if found is None else found.value
 
     def live(self) -> tuple[str, ...]:
         """The nodes that have reported lately."""
@@ -93,10 +95,12 @@ class Rollouts:
         record = self._readable(number) or next(self._newest_first(number), None)
         return None if record is None else record.paused
 
-    def open(self, number: int, release: Release | None) -> Rollout:
+    def open(self, number: int, release: Release | None, *, attempts: int | None = None) -> Rollout:
         """The record of the newest release, opened now unless somebody has done it before.
 
-        `release` is None when its manifest cannot be read: then nobody can go there, and the strategy does not matter.
+        `release` is None when its manifest cannot be read: then no node can go there, and the strategy does not matter.
+        Where only its configuration cannot be read (StoreDamaged) or used (Invalid), nothing is changed: no record is
+        opened under another strategy than the release's own.
 
         The record of the release before is closed first: from then on no turn is given there, so those that still run
         can be counted here.
@@ -104,8 +108,8 @@ class Rollouts:
         found = self.read(number)
         if found is not None:
             return found
-        before = self._close_before(number)
-        strategy = Strategy() if release is None else self._strategy(release.contents)
+        strategy = Strategy() if release is None else self._strategy(release)
+        before = self._close_before(number, attempts)
         known = release is not None and release.rollback_of is not None and self.is_stable(release.rollback_of)
         return self._create(rollouts.opened(number, strategy, before, now=self._store.clock(), skip_canary=known))
 
@@ -115,13 +119,15 @@ class Rollouts:
         As well as it can be done: whoever finds the release in the ledger does it otherwise.
         """
         with suppress(AgentError):
-            Rollouts(self._store, self._nonce, self._pause, ANNOUNCING).open(release.number, release)
+            self.open(release.number, release, attempts=ANNOUNCING)
 
     def is_stable(self, number: int) -> bool:
         record = self._readable(number)
         return record is not None and record.state is State.STABLE
 
-    def change(self, number: int, make: Make, *, node: str | None = None) -> tuple[Rollout, Denied | None]:
+    def change(
+        self, number: int, make: Make, *, node: str | None = None, attempts: int | None = None
+    ) -> tuple[Rollout, Denied | None]:
         """Write what `make` makes of the record, however often others are faster: the record as it is then.
 
         What is denied is not written, and returned beside the record as it was read.
@@ -132,18 +138,18 @@ class Rollouts:
         if node is not None:
             listed, own = self.nodes(), frozenset({node})
             nodes = Nodes(listed.lately | own, listed.ever | own)
-        for losses in range(1, self._attempts + 1):
+        for losses in range(1, (attempts or self._attempts) + 1):
             found = self._find(number)
             if found is None:
                 raise NotFound(f"there is no rollout of release {number} in {self._store.name} yet")
-            record, tag = found
+            record = found.value
             made = make(record, nodes, self._store.clock())
             if isinstance(made, Denied):
                 return record, made
             if made == record:
                 return record, None
             stamped = replace(made, generation=record.generation + 1, nonce=self._nonce())
-            if self._swap(stamped, tag):
+            if self._swap(stamped, found.tag):
                 return stamped, None
             self._pause(losses)
         raise Unreachable(f"cannot change the rollout of release {number} in {self._store.name}: others are faster")
@@ -157,7 +163,7 @@ class Rollouts:
             return False
         except OutcomeUnknown:
             found = self._find(record.release)
-            return found is not None and found[0].nonce == record.nonce
+            return found is not None and found.value.nonce == record.nonce
         return True
 
     def _create(self, record: Rollout) -> Rollout:
@@ -171,20 +177,20 @@ class Rollouts:
             return there
         return made
 
-    def _close_before(self, number: int) -> tuple[Rollout, ...]:
+    def _close_before(self, number: int, attempts: int | None) -> tuple[Rollout, ...]:
         """The records that were the newest until now, closed: usually one.
 
         A release that nobody has opened is opened closed: nobody who is late may open it beside the new one. Nobody can
         get a turn in a record that nobody can read: it is as good as closed.
         """
         newest = next(self._newest_first(number), None)
-        before = () if newest is None else (self._close(newest.release),)
+        before = () if newest is None else (self._close(newest.release, attempts),)
         first = max(1 if newest is None else newest.release + 1, number - OPENED_CLOSED)
         for each in range(first, number):
             now = self._store.clock()
             with suppress(Corrupt):
                 self._create(rollouts.closed(rollouts.opened(each, Strategy(), before, now=now), now=now))
-                before = (self._close(each),)
+                before = (self._close(each, attempts),)
         return before
 
     def _older(self, number: int) -> tuple[Rollout, ...]:
@@ -216,33 +222,18 @@ class Rollouts:
         except Corrupt:
             return None
 
-    def _close(self, number: int) -> Rollout:
-        return self.change(
-            number, lambda record, _, now: record if record.closed else rollouts.closed(record, now=now)
-        )[0]
+    def _close(self, number: int, attempts: int | None) -> Rollout:
+        def close(record: Rollout, _: Nodes, now: datetime) -> Rollout:
+            return record if record.closed else rollouts.closed(record, now=now)
 
-    def _find(self, number: int) -> tuple[Rollout, str] | None:
-        key = keys.rollout_key(number)
+        return self.change(number, close, attempts=attempts)[0]
+
+    def _find(self, number: int) -> Found[Rollout] | None:
         try:
-            stored = self._store.read(key)
+            return self._reader.rollout(number)
         except NotFound:
             return None
-        record = records.unseal(Rollout, stored.data, key)
-        if record.release != number:
-            raise Corrupt(f"{key} says that it is about release {record.release}")
-        return record, stored.tag
 
-    def _strategy(self, contents: Contents) -> Strategy:
-        settings = settings_of(self._store, contents)
-        return settings.strategy(once_commands(settings.release_command, contents))
-
-
-def settings_of(store: ports.Store, contents: Contents) -> Settings:
-    """What the configuration of a release says, as the store has it; the defaults when it cannot be read."""
-    # Whoever only looks at rollouts need not wait for what reads YAML.
-    from da_agent.domain.config import configurations
-
-    try:
-        return configurations.parse(store.read(keys.blob_key(contents.config)).data).settings
-    except (NotFound, Invalid):
-        return Settings()
+    def _strategy(self, release: Release) -> Strategy:
+        settings = self._reader.settings(release)
+        return settings.strategy(once_commands(settings.release_command, release.contents))

@@ -1,12 +1,11 @@
 """Removing what nobody needs, from the store and from a node's disk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from da_agent import ports
-from da_agent.domain import records
 from da_agent.domain.node import garbage
 from da_agent.domain.node.node_states import NodeState
 from da_agent.domain.node.reports import Report
@@ -14,9 +13,9 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import Blob
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import Corrupt, NotFound
-from da_agent.workflows.records import reports
 from da_agent.workflows.records.inboxes import Inboxes
 from da_agent.workflows.records.ledgers import Ledger
+from da_agent.workflows.records.reports import Reports
 from da_agent.workflows.records.rollouts import Rollouts
 from da_agent.workflows.upkeep.gc_lock import GcLock, Held
 
@@ -48,7 +47,8 @@ BREAK = timedelta(seconds=2)
 
 
 def collect(
-    store: ports.Store,
+    survey: "Survey",
+    gc_lock: GcLock,
     clock: ports.Clock,
     *,
     dry_run: bool,
@@ -64,12 +64,12 @@ def collect(
     looks at everything anew. `tell` gets what is gone by now, also when an error ends it.
     """
     if dry_run:
-        return _planned(store, lambda: None).collected()
-    gc_lock, done = GcLock(store, clock), Collected()
+        return survey.plan(lambda: None).collected()
+    done = Collected()
     try:
         while True:
             with gc_lock.alone(f"{who}, collecting", nonce) as held:
-                removal = _Removal(store, clock, held, _planned(store, held.renew))
+                removal = _Removal(survey, clock, held, survey.plan(held.renew))
                 try:
                     ended = removal.run()
                 finally:
@@ -82,7 +82,7 @@ def collect(
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """What may go, oldest first. `head` is the newest release that was looked at."""
 
     head: int
@@ -102,12 +102,12 @@ class _Removal:
     tells of a release that is not there, and no release lacks a blob.
     """
 
-    def __init__(self, store: ports.Store, clock: ports.Clock, held: Held, plan: _Plan) -> None:
-        self._store = store
+    def __init__(self, survey: "Survey", clock: ports.Clock, held: Held, plan: Plan) -> None:
+        self._store = survey.store
         self._clock = clock
         self._held = held
         self._plan = plan
-        self._ledger = Ledger(store)
+        self._ledger = survey.ledger
         self.done = Collected()
 
     def run(self) -> bool:
@@ -150,30 +150,75 @@ class _Removal:
         return found is not None and self._store.clock() - found.modified_at > age
 
 
-def _planned(store: ports.Store, renew: Callable[[], object]) -> _Plan:
-    """`renew` is called again and again: looking through a store may take long."""
-    ledger, now = Ledger(store), store.clock()
-    written = {keys.release_number(entry.key): entry.modified_at for entry in store.scan(keys.RELEASES)}
-    numbers = {number: at for number, at in written.items() if number is not None}
-    head = max(numbers, default=0)
-    needed, gone = _needed(store, now, renew)
-    releases = garbage.needless_releases(numbers, needed | _ways_back(store, head), now=now)
-    used: set[Blob] = set()
-    for number in numbers.keys() - set(releases):
-        renew()
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Finds what may go."""
+
+    store: ports.Store
+    ledger: Ledger
+    inboxes: Inboxes
+    rollouts: Rollouts
+    reports: Reports
+
+    def plan(self, renew: Callable[[], object]) -> Plan:
+        """`renew` is called again and again: looking through a store may take long."""
+        now = self.store.clock()
+        written = {keys.release_number(entry.key): entry.modified_at for entry in self.store.scan(keys.RELEASES)}
+        numbers = {number: at for number, at in written.items() if number is not None}
+        head = max(numbers, default=0)
+        needed, gone = self._needed(now, renew)
+        releases = garbage.needless_releases(numbers, needed | self._ways_back(head), now=now)
+        used = self._used(numbers.keys() - set(releases), renew)
+        entries = {}
+        for entry in self.store.scan(keys.BLOBS):
+            renew()
+            entries[entry.key] = entry
+        blobs = garbage.needless_blobs(
+            {key: entry.modified_at for key, entry in entries.items()}, map(keys.blob_key, used), now=now
+        )
+        return Plan(head, releases, tuple(entries[key] for key in blobs), gone)
+
+    def _used(self, numbers: Iterable[int], renew: Callable[[], object]) -> set[Blob]:
+        used: set[Blob] = set()
+        for number in numbers:
+            renew()
+            try:
+                used.update(self.ledger.read(number).contents.blobs())
+            except NotFound:
+                # An agent that knows nothing of the gate has removed it meanwhile.
+                continue
+        return used
+
+    def _ways_back(self, head: int) -> set[int]:
+        """Where the nodes go when the newest release is bad, or will be."""
+        fallback = self.rollouts.fallback(head)
+        return set() if fallback is None else {fallback}
+
+    def _needed(self, now: datetime, renew: Callable[[], object]) -> tuple[set[int], tuple[str, ...]]:
+        """The releases that nodes serve or are on their way to, and the one that the inbox has become; and who is
+        gone."""
+        verdict = self.inboxes.verdict()
+        found = {None if verdict is None else verdict.release}
+        gone = []
+        for entry in self.reports.last():
+            renew()
+            if now - entry.modified_at > garbage.SILENT:
+                gone.append(keys.node_of(entry.key))
+            else:
+                report = self._report(entry.key)
+                found |= set() if report is None else {report.release, report.target}
+        return {number for number in found if number is not None}, tuple(gone)
+
+    def _report(self, key: str) -> Report | None:
         try:
-            used.update(ledger.read(number).contents.blobs())
+            return self.ledger.reader.report(key).value
         except NotFound:
-            # An agent that knows nothing of the gc lock has removed it meanwhile.
-            continue
-    entries = {}
-    for entry in store.scan(keys.BLOBS):
-        renew()
-        entries[entry.key] = entry
-    blobs = garbage.needless_blobs(
-        {key: entry.modified_at for key, entry in entries.items()}, map(keys.blob_key, used), now=now
-    )
-    return _Plan(head, releases, tuple(entries[key] for key in blobs), gone)
+            return None
+        except Corrupt as error:
+            raise Corrupt(
+                f"{error}; nothing was removed, because nobody knows what that node needs: a node that runs writes it"
+                f" again within a minute, and for one that is gone, delete it"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,36 +254,3 @@ def clear(
             blobs.remove(sha256)
         environments.forget()
     return Freed(releases, needless)
-
-
-def _ways_back(store: ports.Store, head: int) -> set[int]:
-    """Where the nodes go when the newest release is bad, or will be."""
-    fallback = Rollouts(store, nonce=str).fallback(head)
-    return set() if fallback is None else {fallback}
-
-
-def _needed(store: ports.Store, now: datetime, renew: Callable[[], object]) -> tuple[set[int], tuple[str, ...]]:
-    """The releases that nodes serve or are on their way to, and the one that the inbox has become; and who is gone."""
-    verdict = Inboxes(store).verdict()
-    found = {None if verdict is None else verdict.release}
-    gone = []
-    for entry in reports.last(store):
-        renew()
-        if now - entry.modified_at > garbage.SILENT:
-            gone.append(keys.node_of(entry.key))
-        else:
-            report = _report(store, entry.key)
-            found |= set() if report is None else {report.release, report.target}
-    return {number for number in found if number is not None}, tuple(gone)
-
-
-def _report(store: ports.Store, key: str) -> Report | None:
-    try:
-        return records.unseal(Report, store.read(key).data, key)
-    except NotFound:
-        return None
-    except Corrupt as error:
-        raise Corrupt(
-            f"{error}; nothing was removed, because nobody knows what that node needs: a node that runs writes it"
-            f" again within a minute, and for one that is gone, delete it"
-        ) from error

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from da_agent import ports
-from da_agent.domain import records
 from da_agent.domain.node import garbage
 from da_agent.domain.store import keys
 from da_agent.domain.store.leases import Lease
-from da_agent.errors import Busy, Corrupt, NotFound, TimedOut
+from da_agent.errors import Busy, NotFound, TimedOut
 from da_agent.workflows.records.leases import Leases
+from da_agent.workflows.records.readers import Reader
 
 TERM = timedelta(minutes=3)
 """How long whoever died behind the gc lock keeps the others out."""
@@ -37,8 +37,9 @@ class Mark:
 class GcLock:
     """One at a time removes, or makes a release of what may be about to be removed; many bring what is new."""
 
-    def __init__(self, store: ports.Store, clock: ports.Clock) -> None:
+    def __init__(self, store: ports.Store, reader: Reader, clock: ports.Clock) -> None:
         self._store = store
+        self._reader = reader
         self._clock = clock
 
     def bring(self, upload: Callable[[], object]) -> Mark:
@@ -60,8 +61,8 @@ class GcLock:
 
     @contextmanager
     def alone(self, holder: str, nonce: str) -> Iterator["Held"]:
-        """Nobody else is behind the gc lock, as long as the value says so. Busy when somebody does not come out."""
-        held = Held(self._store, self._clock, holder, nonce)
+        """No other process holds the gc lock, as long as the value says so. Busy when another one keeps it."""
+        held = Held(self._store, self._reader, self._clock, holder, nonce)
         give_up_at = self._clock.elapsed() + PATIENCE
         while not held.enter():
             self._wait(give_up_at)
@@ -89,22 +90,19 @@ class GcLock:
 
     def _look(self) -> tuple[str | None, Lease | None]:
         try:
-            stored = self._store.read(keys.GC_LOCK)
+            found = self._reader.lease(keys.GC_LOCK)
         except NotFound:
             return None, None
-        try:
-            return stored.tag, records.decode(Lease, stored.data, keys.GC_LOCK)
-        except Corrupt:
-            return stored.tag, None
+        return found.tag, found.value
 
 
 class Held:
     """The right to remove, or to release what is old, for as long as nobody can believe that it has ended."""
 
-    def __init__(self, store: ports.Store, clock: ports.Clock, holder: str, nonce: str) -> None:
+    def __init__(self, store: ports.Store, reader: Reader, clock: ports.Clock, holder: str, nonce: str) -> None:
         self._store = store
         self._clock = clock
-        self._lease = Leases(store, holder=f"{holder} ({nonce[:6]})", nonce=nonce, key=keys.GC_LOCK)
+        self._lease = Leases(store, reader, holder=f"{holder} ({nonce[:6]})", nonce=nonce, key=keys.GC_LOCK)
         self._since = timedelta()
         self._until = store.clock()
 
