@@ -144,7 +144,7 @@ def test_a_node_that_is_not_root_serves_and_reloads() -> None:
         "with web(web_user=None) as node:\n"
         "    node.stage(1, hello('one')); node.stage(2, hello('two'))\n"
         "    node.apache.rehearse(1); node.serve(1); before = node.apache.workers()\n"
-        "    node.serve(2); proof = node.prove(2)\n"
+        "    node.serve(2); proof = node.probe(2)\n"
         "    print(json.dumps([os.getuid(), proof.holds, len(proof.workers), len(before & proof.workers)]))\n"
     )
     user = pwd.getpwnam("nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name)

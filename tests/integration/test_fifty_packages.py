@@ -54,8 +54,8 @@ exit 1
 """
 STAGE = """\
 import sys
-from da_agent.wiring import Machine
-machine = Machine()
+from da_agent.wiring import NodeAgent
+machine = NodeAgent()
 machine.prepare()
 release = machine.ledger.read(1)
 machine.transfers.fetch(release.contents.blobs())

@@ -62,7 +62,7 @@ def reject(*_: object, **__: object) -> None:
     ("owner", "name", "told"),
     [
         (Steering, "restart", "given up half-way: da-agent history shows whether there is a new release"),
-        (waits, "until_proven", "not waited for any longer: the nodes take release 2 all the same"),
+        (waits, "until_stable", "not waited for any longer: the nodes take release 2 all the same"),
     ],
 )
 def test_ctrl_c_says_what_goes_on_all_the_same(

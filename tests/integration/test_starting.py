@@ -63,8 +63,8 @@ def test_looking_at_a_directory_store_imports_neither_boto3_nor_what_only_nodes_
 
 _FOLLOWER = """\
 import sys
-from da_agent.wiring import Machine
-Machine().follower
+from da_agent.wiring import NodeAgent
+NodeAgent().reconciler
 print("imported:", *sys.modules)
 """
 

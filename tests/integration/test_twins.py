@@ -63,7 +63,7 @@ def test_the_second_of_two_nodes_with_one_name_stays_where_it_is_and_is_told_of(
     done = agent(made, "push", "config", str(path))
     assert done.returncode == 0, done.stderr
     record = json.loads((Path(made.store.removeprefix("file://")) / keys.rollout_key(2)).read_bytes())
-    assert sorted(record["moved"]) == ["node1", "node2"]
+    assert sorted(record["updated"]) == ["node1", "node2"]
     assert [witness(node)["release"] for node in made.nodes] == [2, 2, 1]
     assert "Two machines report as node1" in agent(made, "status").stdout
     log = "".join(each.read_text(errors="replace") for each in (twin.root / "agent" / "log").glob("*"))

@@ -157,7 +157,9 @@ def test_a_store_ignores_conditions() -> None:
 def test_the_commands_that_are_run_once_are_run_by_a_second_node(monkeypatch: pytest.MonkeyPatch) -> None:
     take = slots.take_release_command
     monkeypatch.setattr(
-        slots, "take_once", lambda rollout, node, *, now: take(replace(rollout, release_command=None), node, now=now)
+        slots,
+        "take_release_command",
+        lambda rollout, node, *, now: take(replace(rollout, release_command=None), node, now=now),
     )
     assert "runs the commands that are run once" in found()
 
@@ -169,7 +171,7 @@ def test_the_commands_that_are_run_once_are_run_in_a_pause(monkeypatch: pytest.M
         made = take(replace(rollout, paused=None), node, now=now)
         return made if isinstance(made, rollouts.Denied) else replace(made, paused=rollout.paused)
 
-    monkeypatch.setattr(slots, "take_once", deaf)
+    monkeypatch.setattr(slots, "take_release_command", deaf)
     assert "and may not" in found()
 
 
