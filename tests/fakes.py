@@ -118,7 +118,7 @@ class MemoryStore:
             if not stored:
                 raise NotFound(f"there is no {key} in {self.name}")
             if stored.tag != when.tag:
-                raise Conflict(f"{key} in {self.name} has been changed by somebody else")
+                raise Conflict(f"{key} in {self.name} was changed by another process")
 
 
 class MemoryBlobs:
@@ -243,7 +243,7 @@ class FakeClock:
         self.waits.append(period)
         self.on_wait(len(self.waits))
         if self._stopped:
-            raise Stopped("somebody asked this process to end")
+            raise Stopped("this process was told to end")
         if self._woken:
             self._woken = False
             return True

@@ -15,7 +15,7 @@ HEALTH = "/.well-known/da-agent"
 CONFIGURATION = """\
 global
     stats socket {socket} mode 600 level admin
-    # Only what is not well: errors, cut answers, connections that were tried again, changes of a node's state.
+    # Only what is unhealthy: errors, cut answers, connections that were tried again, changes of a node's state.
     log stdout format raw local0
     maxconn 8000
 

@@ -51,4 +51,4 @@ class SystemClock:
 
     def _check(self) -> None:
         if self._stopped:
-            raise Stopped("somebody asked this process to end")
+            raise Stopped("this process was told to end")

@@ -21,7 +21,7 @@ class XmlRpcNotifier:
     """Implements `ports.Notifier` by `sendRemoteCommEvent`, for which the event listener `sync` waits."""
 
     def notify(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
-        threads = ThreadPoolExecutor(min(_AT_ONCE, max(1, len(addresses))), thread_name_prefix="poke")
+        threads = ThreadPoolExecutor(min(_AT_ONCE, max(1, len(addresses))), thread_name_prefix="notify")
         try:
             notifier = {threads.submit(_notify, address, credentials): name for name, address in addresses.items()}
             done, _ = wait(notifier, _TIMEOUT)

@@ -86,7 +86,7 @@ def _await(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -
     """Say what became of it, and wait until the nodes have it."""
     from da_agent.workflows.admin import waits
 
-    with waiting.leaving(f"given up half-way: whatever has come into the inbox is published by a node; {waiting.LOOK}"):
+    with waiting.leaving(f"interrupted: whatever has come into the inbox is published by a node; {waiting.LOOK}"):
         verdict = _verdict(admin, act, wait, timeout)
     if verdict is None:
         return
@@ -103,7 +103,7 @@ def _verdict(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int)
     try:
         return act()
     except NotHere as elsewhere:
-        click.echo(f"Left to a node of the cluster: {elsewhere}", err=True)
+        click.echo(f"Handing over to a node: {elsewhere}", err=True)
         if not wait:
             return None
         # Each says at once whether it can, and why not.

@@ -135,7 +135,7 @@ def _watch(admin: Admin) -> None:
                 admin.store, admin.ledger, admin.rollouts, admin.reports, clock=admin.clock, show=show
             )
     except KeyboardInterrupt:
-        raise Interrupted("not watched for any longer: the rollout goes on all the same") from None
+        raise Interrupted("stopped watching; the rollout continues") from None
     click.echo(f"{verdict[0].upper()}{verdict[1:]}.")
 
 

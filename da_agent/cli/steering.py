@@ -5,7 +5,7 @@ import click
 from da_agent.cli import options, waiting
 from da_agent.wiring import Admin
 
-HALF_WAY = "given up half-way: da-agent history shows whether there is a new release; if so, the nodes take it"
+HALF_WAY = "interrupted: da-agent history shows whether there is a new release; if so, the nodes take it"
 
 
 @click.command()

@@ -28,7 +28,7 @@ def for_verdict(admin: Admin, number: int, *, wait: bool, timeout: int) -> None:
     """
     from da_agent.workflows.admin import waits
 
-    with leaving(f"not waited for any longer: the nodes take release {number} all the same; {LOOK}"):
+    with leaving(f"stopped waiting; the rollout of release {number} continues; {LOOK}"):
         # The release is there: a store that is silent now is asked again below.
         with suppress(*waits.SILENCES):
             pause = waits.pause(admin.rollouts, number)

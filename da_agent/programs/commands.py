@@ -62,7 +62,7 @@ def sync() -> None:
         agent.watch(stack)
         agent.beat(stack)
         agent.reconciler.run(agent.intact)
-        sys.stderr.write(f"The folders of this node below {agent.paths.root} have gone: everything starts anew\n")
+        sys.stderr.write(f"{agent.paths.root} disappeared; restarting from scratch\n")
         agent.begin_anew()
 
 

@@ -68,7 +68,7 @@ def test_ctrl_c_ends_the_watching_alone_and_gives_the_terminal_back(night: Night
     terminal.read_until("[night] shift", "web-[1]")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.close() == 130, terminal.text
-    assert "the rollout goes on all the same" in terminal.text
+    assert "the rollout continues" in terminal.text
     assert "Traceback" not in terminal.text
     assert terminal.text.rindex("\x1b[?25h") > terminal.text.rindex("\x1b[?25l"), repr(terminal.text)
 

@@ -539,7 +539,7 @@ def test_an_old_file_that_is_copied_or_moved_in_counts_as_new(store: DirectorySt
 def test_a_swap_notices_what_people_changed_with_plain_tools(store: DirectoryStore, root: Path) -> None:
     tag = store.write("config.yml", b"first", Always())
     (root / "config.yml").write_bytes(b"by hand")
-    with pytest.raises(Conflict, match="changed by somebody else"):
+    with pytest.raises(Conflict, match="changed by another process"):
         store.write("config.yml", b"second", IfTag(tag))
     assert (root / "config.yml").read_bytes() == b"by hand"
 

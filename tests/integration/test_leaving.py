@@ -61,8 +61,8 @@ def reject(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "told"),
     [
-        (Steering, "restart", "given up half-way: da-agent history shows whether there is a new release"),
-        (waits, "until_stable", "not waited for any longer: the nodes take release 2 all the same"),
+        (Steering, "restart", "interrupted: da-agent history shows whether there is a new release"),
+        (waits, "until_stable", "stopped waiting; the rollout of release 2 continues"),
     ],
 )
 def test_ctrl_c_says_what_goes_on_all_the_same(

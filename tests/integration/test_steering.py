@@ -81,7 +81,7 @@ def test_a_rollback_takes_the_nodes_back_and_says_so(night: DevCluster, good: in
     assert greetings(night) == ["Good", "Good"]
     status = type_(night, "status")
     assert f"Release: {good + 2}, a rollback to {good}, " in status
-    assert f"Rollout of release {good + 2}: stable, 2 of 2 nodes have moved" in status
+    assert f"Rollout of release {good + 2}: stable, 2 of 2 nodes updated" in status
     assert "nothing to do" in type_(night, "rollback", str(good), code=3)
     assert "Nothing would change" in type_(night, "plan")
 

@@ -523,7 +523,7 @@ class Node:
             accused = self.rollout.release if self.rollout is not None else 0
             if ill:
                 self.disk.node_state = self.disk.node_state.excuse(accused, at=self.now)
-                raise NodeFailed("it is not well on the old release, either")
+                raise NodeFailed("it is unhealthy on the old release, either")
             self.well = action.release
         elif ill:
             self.healthy_since, self.failing_check = None, "its health URL answers 500"

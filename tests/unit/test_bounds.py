@@ -170,7 +170,7 @@ class Model:
         if self.claims > MOST_CLAIMS:
             raise Over
         if self._luck() or rollouts.is_bad(cluster.rollout, action.release):
-            self._deny("it is the turn of b")
+            self._deny("updating: b")
             return
         until, begun = cluster.at + cluster.rollout.strategy.slot_timeout, not cluster.rollout.release_command_is_due
         self._write(slots=(Slot("a", action.release, "update", cluster.at, until, begun, action.joining),))

@@ -44,7 +44,7 @@ class Programs(FakePrograms):
         pytest.param(0, None, 30, id="at once"),
         pytest.param(12, None, 18, id="the page and the command share the time"),
         pytest.param(30, None, 1, id="the page needs it all"),
-        pytest.param(31, "nobody has answered /health in time", None, id="the page needs more"),
+        pytest.param(31, "GET /health timed out", None, id="the page needs more"),
     ],
 )
 def test_the_whole_check_takes_no_longer_than_it_may(takes: int, complaint: str | None, left: int | None) -> None:
@@ -80,7 +80,7 @@ def test_where_nothing_is_said_the_front_page_is_asked_and_must_not_have_failed(
     [
         (ports.Reply(500, b"fine"), "/health answers 500 instead of 200"),
         (ports.Reply(200, b"bad"), "/health answers without the text 'fine'"),
-        (None, "nobody has answered /health in time"),
+        (None, "GET /health timed out"),
     ],
 )
 def test_what_is_wrong_with_a_page_is_said(reply: ports.Reply | None, complaint: str) -> None:

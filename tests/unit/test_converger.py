@@ -496,7 +496,7 @@ def test_a_node_that_is_not_well_on_the_old_release_either_says_so_and_condemns_
     else:
         machine.programs.broken = ("celery",)
     node = machine.node((release(2), release(1)), clock=clock)
-    with pytest.raises(NodeBroken, match="not well on release 1, either"):
+    with pytest.raises(NodeBroken, match="unhealthy on release 1, too"):
         node.converge()
     record = machine.rollout(2)
     assert (machine.served, record.state, record.failures) == ({1}, State.OPEN, ())

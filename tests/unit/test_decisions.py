@@ -162,8 +162,8 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
         pytest.param(STAGED, Rehearse(6), id="staged"),
         pytest.param(READY, Claim(6), id="rehearsed"),
         pytest.param(
-            replace(READY, cluster=cluster(6, denied="it is the turn of b")),
-            Idle("it is the turn of b"),
+            replace(READY, cluster=cluster(6, denied="updating: b")),
+            Idle("updating: b"),
             id="others go first",
         ),
         pytest.param(MINE, Drain(), id="it is its turn"),
@@ -199,7 +199,7 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
             replace(DRAINED, cluster=cluster(6, slots=slot(), denied="paused")), Undrain(), id="it may not begin"
         ),
         pytest.param(replace(AWAY, draining=True), Undrain(), id="drained, and the store does not answer"),
-        pytest.param(replace(DRAINED, cluster=cluster(6)), Undrain(), id="its turn is over"),
+        pytest.param(replace(DRAINED, cluster=cluster(6)), Undrain(), id="its slot has expired"),
         pytest.param(replace(READY, cluster=cluster(6, slots=slot(5))), Claim(6), id="a turn for another release"),
         pytest.param(
             replace(MINE, begun=None, cluster=cluster(6, slots=slot(), strategy=Strategy(release_command=("x",)))),
@@ -347,7 +347,7 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
         ),
         pytest.param(
             replace(STABLE, left=timedelta(seconds=-30), asked_late=True, ready_workers=frozenset()),
-            Revert("it was not well in time"),
+            Revert("not healthy in time"),
             id="its processes die and die",
         ),
         pytest.param(

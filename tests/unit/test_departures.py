@@ -183,4 +183,4 @@ def test_a_slot_that_is_refused_is_refused_for_a_reason() -> None:
     record = cluster.rollouts.read(1)
     assert record is not None
     denied = slots.claim(record, "b", 1, ("a", "b"), now=cluster.store.now, reason="release 1", joining=False)
-    assert denied == Denied("it is the turn of a")
+    assert denied == Denied("updating: a")

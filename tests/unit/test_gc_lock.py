@@ -226,7 +226,7 @@ def test_who_died_behind_the_gate_keeps_the_others_out_for_a_while_only() -> Non
 def test_who_waits_too_long_is_told_who_is_there() -> None:
     store, clock = cluster(), FakeClock()
     assert behind(store, "the night shift")
-    with pytest.raises(Busy, match=r"the night shift is at work in memory://store"):
+    with pytest.raises(Busy, match=r"the night shift still holds the gc lock on memory://store"):
         go_back(store, clock)
     with pytest.raises(Busy, match="the night shift"):
         built.gc_lock(store, clock).bring(lambda: None)

@@ -123,7 +123,7 @@ def test_whoever_waits_neither_lists_nor_asks_while_the_record_says_that_others_
         assert waiting.cluster is not None
         if waiting.cluster.denied is None:
             waiting.claim(1, "update", joining=False)
-        assert waiting.cluster.denied == "it is the turn of a"
+        assert waiting.cluster.denied == "updating: a"
     assert nodes.lists == asked
     nodes.courses["a"].give_back()
     waiting.look(1, nodes.release, woken=False)

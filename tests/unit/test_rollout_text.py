@@ -16,25 +16,25 @@ AT = "2026-01-01 12:00:00 UTC"
 @pytest.mark.parametrize(
     ("rollout", "lines"),
     [
-        (OPEN, ["Rollout of release 7: open, 0 of 4 nodes have moved"]),
+        (OPEN, ["Rollout of release 7: open, 0 of 4 nodes updated"]),
         (
             TURN,
             [
-                "Rollout of release 7: open, 0 of 4 nodes have moved",
-                "  web-1 has a turn for release 7 until 2026-01-01 12:05:00 UTC",
+                "Rollout of release 7: open, 0 of 4 nodes updated",
+                "  web-1 has a slot for release 7 until 2026-01-01 12:05:00 UTC",
             ],
         ),
         (
             rollouts.pause(updated(OPEN, "web-1"), ADMIN),
             [
-                "Rollout of release 7: open, 1 of 4 nodes has moved",
+                "Rollout of release 7: open, 1 of 4 nodes updated",
                 f"  paused by admin@desk {AT}: night shift; da-agent resume lets it go on",
             ],
         ),
         (
             failed(OPEN, "web-1", "web-2"),
             [
-                "Rollout of release 7: quarantined, 0 of 4 nodes have moved",
+                "Rollout of release 7: quarantined, 0 of 4 nodes updated",
                 "  failed on web-1, web-2: it answers 500",
                 "  the end of the log of web-1:",
                 "    a line",
@@ -46,7 +46,7 @@ AT = "2026-01-01 12:00:00 UTC"
                 OPEN, "web-1", "migrate ended with exit code 1", ("one\t1", "postgres://u:hunter2@db"), LIVE, now=NOW
             ),
             [
-                "Rollout of release 7: open, 0 of 4 nodes have moved",
+                "Rollout of release 7: open, 0 of 4 nodes updated",
                 "  failed on web-1: migrate ended with exit code 1",
                 "  the end of the log of web-1:",
                 "    one 1",
@@ -56,15 +56,15 @@ AT = "2026-01-01 12:00:00 UTC"
         (
             updated(verdicts.reported_unhealthy(OPEN, "web-4", "the disk\nis full", LIVE, now=NOW), *LIVE[:3]),
             [
-                "Rollout of release 7: stable, 3 of 4 nodes have moved",
-                f"  web-4 is at fault itself since {AT}: the disk is full",
+                "Rollout of release 7: stable, 3 of 4 nodes updated",
+                f"  web-4 is unhealthy since {AT}: the disk is full",
                 f"  stable {AT}: 3 nodes serve it",
             ],
         ),
         (
             rollouts.retry(failed(OPEN, "web-1", "web-2"), ADMIN),
             [
-                "Rollout of release 7: open, 0 of 4 nodes have moved",
+                "Rollout of release 7: open, 0 of 4 nodes updated",
                 f"  retried by admin@desk {AT}: night shift",
             ],
         ),
@@ -75,7 +75,7 @@ def test_status_tells_everything_of_a_rollout_once(rollout: Rollout, lines: list
 
 
 def test_a_node_that_has_died_since_it_moved_does_not_count() -> None:
-    assert rollout_text.updated(updated(OPEN, "web-1", "web-2"), ("web-2", "web-3")) == "1 of 2 nodes has moved"
+    assert rollout_text.updated(updated(OPEN, "web-1", "web-2"), ("web-2", "web-3")) == "1 of 2 nodes updated"
 
 
 def test_nobody_may_take_a_slot_in_a_pause_or_where_a_newer_release_has_come() -> None:
@@ -92,7 +92,7 @@ def test_who_is_still_starting_has_no_slot_that_others_wait_for() -> None:
 
     starting = claimed(claimed(OPEN, "web-4", joining=True), "web-3", joining=True)
     assert rollout_text.progress(starting, LIVE, now=NOW) == (
-        "0 of 4 nodes have moved, it is nobody's turn, still starting: web-3, web-4"
+        "0 of 4 nodes updated, no node is updating, starting: web-3, web-4"
     )
     both = claimed(starting, "web-1", joining=False)
-    assert rollout_text.holders(both, now=NOW) == "it is the turn of web-1, still starting: web-3, web-4"
+    assert rollout_text.holders(both, now=NOW) == "updating: web-1, starting: web-3, web-4"

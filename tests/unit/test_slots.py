@@ -27,7 +27,7 @@ def test_a_slot_that_others_may_hold_to_be_over_does_not_last_longer() -> None:
     assert [slot.node for slot in late.slots] == ["web-2"]
     assert reason(
         claim(replace(late, slots=release_command.slots + late.slots), "web-1", now=ends - timedelta(seconds=2))
-    ) == ("it is the turn of web-2")
+    ) == ("updating: web-2")
 
 
 def test_in_a_pause_nobody_gets_a_slot_and_none_lasts_longer() -> None:
@@ -42,9 +42,9 @@ HELD = slots.claim(OPEN, "web-1", 7, LIVE, now=NOW, reason="update", joining=Fal
 @pytest.mark.parametrize(
     ("rollout", "node", "seconds", "why"),
     [
-        pytest.param(HELD, "web-2", 0, "it is the turn of web-1", id="no place is free"),
-        pytest.param(HELD, "web-2", 299, "it is the turn of web-1", id="for long"),
-        pytest.param(HELD, "web-2", 300, None, id="its turn is over"),
+        pytest.param(HELD, "web-2", 0, "updating: web-1", id="no place is free"),
+        pytest.param(HELD, "web-2", 299, "updating: web-1", id="for long"),
+        pytest.param(HELD, "web-2", 300, None, id="its slot has expired"),
         pytest.param(HELD, "web-1", 0, None, id="its own turn"),
         pytest.param(OPEN, "web-3", 0, "web-1 goes first", id="others are in front"),
         pytest.param(OPEN, "web-3", 15, None, id="those in front do not come"),
@@ -72,7 +72,7 @@ def test_the_more_often_somebody_else_was_faster_the_longer_the_record_is_left_t
 def test_one_canary_goes_alone_before_any_others_may() -> None:
     many = replace(OPEN, strategy=Strategy(max_unavailable=Share(3)))
     first = granted(claim(many, "web-1"))
-    assert reason(claim(first, "web-2")) == "it is the turn of web-1"
+    assert reason(claim(first, "web-2")) == "updating: web-1"
     second = granted(claim(updated(first, "web-1"), "web-2"))
     third = granted(claim(second, "web-3"))
     assert {slot.node for slot in third.slots} == {"web-2", "web-3"}
@@ -149,7 +149,7 @@ def test_a_slot_for_one_release_is_none_for_another() -> None:
 
 def test_turns_that_run_when_a_newer_release_comes_count_there() -> None:
     newer = rollouts.opened(8, Strategy(), (granted(claim(OPEN, "web-1")),), now=NOW)
-    assert reason(claim(newer, "web-2", target=8)) == "it is the turn of web-1"
+    assert reason(claim(newer, "web-2", target=8)) == "updating: web-1"
     assert granted(claim(newer, "web-1", target=8)).slots[0].release == 8
 
 
@@ -231,5 +231,5 @@ def test_nobody_runs_the_commands_of_a_rollout_that_has_been_stopped(
 
 def test_a_node_that_was_at_fault_itself_goes_last() -> None:
     unhealthy = verdicts.reported_unhealthy(OPEN, "web-1", "the disk is full", LIVE, now=NOW)
-    assert reason(claim(unhealthy, "web-1")) == "web-2 goes first: this node was at fault itself"
+    assert reason(claim(unhealthy, "web-1")) == "web-2 goes first: this node was unhealthy"
     assert granted(claim(updated(unhealthy, "web-2", "web-3", "web-4"), "web-1")).slot("web-1") is not None

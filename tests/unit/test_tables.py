@@ -26,10 +26,10 @@ def table(
     ("rollout", "header"),
     [
         (None, "Release 7: no node has begun it"),
-        (OPEN, "0 of 4 nodes have moved, it is nobody's turn, 1 free"),
-        (TURN, "0 of 4 nodes have moved, it is the turn of web-1, 0 free"),
+        (OPEN, "0 of 4 nodes updated, no node is updating, 1 free"),
+        (TURN, "0 of 4 nodes updated, updating: web-1, 0 free"),
         (rollouts.pause(OPEN, ADMIN), "paused by admin@desk 2026-01-01 12:00:00 UTC: night shift, 0 free"),
-        (updated(OPEN, *LIVE), "Release 7: stable, opened 2026-01-01 12:00:00 UTC, 4 of 4 nodes have moved"),
+        (updated(OPEN, *LIVE), "Release 7: stable, opened 2026-01-01 12:00:00 UTC, 4 of 4 nodes updated"),
     ],
 )
 def test_the_header_tells_of_the_whole_rollout(rollout: Rollout | None, header: str) -> None:
@@ -37,12 +37,10 @@ def test_the_header_tells_of_the_whole_rollout(rollout: Rollout | None, header: 
 
 
 def test_each_node_has_a_row_sorted_by_name() -> None:
-    made = table(
-        TURN, node_status("web-2", waiting="it is the turn of web-1"), node_status("web-1", phase=Phase.STAGING)
-    )
+    made = table(TURN, node_status("web-2", waiting="updating: web-1"), node_status("web-1", phase=Phase.STAGING))
     assert [row.line for row in made.rows] == [
-        "web-1: release 6, staging, has a turn",
-        "web-2: release 6, serving: it is the turn of web-1",
+        "web-1: release 6, staging, has a slot",
+        "web-2: release 6, serving: updating: web-1",
     ]
     assert [made.age(row) for row in made.rows] == ["0 s", "12 s"]
 

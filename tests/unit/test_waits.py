@@ -105,7 +105,7 @@ def test_time_that_is_up_names_those_behind_and_what_they_wait_for() -> None:
     a, b = cluster("a", "b")
     a.put("config.yml", b"name: b\n")
     cycle(a)
-    with pytest.raises(TimedOut, match=r"1 of 2 nodes has moved, it is nobody's turn; not yet there: b \(serving\)"):
+    with pytest.raises(TimedOut, match=r"1 of 2 nodes updated, no node is updating; not yet there: b \(serving\)"):
         wait(b, 2)
 
 
@@ -156,7 +156,7 @@ def test_whoever_waits_is_told_how_many_have_moved_and_who_holds_the_turns() -> 
     progress = SilentProgress()
     with pytest.raises(TimedOut):
         wait(b, 2, progress)
-    assert "1 of 2 nodes has moved, it is the turn of b" in progress.said
+    assert "1 of 2 nodes updated, updating: b" in progress.said
 
 
 def steering(node: Member[MemoryStore]) -> Steering:
@@ -235,7 +235,7 @@ def test_a_newer_release_whose_contents_nobody_can_compare_is_not_taken_for_the_
     a.put("config.yml", b"name: b\ntitle: c\n")
     cycle(a, b, a, b)
     a.store.delete(keys.release_key(1))
-    with pytest.raises(Superseded, match="nobody can tell whether it has what release 2 had changed"):
+    with pytest.raises(Superseded, match="it is not known whether it has what release 2 had changed"):
         wait(a, 2)
 
 
@@ -266,7 +266,7 @@ def test_a_store_that_does_not_answer_ends_the_waiting_only_when_time_is_up_and_
     clock = FakeClock()
     clock.on_wait = lambda number: setattr(a.store, "failing", Unreachable("connection reset"))
     with pytest.raises(
-        TimedOut, match=r"release 2 is published; its rollout continues; .*1 of 2 nodes has moved.*connection reset"
+        TimedOut, match=r"release 2 is published; its rollout continues; .*1 of 2 nodes updated.*connection reset"
     ):
         built.until_stable(a.store, records(a), clock, SilentProgress(), 2, patience=PATIENCE)
     assert len(clock.waits) == PATIENCE / waits.LOOK_AGAIN

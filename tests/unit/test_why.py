@@ -30,25 +30,25 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
         updated(OPEN, *LIVE),
         (
             "web-2 runs release 7 (heard 12 s ago).",
-            "Release 7 is stable: 4 of 4 nodes have moved.",
+            "Release 7 is stable: 4 of 4 nodes updated.",
             "where it should be",
         ),
     ),
     "another's turn": (
-        node_status(waiting="it is the turn of web-1"),
+        node_status(waiting="updating: web-1"),
         TURN,
         (
             "web-2 runs release 6",
-            "It looks at release 7, and is serving.",
-            "It waits: it is the turn of web-1.",
-            "web-1 holds a turn for release 7 until 2026-01-01 12:05:00 UTC.",
-            "moves by itself when those before it",
+            "It is moving to release 7 (serving).",
+            "It waits: updating: web-1.",
+            "web-1 holds a slot for release 7 until 2026-01-01 12:05:00 UTC.",
+            "updates by itself when a slot is free",
         ),
     ),
     "its own turn": (
         node_status("web-2", phase=Phase.PROBATION, activity="proving release 7: 1 of 2"),
         granted(claim(updated(OPEN, "web-1"), "web-2")),
-        ("is probation.", "It is at this: proving release 7: 1 of 2.", "It has its turn"),
+        ("(probation).", "In progress: proving release 7: 1 of 2.", "It holds a slot"),
     ),
     "a pause": (
         node_status(),
@@ -58,17 +58,17 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
     "a pause in its turn, behind the switch": (
         node_status(phase=Phase.PROBATION),
         rollouts.pause(granted(claim(updated(OPEN, "web-1"), "web-2")), ADMIN),
-        ("is probation", "paused by admin@desk", "It is switching, and goes on by itself in spite of the pause."),
+        ("(probation)", "paused by admin@desk", "It is switching, and goes on by itself in spite of the pause."),
     ),
     "a pause in its turn, before the switch": (
         node_status(phase=Phase.DRAINING),
         rollouts.pause(granted(claim(updated(OPEN, "web-1"), "web-2")), ADMIN),
-        ("It has its turn, and has not switched: it gives the turn back, and goes on after da-agent resume.",),
+        ("It holds a slot and has not switched: it gives the slot back, and goes on after da-agent resume.",),
     ),
     "a pause while it joins": (
         node_status(release=None, phase=Phase.STARTING),
         granted(claim(rollouts.pause(OPEN, ADMIN), "web-2", joining=True)),
-        ("It serves nobody yet, and moves by itself in spite of the pause.",),
+        ("It serves no requests yet, and updates by itself in spite of the pause.",),
     ),
     "what a command that is run once has printed": (
         node_status(),
@@ -83,27 +83,27 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
     "a retry": (
         node_status(),
         rollouts.retry(failed(OPEN, "web-1", "web-3"), ADMIN),
-        ("was retried by admin@desk 2026-01-01 12:00:00 UTC: night shift.", "with its next look"),
+        ("was retried by admin@desk 2026-01-01 12:00:00 UTC: night shift.", "within a poll interval"),
     ),
     "a failure here": (
         node_status(rejected=(BROKEN,), problem=str(BROKEN)),
         failed(OPEN, "web-2"),
-        ("It failed here 2026-01-01 12:00:00 UTC: it answers 500.", "when others have stable"),
+        ("It failed here 2026-01-01 12:00:00 UTC: it answers 500.", "when the release is stable on other nodes"),
     ),
     "a failure here, stable by others": (
         node_status(),
         failed(updated(OPEN, "web-1", "web-3", "web-4"), "web-2"),
-        ("Release 7 is stable: 3 of 4 nodes have moved.", "tries again by itself every 5 minutes"),
+        ("Release 7 is stable: 3 of 4 nodes updated.", "tries again by itself every 5 minutes"),
     ),
     "a failure elsewhere": (
         node_status(),
         failed(OPEN, "web-1"),
-        ("It failed on web-1: it answers 500.", "with its next look"),
+        ("It failed on web-1: it answers 500.", "within a poll interval"),
     ),
     "its own fault": (
         node_status(problem="the disk is full"),
         verdicts.reported_unhealthy(OPEN, "web-2", "the disk is full", LIVE, now=NOW),
-        ("something is wrong: the disk is full.", "at fault itself since 2026-01-01 12:00:00 UTC"),
+        ("Problem: the disk is full.", "unhealthy since 2026-01-01 12:00:00 UTC"),
     ),
     "silence": (
         replace(node_status(), at=NOW - timedelta(hours=2, minutes=5)),

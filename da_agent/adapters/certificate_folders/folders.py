@@ -85,7 +85,7 @@ class LinkedFolders:
         placed = renames.link(place, target) or mounts.fill(place, found, _ids(owner))
         if before is None or before == self._live or before.is_relative_to(self._sets):
             return placed
-        return replace(placed, remark=f"it was a link to {before}, which somebody else had made")
+        return replace(placed, remark=f"it was a link to {before}, which another program had made")
 
     def _remember(self, places: Iterable[Path]) -> None:
         before = self._remembered()

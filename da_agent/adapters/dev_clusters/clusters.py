@@ -159,6 +159,6 @@ def _check_access(directory: Path) -> None:
     for folder in (directory, *directory.parents):
         if not folder.stat().st_mode & 0o001:
             raise Invalid(
-                f"{directory} is of no use as the cluster's folder: {folder} lets nobody but its owner in, and the web"
+                f"{directory} is of no use as the cluster's folder: {folder} lets only its owner in, and the web"
                 f" server's processes are another user; choose another --root, or chmod o+x {folder}"
             )

@@ -149,7 +149,7 @@ class DirectoryStore:
         elif isinstance(when, IfTag):
             with self._locked():
                 if self.read(key).tag != when.tag:
-                    raise Conflict(f"{key} in the store {self._path} has been changed by somebody else")
+                    raise Conflict(f"{key} in the store {self._path} was changed by another process")
                 with self._doubted(key):
                     _rename(unfinished, path)
         else:

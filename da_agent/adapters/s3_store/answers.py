@@ -39,7 +39,7 @@ _Kind = type[AgentError] | type[ConcurrentWrite] | type[Beyond]
 _REMEDIES: dict[object, str] = {
     "NoSuchBucket": "; create it, or correct the name of the store",
     "RequestTimeTooSkewed": "; set this machine's clock",
-    Conflict: ": somebody else was first",
+    Conflict: ": another process was first",
     StoreUnfit: "; use a store with conditional writes",
     Forbidden: "; check the credentials and their rights (s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket)",
 }

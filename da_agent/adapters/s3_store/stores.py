@@ -218,7 +218,7 @@ class S3Store:
             raise OutcomeUnknown(
                 f"cannot tell who wrote {key} to the store {self.name}: it has what we wanted to write"
             )
-        raise Conflict(f"{key} in the store {self.name} has been written by somebody else")
+        raise Conflict(f"{key} in the store {self.name} was written by another process")
 
     def _put(self, client: "S3Client", name: str, content: bytes | BinaryIO, **condition: Any) -> str:
         answer = client.put_object(

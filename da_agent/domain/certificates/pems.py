@@ -47,7 +47,7 @@ def public_half(key: CertificatePublicKeyTypes) -> bytes:
 def _key(label: bytes, block: bytes, name: str) -> bytes:
     if label == b"ENCRYPTED PRIVATE KEY" or b"Proc-Type: 4,ENCRYPTED" in block:
         remedy = f"store it without (openssl pkey -in {name} -out {name})"
-        raise Invalid(f"{name}: is protected by a passphrase, which nobody could type when a node starts: {remedy}")
+        raise Invalid(f"{name}: is protected by a passphrase, which cannot be typed when a node starts: {remedy}")
     if label not in _KEYS:
         raise Invalid(f"{name}: is a key of another kind ({label.decode()}): make it again (openssl genpkey)")
     try:

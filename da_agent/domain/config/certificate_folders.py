@@ -30,7 +30,7 @@ def check(root: Section) -> Iterator[Mistake]:
         elif name == INSTALL:
             yield Mistake(
                 entry.line,
-                f'"{entry.key!s}" must not be empty, or nobody finds the certificates: name a folder, or delete the'
+                f'"{entry.key!s}" must not be empty, or no program finds the certificates: name a folder, or delete the'
                 " line, which means /etc/ssl/docassemble",
             )
 

@@ -16,17 +16,17 @@ _HEAD = """\
 # docassemble's configuration, made once from the environment of the cluster's first node.
 # From now on this file decides, on every node; the variables of env.list are not looked at again.
 
-# Signs sessions and passwords: whoever changes it logs everybody out.
+# Signs sessions and passwords: a change logs every user out.
 """
 _DATABASE = "\n# The SQL database that all nodes share.\n"
 _STORE = "\n# User files. Without keys the credentials of the machine's role are used.\n"
 _MACHINE = "\n# Where the nodes run.\n"
-_SUPERVISOR = "\n# With these the nodes, and whoever pushes a change, wake each other.\n"
+_SUPERVISOR = "\n# With these the nodes, and admins who push a change, notify each other.\n"
 _OURS = """
 # The agent's own settings, the same on every node. These are the defaults.
 da agent:
   # poll interval: 10s  # how often a node looks for a new release
-  # quiet period: 3s  # how long nobody must have written before a change is published
+  # quiet period: 3s  # how long the inbox must be quiet before a change is published
   # start timeout: 2m  # how long the web server may take to prove that it serves a release
   # max unavailable: 1  # how many nodes at a time, or a share such as 25%
   # canary: 1  # so many nodes go first, one at a time

@@ -58,8 +58,8 @@ def _together(settings: Settings, section: Entry, path: str) -> Iterator[Mistake
     """Numbers that are right one by one, and cannot work together."""
     if settings.slot_timeout is not None and settings.slot_timeout < settings.shortest_slot_timeout:
         given, needed = settings.slot_timeout.total_seconds(), settings.shortest_slot_timeout.total_seconds()
-        text = f'{path}.turn" of {given:g} s is too short: drain, start timeout, health timeout and min healthy need'
-        yield Mistake(section.line, f'"{text} {needed:g} s with a margin; leave it out to have that')
+        text = f'{path}.slot timeout" of {given:g} s is too short: drain, start timeout, health timeout and'
+        yield Mistake(section.line, f'"{text} min healthy need {needed:g} s with a margin; leave it out to have that')
 
 
 def _setting(entry: Entry) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def progress(rollout: Rollout | None, live: Collection[str], *, now: datetime) -
 def updated(rollout: Rollout, live: Collection[str]) -> str:
     """Of the nodes that are alive; those that have died since do not count."""
     there = len(set(rollout.updated) & set(live))
-    return f"{there} of {len(live)} nodes {'has' if there == 1 else 'have'} moved"
+    return f"{there} of {len(live)} nodes updated"
 
 
 def holders(rollout: Rollout, *, now: datetime) -> str:
@@ -28,8 +28,8 @@ def holders(rollout: Rollout, *, now: datetime) -> str:
     held = current(rollout, now=now)
     updating = ", ".join(slot.node for slot in held if not slot.joining)
     starting = ", ".join(slot.node for slot in held if slot.joining)
-    said = f"it is the turn of {updating}" if updating else "it is nobody's turn"
-    return f"{said}, still starting: {starting}" if starting else said
+    said = f"updating: {updating}" if updating else "no node is updating"
+    return f"{said}, starting: {starting}" if starting else said
 
 
 def current(rollout: Rollout, *, now: datetime) -> tuple[Slot, ...]:
@@ -41,7 +41,7 @@ def lines(rollout: Rollout, live: Collection[str], *, now: datetime) -> list[str
     """Everything that an admin wants to know of it."""
     found = [f"Rollout of release {rollout.release}: {rollout.state.value}, {updated(rollout, live)}"]
     found += [
-        f"  {slot.node} has a turn for release {slot.release} until {units.time(slot.until)}"
+        f"  {slot.node} has a slot for release {slot.release} until {units.time(slot.until)}"
         for slot in current(rollout, now=now)
     ]
     found += [f"  failed on {failure}" for failure in failures(rollout.failures)]
@@ -49,8 +49,7 @@ def lines(rollout: Rollout, live: Collection[str], *, now: datetime) -> list[str
     if logged is not None:
         found += [f"  the end of the log of {logged.node}:", *(f"    {line}" for line in log(logged))]
     found += [
-        f"  {note.by} is at fault itself since {units.time(note.at)}: {one_line(note.reason)}"
-        for note in rollout.unhealthy
+        f"  {note.by} is unhealthy since {units.time(note.at)}: {one_line(note.reason)}" for note in rollout.unhealthy
     ]
     if rollout.paused is not None:
         found.append(f"  paused {said(rollout.paused)}; da-agent resume lets it go on")
@@ -72,7 +71,7 @@ def stuck(rollout: Rollout) -> str:
     """Why there is no verdict although nobody can go on, in one sentence."""
     reasons = "; ".join(_together((note.by, note.reason) for note in rollout.unhealthy))
     return (
-        f"release {rollout.release} is neither stable nor quarantined: every node is at fault itself: {reasons}; they"
+        f"release {rollout.release} is neither stable nor quarantined: every node is unhealthy: {reasons}; they"
         f" go on by themselves once that is mended, and da-agent rollback leaves the release"
     )
 

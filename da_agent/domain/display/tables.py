@@ -76,7 +76,7 @@ def _row(seen: NodeStatus, rollout: Rollout | None, known: Mapping[str, Row], no
     slot = rollout.slot(report.node) if rollout is not None else None
     held = slot is not None and slot.until > now
     if held and not silent:
-        phase = f"{phase}, has a turn"
+        phase = f"{phase}, has a slot"
     failure = rollout.failure(report.node) if rollout is not None else None
     failed = f"failed: {failure.reason}" if failure is not None else None
     note = rollout_text.one_line(failed or report.problem or report.waiting or report.activity or "")

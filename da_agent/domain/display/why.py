@@ -48,16 +48,16 @@ def _runs(node: str, seen: NodeStatus | None, now: datetime) -> Iterator[str]:
         return
     yield f"{node} runs {runs} (heard {age} ago)."
     if report.target is not None and report.target != report.release:
-        yield f"It looks at release {report.target}, and is {report.phase.value}."
+        yield f"It is moving to release {report.target} ({report.phase.value})."
     elif report.phase.value != "serving":
         yield f"It is {report.phase.value}."
     if report.activity:
-        yield f"It is at this: {rollout_text.one_line(report.activity)}."
+        yield f"In progress: {rollout_text.one_line(report.activity)}."
     if report.waiting:
         yield f"It waits: {rollout_text.one_line(report.waiting)}."
     # A failure is told with the release that it is of.
     if report.problem and report.problem not in map(str, report.rejected):
-        yield f"It says that something is wrong: {rollout_text.one_line(report.problem)}."
+        yield f"Problem: {rollout_text.one_line(report.problem)}."
 
 
 def _rollout(rollout: Rollout, live: Collection[str], now: datetime) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _rollout(rollout: Rollout, live: Collection[str], now: datetime) -> Iterator
     else:
         yield f"Release {rollout.release} is {rollout.state.value}: {rollout_text.updated(rollout, live)}."
     for slot in rollout_text.current(rollout, now=now):
-        yield f"{slot.node} holds a turn for release {slot.release} until {units.time(slot.until)}."
+        yield f"{slot.node} holds a slot for release {slot.release} until {units.time(slot.until)}."
     if rollout.paused is not None:
         yield f"The cluster is paused {rollout_text.said(rollout.paused)}."
     if rollout.retries:
@@ -86,7 +86,7 @@ def _failures(node: str, seen: NodeStatus | None, rollout: Rollout) -> Iterator[
                 yield f"It failed here {units.time(failure.at)}: {rollout_text.one_line(failure.reason)}."
     for note in rollout.unhealthy:
         if note.by == node:
-            yield f"The node is at fault itself since {units.time(note.at)}: {rollout_text.one_line(note.reason)}."
+            yield f"The node is unhealthy since {units.time(note.at)}: {rollout_text.one_line(note.reason)}."
     others = [failure for failure in rollout.failures if failure.node != node]
     if others and not told:
         yield f"It failed on {'; '.join(rollout_text.failures(others))}."
@@ -119,21 +119,21 @@ def _next(node: str, seen: NodeStatus | None, rollout: Rollout, now: datetime) -
         yield (
             "It tries again by itself every 5 minutes."
             if rollout.state is State.STABLE
-            else "It tries again when others have stable the release; a push or a rollback replaces it."
+            else "It tries again when the release is stable on other nodes; a push or a rollback replaces it."
         )
     elif any(slot.node != node for slot in rollout_text.current(rollout, now=now)):
-        yield "It moves by itself when those before it have given their turns back, or when these end."
+        yield "It updates by itself when a slot is free."
     else:
-        yield "It moves by itself with its next look, within a poll interval."
+        yield "It updates by itself within a poll interval."
 
 
 def _while_updating(slot: Slot, rollout: Rollout, phase: Phase) -> Iterator[str]:
     """A pause stops those that have not switched yet, and none that serves nobody."""
     if rollout.paused is None:
-        yield "It has its turn: it moves by itself."
+        yield "It holds a slot and updates by itself."
     elif slot.joining:
-        yield "It serves nobody yet, and moves by itself in spite of the pause."
+        yield "It serves no requests yet, and updates by itself in spite of the pause."
     elif phase in (Phase.SWITCHING, Phase.PROBATION):
         yield "It is switching, and goes on by itself in spite of the pause."
     else:
-        yield "It has its turn, and has not switched: it gives the turn back, and goes on after da-agent resume."
+        yield "It holds a slot and has not switched: it gives the slot back, and goes on after da-agent resume."

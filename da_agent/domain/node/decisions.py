@@ -326,7 +326,7 @@ def _in_probation(seen: Observation) -> Action:
         if seen.readiness.holds:
             return _checked(seen, probation.release)
     if _is_over(seen):
-        return Revert(f"it was not stable to serve in time: {seen.readiness or 'the web server did not answer'}")
+        return Revert(f"not ready in time: {seen.readiness or 'the web server did not answer'}")
     return Probe(probation.release) if seen.running else Start()
 
 
@@ -347,7 +347,7 @@ def _checked(seen: Observation, release: int) -> Action:
         return Commit()
     able = bool(seen.workers) and seen.workers <= seen.ready_workers
     if seen.healthy_for is None and (_is_checked(seen) if able else _is_over(seen)):
-        return Revert(seen.failing_check or "it was not well in time")
+        return Revert(seen.failing_check or "not healthy in time")
     if able:
         return Check(release)
     # A process has died meanwhile, and another has taken its place.

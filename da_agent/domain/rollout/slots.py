@@ -145,10 +145,10 @@ def _wait(rollout: Rollout, node: str, target: int, live: Collection[str], *, no
     there = places(rollout, node, live, now=now)
     if there == 0:
         holders = ", ".join(sorted(slot.node for slot in running(rollout, now=now) if slot.node != node))
-        return Denied(f"it is the turn of {holders}")
+        return Denied(f"updating: {holders}")
     ahead = queue(rollout, live, now=now) if target == rollout.release else ()
     if ahead and node in rollout.unhealthy_nodes:
-        return Denied(f"{ahead[0]} goes first: this node was at fault itself")
+        return Denied(f"{ahead[0]} goes first: this node was unhealthy")
     patience = 1 + max(0, (now - rollout.changed_at) // PATIENCE)
     if node in ahead and ahead.index(node) >= there * patience:
         return Denied(f"{ahead[0]} goes first")
@@ -204,7 +204,7 @@ def take_release_command(rollout: Rollout, node: str, *, now: datetime) -> Rollo
     """The commands are this node's to run, until its turn ends."""
     held = rollout.slot(node)
     if held is None or held.until <= now + SLACK:
-        return Denied("its turn is over")
+        return Denied("its slot has expired")
     if (denied := _refusal(rollout, rollout.release, joining=held.joining)) is not None:
         return denied
     release_command = rollout.release_command

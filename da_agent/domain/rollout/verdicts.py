@@ -126,7 +126,7 @@ def without_lost(rollout: Rollout, node: str, live: Collection[str], *, now: dat
     rest = tuple(slot for slot in rollout.slots if slot not in over)
     known = {*rollout.updated, *(failure.node for failure in rollout.failures)}
     lost = tuple(
-        NodeFailure(slot.node, "it has not come back from its turn", now, lost=True)
+        NodeFailure(slot.node, "did not report back before its slot expired", now, lost=True)
         for slot in over
         if slot.begun and not slot.joining and slot.release == rollout.release and slot.node not in known
     )

@@ -241,7 +241,7 @@ def _require_change(ledger: Ledger, number: int, newer: int) -> None:
         lost = superseded.undone(before, mine.contents, after.contents, lambda blob: ledger.reader.blob(blob, None))
     except (NotFound, Corrupt, StoreDamaged, Invalid) as error:
         raise Superseded(
-            f"release {newer} is stable, and nobody can tell whether it has what release {number} had changed: {error}"
+            f"release {newer} is stable, and it is not known whether it has what release {number} had changed: {error}"
         ) from error
     if lost:
         back = f", a rollback to release {after.rollback_of}" if after.rollback_of is not None else ""
@@ -257,7 +257,7 @@ def _late(number: int, rollout: Rollout | None, alive: list[NodeStatus], now: da
     remedy = "; da-agent resume lets it go on" if rollout is not None and rollout.paused is not None else ""
     progress = rollout_text.progress(rollout, [each.report.node for each in alive], now=now)
     goes = "is paused" if remedy else "continues"
-    there_not = f"not yet there: {_names(late) or 'nobody'}"
+    there_not = f"not yet there: {_names(late) or 'no node'}"
     return f"release {number} is published; its rollout {goes}: {progress}; {there_not}{remedy}"
 
 

@@ -44,7 +44,7 @@ class Checkup:
             return None
         reply = self._traffic.get(health.path, warming=warming, patience=max(patience, LEAST))
         if reply is None:
-            return f"nobody has answered {health.path} in time"
+            return f"GET {health.path} timed out"
         if health.status is not None and reply.status != health.status:
             return f"{health.path} answers {reply.status} instead of {health.status}"
         if reply.status >= BROKEN and health.status is None:

@@ -327,7 +327,7 @@ class Converger:
         assert seen.cluster is not None
         # The node state comes first: whoever dies behind it says nothing against the release, and tries it again.
         self._node_states.save(seen.node_state.excuse(seen.cluster.rollout.release, at=self._clock.now()))
-        raise NodeBroken(f"this node is not well on release {number}, either: {complaint}")
+        raise NodeBroken(f"this node is unhealthy on release {number}, too: {complaint}")
 
     # ---- before the switch
 
@@ -381,7 +381,7 @@ class Converger:
         self._begun = None
         if self._claims == MOST_CLAIMS:
             raise NodeBroken(
-                f"cannot switch to release {number} within a turn: this node was suspended, or the store takes too long"
+                f"cannot switch to release {number} within a slot: this node was suspended, or the store takes too long"
                 " to answer it"
             )
         made = self._rollout_client.claim(number, f"release {number}", joining=joining)
@@ -417,7 +417,7 @@ class Converger:
         free, self._begun = seen.begun != number, None
         if not self._switcher.switch(number, seen, lambda: free or self._is_good()):
             # Whether it may be claimed anew, the record tells.
-            self._progress.say(f"Release {number} is not switched to: the turn was claimed too long ago")
+            self._progress.say(f"Release {number} is not switched to: the slot was claimed too long ago")
 
     def _release(self, number: int) -> Release:
         return self._releases.get(number) or self._installation.load(number)

@@ -177,7 +177,7 @@ class Publisher:
             self._clock.wait(min(left, period))
             if left > period and self._inboxes.list() == inbox:
                 return inbox
-        raise TimedOut(f"somebody keeps writing to the inbox of {self._store.name}: it is published once it is quiet")
+        raise TimedOut(f"the inbox is written again and again in {self._store.name}: it is published once it is quiet")
 
     def _quiet_period(self, top: Top) -> timedelta:
         """That of the newest release; the default before there is one, and where this agent cannot use its settings.

@@ -87,7 +87,7 @@ class Pushes:
         if lost is not None and made.puts.get(lost[0]) == lost[1]:
             # It does not build on what the other one has written, but would undo it.
             raise Invalid(
-                f"cannot write {lost[0]}: somebody else changed it at the same time; look at it, then push again"
+                f"cannot write {lost[0]}: another process changed it at the same time; look at it, then push again"
             )
         verdict = self._inboxes.verdict()
         top = self._ledger.top()

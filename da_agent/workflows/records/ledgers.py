@@ -90,7 +90,7 @@ class Ledger:
                     continue
                 except Corrupt:
                     pass
-                raise Conflict(f"release {release.number} was published by somebody else at the same time") from doubt
+                raise Conflict(f"release {release.number} was published by another process at the same time") from doubt
             else:
                 return
         raise OutcomeUnknown(

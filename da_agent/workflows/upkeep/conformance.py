@@ -58,7 +58,7 @@ class _Examination:
         checks: dict[str, Callable[[], None]] = {
             "what was written is read back": self._read_after_write,
             "an object is created once": self._create_twice,
-            "an object is replaced by whoever has its tag": self._replace,
+            "an object is replaced by a writer that has its tag": self._replace,
             "an object is not replaced with a wrong tag": self._replace_with_wrong_tag,
             "an object is not replaced with an old tag": self._replace_with_old_tag,
             "what was deleted is gone": self._delete,

@@ -216,8 +216,8 @@ class Survey:
             return None
         except Corrupt as error:
             raise Corrupt(
-                f"{error}; nothing was removed, because nobody knows what that node needs: a node that runs writes it"
-                f" again within a minute, and for one that is gone, delete it"
+                f"{error}; nothing was removed, because it is not known what that node needs: a node that runs"
+                f" writes it again within a minute, and for one that is gone, delete it"
             ) from error
 
 

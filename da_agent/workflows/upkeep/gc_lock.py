@@ -53,7 +53,7 @@ class GcLock:
             upload()
             if self.holds(mark):
                 return mark
-        raise TimedOut(f"cannot release anything: what nobody needs is removed from {self._store.name} all the time")
+        raise TimedOut(f"cannot publish: gc keeps removing blobs from {self._store.name}")
 
     def holds(self, mark: Mark) -> bool:
         """Whether nobody has removed anything since, and nothing has grown old."""
@@ -84,8 +84,8 @@ class GcLock:
     def _wait(self, give_up_at: timedelta) -> None:
         if self._clock.elapsed() > give_up_at:
             _, lease = self._look()
-            who = "somebody" if lease is None else lease.holder
-            raise Busy(f"cannot begin: {who} is at work in {self._store.name} all the time; try again later")
+            who = "another process" if lease is None else lease.holder
+            raise Busy(f"cannot start: {who} still holds the gc lock on {self._store.name}; try again later")
         self._clock.wait(_PAUSE)
 
     def _look(self) -> tuple[str | None, Lease | None]:
