@@ -133,26 +133,13 @@ class Review:
     """Look whether a rollout in which nobody moves has come to an end."""
 
 
-Action = (
-    Idle
-    | Stage
-    | Rehearse
-    | Claim
-    | RunReleaseCommand
-    | Drain
-    | Undrain
-    | Look
-    | Switch
-    | Start
-    | Probe
-    | Check
-    | Commit
-    | Revert
-    | Recover
-    | Accept
-    | TellUpdated
-    | TellFailed
-    | TellUnhealthy
-    | GiveBack
-    | Review
-)
+Step = Stage | Rehearse | Start | Probe | Check | Commit | Revert | Recover | Accept
+"""What changes this node alone."""
+
+Move = Claim | RunReleaseCommand | Drain | Undrain | Look | Switch
+"""What stands between a rehearsed release and the switch to it."""
+
+Tell = TellUpdated | TellFailed | TellUnhealthy | GiveBack | Review
+"""What the record of the rollout should have from this node."""
+
+Action = Idle | Step | Move | Tell

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import assert_never
 
 from da_agent import ports
 from da_agent.domain.config import redaction
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node import actions, decisions, garbage
-from da_agent.domain.node.actions import Action
+from da_agent.domain.node.actions import Move, Step, Tell
 from da_agent.domain.node.decisions import Observation
 from da_agent.domain.node.node_states import NodeState
 from da_agent.domain.node.reports import Phase
@@ -258,7 +259,7 @@ class Converger:
         # A node whose other programs lack the new certificates serves all the same, and says so each time.
         self._switcher.follow_certificates()
 
-    def _act(self, action: Action, seen: Observation) -> None:
+    def _act(self, action: Step | Move | Tell, seen: Observation) -> None:
         match action:
             case actions.Stage(number):
                 self._try(number, seen, self._stage)
@@ -283,7 +284,7 @@ class Converger:
             case _:
                 self._move(action, seen)
 
-    def _move(self, action: Action, seen: Observation) -> None:
+    def _move(self, action: Move | Tell, seen: Observation) -> None:
         match action:
             case actions.Claim(number, joining):
                 self._claim(number, joining=joining)
@@ -301,7 +302,7 @@ class Converger:
             case _:
                 self._tell(action, seen)
 
-    def _tell(self, action: Action, seen: Observation) -> None:
+    def _tell(self, action: Tell, seen: Observation) -> None:
         match action:
             case actions.TellUpdated():
                 self._rollout_client.tell_updated()
@@ -317,6 +318,8 @@ class Converger:
                 self._rollout_client.give_back()
             case actions.Review():
                 self._rollout_client.review()
+            case _:
+                assert_never(action)
 
     def _bear_witness(self, number: int, seen: Observation) -> None:
         """Only who is well on the old release may blame the new one; NodeBroken, and that one is excused, otherwise."""
