@@ -1,23 +1,23 @@
-"""Everything that can go wrong, sorted by what happens next.
+"""Every expected failure, sorted by what happens next.
 
-The message of each error is one sentence for an operator: it begins with "cannot" or names the thing at fault,
-says where it is, and, where there is one, the remedy. `exit_code` is what a command ends with.
+The message of each error is one sentence for an operator: it begins with "cannot" or names the faulty thing,
+says where it is and, if there is one, gives the remedy. `exit_code` is the exit code of the command.
 """
 
 from collections.abc import Iterable
 
 
 class AgentError(Exception):
-    """The root: catch this to turn any expected failure into a sentence."""
+    """The root of the tree. Catching it turns any expected failure into a sentence."""
 
     exit_code = 1
 
 
-# ---- ask a person ---------------------------------------------------------------------------------------------
+# ---- an admin must act ------------------------------------------------------------------------------------------
 
 
 class Invalid(AgentError):
-    """What somebody wrote is wrong; nothing was changed. `mistakes` has one sentence for each thing to mend."""
+    """The input is invalid; nothing was changed. `mistakes` has one sentence for each thing to correct."""
 
     exit_code = 3
 
@@ -27,13 +27,13 @@ class Invalid(AgentError):
 
 
 class Forbidden(AgentError):
-    """The store knows us and says no (403), or the credentials are wrong or missing."""
+    """The store denies access (403), or the credentials are wrong or missing."""
 
     exit_code = 4
 
 
 class StoreUnfit(AgentError):
-    """The store does not keep the promises that a cluster needs; using it could corrupt the cluster silently."""
+    """The store does not give the guarantees that a cluster needs. Using it could silently corrupt the cluster."""
 
     exit_code = 5
 
@@ -42,24 +42,26 @@ class StoreUnfit(AgentError):
 
 
 class Unreachable(AgentError):
-    """The store or the index did not answer, or answered that it cannot now. Says nothing about what is in it."""
+    """The store or the index did not answer, or is temporarily unable to. This says nothing about its contents."""
 
     exit_code = 6
 
 
 class OutcomeUnknown(Unreachable):
-    """A conditional write got no clear answer: it may or may not have happened. Read back and compare."""
+    """A conditional write got no clear answer: it may or may not have happened. Read the object back and compare."""
 
 
 class StoreDamaged(AgentError):
-    """The store lacks an object that a release names, or has other bytes under its name. Nobody's release is at
-    fault: once somebody has put the right bytes back, the same works."""
+    """The store lacks an object that a release names, or has wrong bytes under its name.
+
+    The release is not the cause: the same operation works again once the right bytes are back.
+    """
 
     exit_code = 13
 
 
 class Busy(AgentError):
-    """Another agent process holds this node's lock, or the gc lock behind which things are removed from the store."""
+    """Another agent process holds this node's lock, or the gc lock that protects removals from the store."""
 
     exit_code = 7
 
@@ -68,18 +70,18 @@ class Busy(AgentError):
 
 
 class NotFound(AgentError):
-    """The store answered that there is no such object."""
+    """The store answered that the object does not exist."""
 
     exit_code = 8
 
 
 class Conflict(AgentError):
-    """The condition of a write did not hold: somebody else was first. Nothing was written."""
+    """The condition of a write did not hold: another writer was first. Nothing was written."""
 
     exit_code = 8
 
 
-# ---- leave it to another node ---------------------------------------------------------------------------------
+# ---- another node can do it -----------------------------------------------------------------------------------
 
 
 class NotHere(AgentError):
@@ -88,11 +90,11 @@ class NotHere(AgentError):
     exit_code = 9
 
 
-# ---- give this release up -------------------------------------------------------------------------------------
+# ---- this release is bad ----------------------------------------------------------------------------------------
 
 
 class ReleaseBroken(AgentError):
-    """The release cannot be staged, rehearsed or served. The node keeps the one it has. `log` ends what was printed."""
+    """The release cannot be staged, rehearsed or served. The node keeps its current one. `log` has the last output."""
 
     exit_code = 10
 
@@ -102,11 +104,11 @@ class ReleaseBroken(AgentError):
 
 
 class Corrupt(ReleaseBroken):
-    """Bytes are not what their name or hash promises."""
+    """Bytes do not match their name or hash."""
 
 
 class Quarantined(ReleaseBroken):
-    """The cluster has given the release up: no node begins it any more, and those that had moved go back."""
+    """The cluster has quarantined the release: no node starts it, and updated nodes roll back."""
 
     exit_code = 14
 
@@ -115,39 +117,39 @@ class Quarantined(ReleaseBroken):
 
 
 class NodeBroken(AgentError):
-    """The node, not the release, is at fault: a full disk, a missing program, a web server that does not start."""
+    """The node is the cause, not the release: a full disk, a missing program, a web server that does not start."""
 
     exit_code = 11
 
 
 class TimedOut(AgentError):
-    """What was waited for did not come in time. What was begun goes on without us."""
+    """The expected event did not happen in time. The operation itself continues."""
 
     exit_code = 12
 
 
 class Interrupted(AgentError):
-    """Somebody at the terminal has waited enough (Ctrl-C). What was begun goes on without us."""
+    """The user stopped waiting (Ctrl-C). The operation itself continues."""
 
     exit_code = 130
 
 
 class Superseded(AgentError):
-    """The release was neither stable nor quarantined: a newer one, which undoes what it had changed, is served."""
+    """The release became neither stable nor quarantined: a newer release, which undoes its changes, is served."""
 
     exit_code = 15
 
 
 class NoLiveNodes(AgentError):
-    """No node is alive: the release is there, and nothing is stable."""
+    """No node is alive: the release is published, and nothing is stable."""
 
     exit_code = 16
 
 
 class Stopped(BaseException):
-    """Somebody asked this process to end (SIGTERM, Ctrl-C). Not an error: nobody who mends errors may swallow it.
+    """A signal told this process to end (SIGTERM, Ctrl-C). Not an error, so code that handles errors must not catch it.
 
-    Whatever was begun is finished or taken back by the next start.
+    The next start finishes or undoes whatever was unfinished.
     """
 
     exit_code = 143

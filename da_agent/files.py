@@ -1,4 +1,4 @@
-"""Files that are either whole and safe on the disk, or not there."""
+"""File operations that leave a file complete and durable, or absent."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DiskFull(OSError):
-    """There was no room for a file of `needed` bytes."""
+    """The disk has no room for a file of `needed` bytes."""
 
     def __init__(self, error: OSError, path: Path, needed: int) -> None:
         super().__init__(error.errno, error.strerror, str(path))
@@ -24,10 +24,10 @@ class DiskFull(OSError):
 
 
 def write(path: Path, chunks: Iterable[bytes], mode: int = 0o600, size: int = disk_space.BLOCK) -> None:
-    """Make the new file `path` and return when its bytes are on the disk; after an error there is no such file.
+    """Create the file `path` and return once its bytes are on the disk; after an error the file does not exist.
 
-    FileExistsError when there is one already; DiskFull, with the `size` that it was to have. Its name is not safe
-    before `sync_directory` of its folder.
+    FileExistsError when the file already exists. DiskFull, with `size` as the bytes needed, when the disk is full.
+    The name of the file is durable only after `sync_directory` of its folder.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -39,17 +39,17 @@ def write(path: Path, chunks: Iterable[bytes], mode: int = 0o600, size: int = di
     except BaseException as error:
         with suppress(OSError):
             path.unlink()
-        # The system does not say in which file it had no room to write.
+        # The operating system does not name the file here, and a message without it would not help.
         if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
             raise DiskFull(error, path, size) from error
         raise
 
 
 def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Make `data` the content of `path` in one step that survives a power cut; makes the folder where it is missing.
+    """Replace the content of `path` with `data` in one step that survives a power cut; creates a missing folder.
 
-    Whoever reads meanwhile sees the old bytes or the new ones. Raises OSError; the old file is then still there,
-    unless only the very last step, making the rename durable, failed.
+    A concurrent reader sees either the old bytes or the new ones. After an OSError the old file is still there,
+    unless only the last step failed: making the rename durable.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
@@ -64,7 +64,7 @@ def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Return when the names in the folder `path` are on the disk: a rename is not safe before."""
+    """Return once the names in the folder `path` are on the disk. A rename is not durable before that."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -73,9 +73,9 @@ def sync_directory(path: Path) -> None:
 
 
 def below(folder: Path) -> list[str]:
-    """The relative names of what people have put into a folder and those below, by the rule of the inbox, sorted.
+    """The sorted relative names of the files in a folder and its subfolders, without temporary files as in the inbox.
 
-    Invalid for a folder that is a link: it might lead anywhere, and to pass it over would be to lose what is in it.
+    Invalid for a link to a folder: it might lead anywhere, and skipping it would lose the files in it.
     """
     found = []
     for path in folder.rglob("*"):
@@ -91,9 +91,9 @@ def below(folder: Path) -> list[str]:
 
 @contextmanager
 def on_this_node(task: str, at: Path | None = None) -> Iterator[None]:
-    """NodeFailure the node for what its disk refuses: OSError becomes NodeBroken, "cannot `task`: …".
+    """Turn an OSError inside the context into NodeBroken, "cannot `task`: …": the node's disk is the cause.
 
-    `at` is where the task writes, for an error that does not say it.
+    `at` is the path that the task writes to, for an error that does not name a file.
     """
     try:
         yield
@@ -102,8 +102,8 @@ def on_this_node(task: str, at: Path | None = None) -> Iterator[None]:
 
 
 def complaint(error: OSError, at: Path | None = None) -> str:
-    """What the operating system says, and about which file; of a full disk, how much is missing."""
-    # Of two names the second is the one that was written.
+    """The reason of the operating system and the file; for a full disk, the number of missing bytes."""
+    # Of two names (a rename) the second is the one that is written.
     name = error.filename2 or error.filename or at
     if error.errno in FULL and name is not None:
         return full(Path(os.fsdecode(name)).parent if at is None else at, getattr(error, "needed", disk_space.BLOCK))
@@ -112,19 +112,19 @@ def complaint(error: OSError, at: Path | None = None) -> str:
 
 
 def full(folder: Path, needed: int) -> str:
-    """The sentence for a disk that has refused `needed` bytes."""
+    """The sentence for a disk that has no room for `needed` bytes."""
     return disk_space.refused(disk(folder), needed)
 
 
 def require_room(task: str, folder: Path, needed: int) -> None:
-    """NodeBroken, "cannot `task`: …", when `needed` bytes more in `folder` would take what is left to others."""
+    """NodeBroken, "cannot `task`: …", when `needed` more bytes in `folder` would use up the reserve of the disk."""
     shortage = disk_space.shortage(disk(folder), needed)
     if shortage is not None:
         raise NodeBroken(f"cannot {task}: {shortage}")
 
 
 def disk(folder: Path) -> Disk:
-    """The disk that `folder` lies on, or will lie on."""
+    """The disk that holds `folder`, or will hold it once it exists."""
     there = next(each for each in (folder, *folder.parents) if each.exists())
     status = os.statvfs(there)
     return Disk(str(folder), there.stat().st_dev, status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)

@@ -1,4 +1,4 @@
-"""Processes that an earlier life of this node has left running: how they are found, and how they end."""
+"""Finding and ending processes that an earlier run of this node left behind."""
 
 import os
 import signal
@@ -12,25 +12,26 @@ _PAUSE = 0.02
 
 
 def find(belongs: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
-    """The processes, this one excepted, that see our files and that `belongs` accepts; it may raise psutil.Error.
+    """The processes that see the same files as this one and that `belongs` accepts, without this process.
 
-    A container's process, seen from its host, may name the same path and mean another file.
+    `belongs` may raise psutil.Error; such a process is skipped. The check of the files is for containers:
+    seen from the host, a container's process may name the same path and mean another file.
     """
     found = []
-    # Not process_iter: a long process would meet numbers there that have been given to others since.
+    # Not process_iter: it caches processes, and in a long-running process a cached id may belong to a new process.
     for pid in psutil.pids():
         try:
             process = psutil.Process(pid)
             if pid != os.getpid() and belongs(process) and _sees_our_files(pid):
                 found.append(process)
         except (psutil.Error, OSError):
-            # It has ended, or belongs to another user.
+            # The process has ended, or belongs to another user.
             continue
     return found
 
 
 def group(process: psutil.Process) -> int | None:
-    """The process group: the number of its first process, which the kernel gives to no other meanwhile."""
+    """The id of the process group, which the kernel reuses for no other group while it exists; None when it is gone."""
     try:
         return os.getpgid(process.pid)
     except OSError:
@@ -38,7 +39,7 @@ def group(process: psutil.Process) -> int | None:
 
 
 def tell(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
-    """Send a signal to each that is still the process that was found: psutil compares the start times."""
+    """Send a signal to each process that still exists. psutil compares start times, so a reused id gets no signal."""
     for process in processes:
         try:
             process.send_signal(number)
@@ -47,12 +48,12 @@ def tell(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
 
 
 def gone(processes: Iterable[psutil.Process]) -> bool:
-    """True when none is left; a zombie holds nothing any more."""
+    """True when no process is left. A zombie counts as gone: it holds no resources."""
     return not any(map(_is_alive, processes))
 
 
 def wait(done: Callable[[], bool], patience: float) -> bool:
-    """Return True once `done` holds, False after `patience` seconds."""
+    """True once `done` returns true; False after `patience` seconds."""
     ends = time.monotonic() + patience
     while not done():
         if time.monotonic() > ends:
@@ -62,7 +63,7 @@ def wait(done: Callable[[], bool], patience: float) -> bool:
 
 
 def end(processes: list[psutil.Process], patience: float) -> None:
-    """Tell them to end; after `patience` seconds kill what is left of them, and what that has started."""
+    """Send SIGTERM; after `patience` seconds kill the remaining processes and all their descendants."""
     tell(processes, signal.SIGTERM)
     if not wait(lambda: gone(processes), patience):
         stuck = [each for process in processes for each in _family(process)]
@@ -88,5 +89,5 @@ def _sees_our_files(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()
     except PermissionError:
-        # Root without CAP_SYS_PTRACE, as in a container, may not look at the web user's processes.
+        # Root without CAP_SYS_PTRACE, as in a container, cannot inspect the web user's processes.
         return True

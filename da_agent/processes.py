@@ -1,4 +1,4 @@
-"""Child processes that leave nothing running behind them, and let those go first who serve visitors."""
+"""Child processes that leave nothing running behind, with lower priority than the processes that serve requests."""
 
 import os
 import pwd
@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import IO
 
 NICENESS = 5
-"""By so much each gives way: who answers a visitor seldom waits for it, and on a machine that is always busy it has
-still a third of what it would have had."""
+"""Added to the nice value of each child. Processes that serve requests seldom wait for such a child.
+
+On a machine that is always busy, the child still gets a third of its usual CPU time.
+"""
 
 
 _LOOK = 0.05
-"""Seconds between two looks at what a process writes."""
+"""Seconds between two reads of a process's output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user of this machine whom we start processes as."""
+    """A user of this machine; processes can be started as this user."""
 
     name: str
     uid: int
@@ -32,14 +34,14 @@ class Account:
 
     @staticmethod
     def of(name: str) -> "Account":
-        """KeyError when there is no such user."""
+        """The account of the user `name`; KeyError when the user does not exist."""
         entry = pwd.getpwnam(name)
         return Account(name, entry.pw_uid, entry.pw_gid)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a process ended, and everything it wrote. `code` is None when its time ran out, negative for a signal."""
+    """The end of a process and its whole output. `code` is None after a timeout, negative after a signal."""
 
     code: int | None
     output: str
@@ -54,7 +56,7 @@ class Outcome:
 
 
 def ignore(line: str) -> None:
-    """For whoever does not watch."""
+    """The default of `watch`: ignores the line."""
 
 
 def run(
@@ -68,15 +70,15 @@ def run(
     guard: Callable[[], object] = lambda: None,
     gives_way: bool = True,
 ) -> Outcome:
-    """Run `command` in `folder` for at most `patience` seconds; `watch` gets each line while it runs.
+    """Run `command` in `folder` for at most `patience` seconds; `watch` gets each line of output while it runs.
 
-    `guard` is called again and again, and ends the process by raising. What does not give way is judged by the time
-    that it takes: on a machine that is always busy it would take as long as the others like.
+    `guard` is called repeatedly, and ends the process by raising. `gives_way` lowers the priority of the process.
+    It is False for a process whose duration is judged: with low priority, a busy machine could delay it without limit.
 
-    When this returns or raises, also because a signal handler raised, the process and those that it started in its
-    session are gone. OSError when it cannot be started.
+    When this returns or raises, the process and the processes in its session are gone, even if a signal handler
+    raised. OSError when the command cannot be started.
     """
-    # A file, not a pipe: a build that leaves a daemon with our pipe open would keep us reading for ever.
+    # A file, not a pipe: a build can leave a daemon that keeps the pipe open, and reading would never end.
     with tempfile.TemporaryFile() as sink:
         process = subprocess.Popen(
             [str(word) for word in command],
@@ -92,14 +94,14 @@ def run(
             extra_groups=None if account is None else [],
         )
         if gives_way:
-            # It may have ended already, or somebody else may have a say in this.
+            # The process may have ended already, or the system may forbid the change. Priority is not essential.
             with suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS))
         lines = _Lines(sink, watch)
         try:
             ended = _await(process.pid, time.monotonic() + patience, lines, guard)
         finally:
-            # Before the process is reaped: its number cannot be anybody else's yet.
+            # Before the process is reaped: until then the kernel cannot give its id to another process.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -108,7 +110,7 @@ def run(
 
 
 class _Lines:
-    """What a process has written so far, read by position so that the writer's own is left alone."""
+    """The output of a process so far, read by position so that the writer's own file position does not change."""
 
     def __init__(self, sink: IO[bytes], watch: Callable[[str], object]) -> None:
         self._descriptor = sink.fileno()
@@ -131,7 +133,7 @@ class _Lines:
 
 
 def _await(pid: int, end: float, lines: _Lines, guard: Callable[[], object]) -> bool:
-    """Whether the process ended before `end`; it is not reaped yet."""
+    """Whether the process ended before `end` (monotonic seconds). The process is not reaped yet."""
     descriptor = os.pidfd_open(pid)
     try:
         poll = select.poll()

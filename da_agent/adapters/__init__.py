@@ -1,1 +1,1 @@
-"""The outside world, one module for each thing; foreign exceptions end here."""
+"""The outside world, one module for each thing. Foreign exceptions are translated here."""

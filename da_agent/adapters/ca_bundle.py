@@ -1,4 +1,4 @@
-"""Which certificate authorities this machine trusts."""
+"""The certificate authorities that this machine trusts."""
 
 import ssl
 import warnings
@@ -9,14 +9,14 @@ BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 def trusted_subjects() -> frozenset[bytes]:
     """The subjects (DER) of the system's root certificates; empty where the machine has none."""
-    # It takes eight megabytes, and most nodes never read a certificate.
+    # Imported here: it takes 8 MB, and most nodes never read a certificate.
     from cryptography import x509
 
     path = Path(ssl.get_default_verify_paths().cafile or BUNDLE)
     bundle = path if path.exists() else BUNDLE
     try:
         with warnings.catch_warnings():
-            # Some authorities' own certificates break the rules; that is not for our users to mend.
+            # Some authorities' own certificates break the rules; users cannot repair that.
             warnings.simplefilter("ignore")
             certificates = x509.load_pem_x509_certificates(bundle.read_bytes())
             return frozenset(each.subject.public_bytes() for each in certificates)

@@ -1,4 +1,4 @@
-"""This machine's clock, and waiting that can be cut short."""
+"""This machine's clock, and waits that can be interrupted."""
 
 import os
 import select
@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from da_agent.errors import Stopped
 
 _LONGEST_POLL = 3600.0
-"""Seconds. What the kernel can be asked to wait for at once is limited."""
+"""Seconds: the kernel limits the time-out of one poll."""
 
 
 class SystemClock:
-    """Waits on a counter in the kernel, which threads and signal handlers can raise without taking any lock."""
+    """Waits on an eventfd, which threads and signal handlers can raise without a lock."""
 
     def __init__(self) -> None:
         self._counter = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -41,11 +41,11 @@ class SystemClock:
                 return False
 
     def wake(self) -> None:
-        """Make the wait that goes on, or else the next one, return at once. For any thread or signal handler."""
+        """Make the current wait, or else the next one, return at once. Safe in any thread or signal handler."""
         os.eventfd_write(self._counter, 1)
 
     def stop(self) -> None:
-        """Make the wait that goes on, and each one after it, raise Stopped. For any thread or signal handler."""
+        """Make the current wait and all later ones raise Stopped. Safe in any thread or signal handler."""
         self._stopped = True
         self.wake()
 

@@ -1,4 +1,4 @@
-"""Conformances of stores and which stores this machine has used, one small file for each."""
+"""The conformance of stores, and the stores that this machine has used: one small file for each."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from da_agent.errors import Corrupt
 
 
 class ConformanceFolder:
-    """Files named by the hash of the store's identity, which may have any characters in it."""
+    """Files named by the hash of the store's identity, which may contain any character. A corrupt file is ignored."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -38,7 +38,7 @@ class ConformanceFolder:
 
 
 class UsedStoreFolder:
-    """Implements ports.UsedStores: files named by the hash of the URL."""
+    """Implements ports.UsedStores by files named by the hash of the URL. A corrupt file is ignored."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

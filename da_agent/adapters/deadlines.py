@@ -1,4 +1,4 @@
-"""A question that is waited for only so long."""
+"""Calls with a deadline."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 def within(patience: timedelta) -> ports.Deadline:
-    """Each question is asked in a thread of its own, which does not keep the process from ending."""
+    """A function that calls its argument in a daemon thread and returns the result, or raises its AgentError.
+
+    Unreachable when there is no result within `patience`. A thread that hangs does not keep the process from ending.
+    """
 
     def ask(question: Callable[[], T]) -> T:
         answers: list[T] = []

@@ -1,4 +1,4 @@
-"""The room on a node's disks for a release that is about to be fetched and staged."""
+"""The free space on a node's disks for a release that is to be fetched and staged."""
 
 import zipfile
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from da_agent.errors import NodeBroken
 
 
 class DiskSpace:
-    """Looks at the disks of one node."""
+    """Checks the free space on the disks of one node."""
 
     def __init__(self, paths: Paths, blobs: ports.Blobs) -> None:
         self._blobs = blobs
@@ -25,9 +25,9 @@ class DiskSpace:
         }
 
     def require(self, release: Release, unpacked: Collection[Wheel]) -> None:
-        """NodeBroken, naming the folder and the missing bytes, unless the rest of the release fits.
+        """NodeBroken, with the folder and the missing bytes, unless the missing part of the release fits.
 
-        `unpacked` are the wheels of a release that is staged here already.
+        `unpacked` are the wheels of a release that is already staged on this node.
         """
         task = f"stage release {release.number}"
         with files.on_this_node(task):
@@ -45,10 +45,10 @@ class DiskSpace:
 
 
 def unpacked_size(wheel: Path, size: int) -> int:
-    """Bytes on the disk of what is in a wheel; an estimate for a file of `size` bytes that is none."""
+    """Bytes on the disk of an unpacked wheel; an estimate from its `size` in bytes when the file is no wheel."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             return disk_space.on_disk(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        # Whoever installs it says what is wrong with it.
+        # The installation reports what is wrong with the file.
         return disk_space.SWELLING * size

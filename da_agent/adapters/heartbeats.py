@@ -1,4 +1,4 @@
-"""A node's heart, which goes on while the node resolves, stages or waits."""
+"""A node's heartbeat, which continues while the node resolves, stages or waits."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,7 +8,10 @@ from datetime import timedelta
 
 @contextmanager
 def beating(beat: Callable[[], None], period: timedelta) -> Iterator[None]:
-    """Call `beat` every `period`, from a thread of its own, until this ends. One that fails is only missing."""
+    """Call `beat` every `period`, from a thread of its own, until the context ends.
+
+    `beat` must not raise: an exception would end the heartbeat.
+    """
     ended = threading.Event()
 
     def go_on() -> None:
@@ -20,5 +23,5 @@ def beating(beat: Callable[[], None], period: timedelta) -> Iterator[None]:
     try:
         yield
     finally:
-        # Not waited for: a store that does not answer must not keep a node from ending.
+        # The thread is not joined: a store that does not answer must not keep the process from ending.
         ended.set()

@@ -1,4 +1,4 @@
-"""What tells this machine's node from a copy of its disk."""
+"""The identity that tells this machine's node from one that runs on a copy of its disk."""
 
 import hashlib
 import socket
@@ -6,14 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-"""Random for each start of the kernel: no file system is copied with it."""
+"""A random id for each start of the kernel. It is on no disk, so a clone does not copy it."""
 
 
 def identity(root: Path, address: str) -> str:
-    """The same for every process of the node below `root` that answers at `address`, until the machine starts anew.
+    """32 hex digits, the same for every process of the node below `root` at `address`, until the machine reboots.
 
-    Machines differ by the start of their kernels, containers of one machine by their host names, and nodes that share
-    both by their roots or addresses.
+    Machines differ by the boot ids of their kernels, containers of one machine by their host names, and nodes that
+    share both by their roots or addresses.
     """
     boot = ""
     with suppress(OSError):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class LastContactFile:
-    """Only shown to an admin: nothing depends on it."""
+    """The time is only shown to an admin, so errors are ignored."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""The listener's side of supervisor's event protocol, on stdin and stdout."""
+"""The listener's side of supervisor's event protocol, over stdin and stdout."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,26 +17,29 @@ _STDERR = 2
 def listen(
     stdin: IO[str], stdout: IO[str], wake: Callable[[str], object], stop: Callable[[], object]
 ) -> Iterator[None]:
-    """Answer supervisord in a thread: `wake` gets each event's name, `stop` is called after the last one.
+    """Answer supervisord in a thread: `wake` gets the name of each event, `stop` is called after the last one.
 
-    There are no more events when supervisord has died or has closed the pipe. Neither is called after the context.
-    Inside it `stdin` and `stdout` belong to the protocol alone: whatever else reads the one finds its end, and
-    whatever else is written to the other, by this process or by those that it starts, goes to stderr.
+    The events end when supervisord dies or closes the pipe. Neither function is called after the context.
+    Inside the context `stdin` and `stdout` belong to the protocol. Any other reader of stdin finds end of file. Any
+    other output to stdout, of this process or of its children, goes to stderr.
     """
     ended = Event()
     with ExitStack() as stack:
         with on_this_node("listen to supervisord"):
             events = _take(stack, stdin.fileno(), os.open(os.devnull, os.O_RDONLY))
             answers = _take(stack, stdout.fileno(), os.dup(_STDERR))
-        # The thread has files of its own, and never ends while it waits for an event: so it closes nothing that
-        # the interpreter needs at its own end.
+        # The thread blocks in a read and may outlive the context. It has descriptors of its own, so it closes nothing
+        # that the interpreter needs at exit.
         Thread(target=_serve, args=(events, answers, wake, stop, ended), name="listener", daemon=True).start()
         stack.callback(ended.set)
         yield
 
 
 def _take(stack: ExitStack, descriptor: int, replacement: int) -> int:
-    """A copy of `descriptor`, which stands for `replacement` until the stack is closed. Processes do not inherit it."""
+    """A copy of `descriptor`, which is not inherited by child processes.
+
+    `descriptor` itself refers to the file of `replacement` until `stack` is closed.
+    """
     ours, kept = os.dup(descriptor), os.dup(descriptor)
     os.dup2(replacement, descriptor, inheritable=True)
     os.close(replacement)
@@ -55,7 +58,7 @@ def _serve(events: int, answers: int, wake: Callable[[str], object], stop: Calla
                     return
                 if not ended.is_set():
                     wake(name)
-                # Always a success: an event that is sent again tells nothing new to a loop that looks for itself.
+                # Always OK: supervisord would resend a failed event, and the loop reads the state itself anyway.
                 childutils.listener.ok(sink)
     except BrokenPipeError:
         return
@@ -65,7 +68,7 @@ def _serve(events: int, answers: int, wake: Callable[[str], object], stop: Calla
 
 
 def _next(source: IO[str]) -> str | None:
-    """The name of the next event; None when supervisord has gone, perhaps in the middle of one."""
+    """The name of the next event; None when supervisord has closed the pipe, perhaps in the middle of an event."""
     header = source.readline()
     if not header.endswith("\n"):
         return None

@@ -17,9 +17,9 @@ _LONGEST_PAUSE = 0.25
 
 
 class FileLock:
-    """The kernel's lock on the file `path`, which ends with the process that holds it, however that ends.
+    """A flock on the file `path`. The kernel releases it when its process ends, for whatever reason.
 
-    The file itself stays: it says who holds the lock, for the sentence that somebody else gets.
+    The file stays. It names the holder for the error message of the next process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class FileLock:
         try:
             with files.on_this_node("lock this node"):
                 self._take(descriptor, patience)
-            # A full disk takes only the holder's name from us: the node must be able to start and serve.
+            # A full disk costs only the holder's name in the file: the node must be able to start and serve.
             with suppress(OSError):
                 self._sign(descriptor)
             yield
@@ -43,7 +43,10 @@ class FileLock:
             os.close(descriptor)
 
     def _take(self, descriptor: int, patience: timedelta) -> None:
-        """A lock that is waited for in the kernel has no time-out, and a thread that waits there cannot be ended."""
+        """Take the lock; Busy when another process holds it for `patience`.
+
+        Polls, because a blocking flock has no time-out, and a thread that waits in it cannot be ended.
+        """
         give_up_at, pause = time.monotonic() + patience.total_seconds(), _SHORTEST_PAUSE
         while True:
             try:

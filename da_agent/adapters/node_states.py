@@ -9,7 +9,7 @@ from da_agent.errors import Corrupt
 
 
 class NodeStateFile:
-    """Read whole, replaced whole."""
+    """The file is read and replaced as a whole. A missing or corrupt file is None."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

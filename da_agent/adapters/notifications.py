@@ -1,4 +1,4 @@
-"""Notifier over XML-RPC: each supervisord tells its loop to look."""
+"""Notifications over XML-RPC: each supervisord makes the loop of its node look at the store."""
 
 import re
 from base64 import b64encode
@@ -11,14 +11,14 @@ from xmlrpc.client import ServerProxy, Transport
 from da_agent.domain.node.rpc_ports import Credentials
 
 _TIMEOUT = 2.0
-"""Seconds in which a supervisord that is alive has answered, and after which nobody is waited for."""
+"""Seconds to wait for all answers: a supervisord that is alive answers sooner."""
 
 _AT_ONCE = 100
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
 
 
 class XmlRpcNotifier:
-    """Implements `ports.Notifier` by `sendRemoteCommEvent`, for which the event listener `sync` waits."""
+    """Implements `ports.Notifier` by `sendRemoteCommEvent`, an event that the listener `sync` receives."""
 
     def notify(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
         threads = ThreadPoolExecutor(min(_AT_ONCE, max(1, len(addresses))), thread_name_prefix="notify")
@@ -26,16 +26,16 @@ class XmlRpcNotifier:
             notifier = {threads.submit(_notify, address, credentials): name for name, address in addresses.items()}
             done, _ = wait(notifier, _TIMEOUT)
         finally:
-            # Those that have not begun never do; those that wait for an answer end by their own time-out.
+            # Calls that have not started are cancelled; those that wait for an answer end by their own time-out.
             threads.shutdown(wait=False, cancel_futures=True)
-        # Whatever went wrong, in our network or in what answered, means the same here.
+        # An exception of any kind, in the network or in the answer, means that the node was not notified.
         woken = {notifier[each] for each in done if each.exception() is None}
         return frozenset(addresses) - woken
 
 
 def _notify(address: str, credentials: Credentials) -> None:
     if not _ADDRESS.fullmatch(address):
-        # The address comes from a record in the store, and a password is sent there.
+        # The address comes from a record in the store, and the password is sent to it.
         raise ValueError(f"{address!r:.200} is no address of a supervisord")
     token = b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
     transport = _Transport(headers=[("Authorization", f"Basic {token}")])
@@ -46,7 +46,7 @@ def _notify(address: str, credentials: Credentials) -> None:
 
 
 class _Transport(Transport):
-    """The standard one waits for ever."""
+    """A transport with a time-out; the one of the standard library waits for ever."""
 
     def make_connection(self, host: Any) -> HTTPConnection:
         connection = super().make_connection(host)

@@ -1,4 +1,4 @@
-"""The agent's own programs that an earlier supervisord of this node has left running."""
+"""Programs of the agent that an earlier supervisord of this node has left running."""
 
 import os
 from pathlib import Path
@@ -15,14 +15,14 @@ PATIENCE = 5.0
 
 
 def end(root: Path, supervisor: Supervisor) -> tuple[str, ...]:
-    """End the programs of the node at `root` that `supervisor` does not know; returns a word on each.
+    """End the programs of the node at `root` that `supervisor` does not know; returns "process PID" for each.
 
-    One that lives on would keep the node's lock, and change what its successor changes.
+    A program that lives on would hold the node's lock, and write to the same files as its successor.
     """
     found = orphans.find(lambda process: _is_program(process, root))
     if not found:
         return ()
-    # Asked last: what the new supervisord had started when we looked is known to it now.
+    # Asked after `find`: the new supervisord knows every program that it had started by then.
     known = {supervisor.pid(program) for program in PROGRAMS}
     left = [process for process in found if process.pid not in known and _parent(process) not in known]
     orphans.end(left, PATIENCE)
@@ -30,7 +30,10 @@ def end(root: Path, supervisor: Supervisor) -> tuple[str, ...]:
 
 
 def _is_program(process: psutil.Process, root: Path) -> bool:
-    """Whether a supervisord has started it for this node: its variables tell, which a child's children inherit."""
+    """Whether a supervisord has started `process` for the node at `root`.
+
+    Children inherit the variables of a program, so `process` must also lead its process group.
+    """
     words = process.cmdline()
     if not words or words[-1] not in PROGRAMS or os.getpgid(process.pid) != process.pid:
         return False
@@ -40,7 +43,10 @@ def _is_program(process: psutil.Process, root: Path) -> bool:
 
 
 def _parent(process: psutil.Process) -> int | None:
-    """A program that is just starting another one looks like two."""
+    """The parent's process id; None when `process` is gone.
+
+    Between fork and exec, a child of a program looks like the program itself; its parent tells it apart.
+    """
     try:
         return process.ppid()
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""Several threads that begin at the same instant."""
+"""Threads that start at the same instant."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def run_together(jobs: Sequence[Callable[[], T]]) -> list[T | AgentError]:
-    """Implements ports.Race: one thread for each job, held back until all of them are ready."""
+    """Implements ports.Race: one thread per job; all wait at a barrier until the last one is ready."""
     if not jobs:
         return []
     start = Barrier(len(jobs))

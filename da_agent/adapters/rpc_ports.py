@@ -1,4 +1,4 @@
-"""This node's own XML-RPC port: the file that makes supervisord open it, and the address that others use."""
+"""The XML-RPC port of this node: the file that makes supervisord open it, and the address that others use."""
 
 import socket
 from pathlib import Path
@@ -7,19 +7,19 @@ from da_agent import files
 from da_agent.errors import NodeBroken
 
 _ELSEWHERE = ("192.0.2.1", 9)
-"""An address that is nobody's, to learn which of ours the kernel would speak from; nothing is sent."""
+"""An unassigned address (TEST-NET-1). Connecting a UDP socket to it shows this machine's own; no packet is sent."""
 
 
 class RpcPortFile:
-    """The file that supervisord includes when it starts, and at no other time."""
+    """The file that supervisord includes; supervisord reads it only when it starts."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def put(self, content: bytes | None, address: str, port: int | None) -> bool:
-        """Make `content` the file, or remove it (None); whether that changed anything.
+        """Write `content` to the file, or remove the file for None; True when that changed it.
 
-        NodeBroken, and nothing is changed, when the port is taken: a supervisord that cannot open it does not start.
+        NodeBroken, without a change, when `port` is taken: a supervisord that cannot open its port does not start.
         """
         with files.on_this_node("read what supervisord includes"):
             there = self._path.read_bytes() if self._path.exists() else None
@@ -29,7 +29,7 @@ class RpcPortFile:
             if content is None:
                 self._path.unlink()
                 return True
-            # What is there already may be the reason that the port is taken: by our own supervisord.
+            # With this port in the file already, this node's own supervisord holds it.
             if port is not None and (there is None or f":{port}\n".encode() not in there):
                 _require_free(address, port)
             files.replace(self._path, content)
@@ -46,8 +46,10 @@ def _require_free(address: str, port: int) -> None:
 
 
 def seen_from_outside(address: str) -> str:
-    """The address that other machines use for what listens on `address`: for a wildcard the one of the default route,
-    or else the host's name."""
+    """The address by which other machines reach a server on `address`.
+
+    For 0.0.0.0: the address of the default route, or else the host name.
+    """
     if address != "0.0.0.0":  # noqa: S104
         return address
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -1,4 +1,4 @@
-"""The leftovers of processes that were killed, removed when nobody is at work."""
+"""The folder for unfinished files, emptied while no process uses it."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from da_agent import files
 
 _UNFINISHED = ".*.new"
-"""What `files.replace` writes before it renames."""
+"""The names of the files that `files.replace` writes before it renames them."""
 
 
 @contextmanager
@@ -23,22 +23,25 @@ def _held(folder: Path) -> Iterator[int]:
 
 
 class Scratch:
-    """The folder for everything unfinished. Whoever uses it holds a shared lock until the process ends."""
+    """The folder for unfinished files. A process that uses it holds a shared lock until it ends."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` exists."""
+        """`folder` must exist."""
         self._folder = folder
         self._descriptor: int | None = None
 
     def use(self) -> None:
-        """From now on nobody sweeps it. Waits for one who is just sweeping."""
+        """Protect the folder from `sweep` until this process ends. Waits for a sweep in progress."""
         if self._descriptor is None:
             with files.on_this_node(f"use {self._folder}"):
                 self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def sweep(self, *beside: Path) -> bool:
-        """Empty it, and remove the unfinished files in the folders `beside`; False when somebody uses it."""
+        """Empty the folder, and remove the unfinished files of killed processes in the folders `beside`.
+
+        False, without a change, when a process uses the folder.
+        """
         with files.on_this_node(f"sweep {self._folder}"), _held(self._folder) as descriptor:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

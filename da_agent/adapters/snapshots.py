@@ -1,4 +1,4 @@
-"""Copies of the inbox, in a folder of their own that is gone afterwards."""
+"""Copies of the inbox, each in a temporary folder."""
 
 import hashlib
 import shutil
@@ -28,7 +28,7 @@ class SnapshotFolders:
         with files.on_this_node(f"copy the inbox to {self._scratch}"):
             self._scratch.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix="inbox-", dir=self._scratch))
-        # Whoever builds the distributions is another user.
+        # Another user builds the distributions and must read the folder.
         folder.chmod(0o755)
         try:
             yield _SnapshotFolder(self._store, {entry.key: entry for entry in entries}, overlay, folder)
@@ -74,7 +74,7 @@ class _SnapshotFolder:
         return len(body) if isinstance(body, bytes) else body.stat().st_size
 
     def _copy(self, key: str) -> tuple[Blob, Path]:
-        # A folder for each: names must stay as they are, and two folders of the inbox may hold equal ones.
+        # A folder for each file: names must not change, and two folders of the inbox may hold equal names.
         target = self._folder / hashlib.sha256(key.encode()).hexdigest()[:16] / key.rsplit("/", 1)[-1]
         with files.on_this_node(f"make {target.parent}"):
             target.parent.mkdir(exist_ok=True)

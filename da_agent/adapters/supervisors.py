@@ -17,8 +17,8 @@ from supervisor.xmlrpc import Faults
 from da_agent.errors import NodeBroken
 
 _TIMEOUT = 30.0
-"""Seconds without an answer after which supervisord hangs. Starting a program takes its `startsecs`, far less, and
-stopping one its `stopwaitsecs`."""
+"""Seconds without an answer after which supervisord counts as hanging. To start a program takes its `startsecs`, to
+stop one its `stopwaitsecs`; both are far less."""
 _PAUSE = 0.05
 _LOG = 2000
 _FAILED = frozenset({ProcessStates.BACKOFF, ProcessStates.FATAL})
@@ -31,9 +31,9 @@ class Supervisord:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
         self._revived: set[str] = set()
-        """Begun again, and not up yet."""
+        """Programs that `revive` has started and that are not up yet."""
         self._lost: set[str] = set()
-        """Stopped in order to be begun again, which supervisord then refused."""
+        """Programs that `revive` has stopped and that supervisord then refused to start."""
 
     def pid(self, program: str) -> int | None:
         with self._asking(f"look at {program}") as supervisord:
@@ -54,8 +54,8 @@ class Supervisord:
         with self._asking("begin the programs again") as supervisord:
             for name, state in rejection.items():
                 self._revived.add(name)
-                # Whoever is about to be tried again waits the longer the more often that failed: not after this. And
-                # it may be tried at this moment, so its end is waited for.
+                # supervisord retries a program in BACKOFF after growing pauses; stopping it resets them. The program
+                # may be starting at this moment, so the call waits for its end.
                 with suppress(Fault):
                     if state == ProcessStates.BACKOFF:
                         supervisord.stopProcess(name, True)
@@ -65,8 +65,10 @@ class Supervisord:
                     self._lost.add(name)
 
     def _look(self) -> dict[str, int]:
-        """The state of every program; whatever was begun again, and is up or was stopped by somebody, has nothing to
-        prove any more."""
+        """The state of every program, by name.
+
+        Also forgets the revived programs that are up by now, or that an admin has stopped.
+        """
         with self._asking("look at the programs") as supervisord:
             every = supervisord.getAllProcessInfo()
         states = {_name(each["group"], each["name"]): int(each["state"]) for each in every}
@@ -80,7 +82,7 @@ class Supervisord:
                 supervisord.startProcess(program, True)
             except Fault as fault:
                 if fault.faultCode == Faults.ALREADY_STARTED:
-                    # Supervisor says so of a program that keeps failing, too.
+                    # supervisord also says so of a program that keeps failing.
                     self._wait_until_decided(supervisord, program)
                 elif fault.faultCode in (Faults.SPAWN_ERROR, Faults.ABNORMAL_TERMINATION):
                     raise self._failure(supervisord, program) from fault
@@ -100,7 +102,7 @@ class Supervisord:
             try:
                 return bool(supervisord.getState()["statecode"] < SupervisorStates.RUNNING)
             except Fault as fault:
-                # It refuses every question then, this one, too.
+                # A supervisord that is shutting down refuses every question, including this one.
                 if fault.faultCode != Faults.SHUTDOWN_STATE:
                     raise
                 return True
@@ -126,7 +128,7 @@ class Supervisord:
             try:
                 lines = str(read(program, -_LOG, 0)).splitlines()
             except Fault:
-                # It has no log of this kind: it writes both to one file.
+                # The program has no log of this kind: it writes stdout and stderr to one file.
                 continue
             if lines:
                 return " | ".join(line.strip() for line in lines[-5:] if line.strip())
@@ -134,7 +136,10 @@ class Supervisord:
 
     @contextmanager
     def _asking(self, task: str) -> Iterator[Any]:
-        """A connection of its own for each question: whoever restarts supervisord disturbs nothing but that one."""
+        """supervisord over a new connection for each question: a restart of supervisord disturbs only this one.
+
+        NodeBroken when supervisord reports a fault or does not answer.
+        """
         transport = _UnixTransport(self._socket)
         try:
             yield ServerProxy("http://supervisord", transport).supervisor
@@ -148,10 +153,11 @@ class Supervisord:
 
 
 def restart_parent(parent: int) -> None:
-    """Tell the supervisord that started us to end everything, to read and open all its files again, and to start anew.
+    """Make the supervisord that started this process stop its programs, read its files again and restart.
 
-    Not through its socket, which may have gone with the folder it lay in. `parent` is the one that we began with: when
-    it has died, the machine's first process is our parent, which takes the signal otherwise.
+    Uses a signal: the socket may be gone with its folder. `parent` is the parent process id at the start. When that
+    supervisord has died, init is the parent, and the signal means something else to it. NodeBroken then, or when no
+    supervisord has started this process.
     """
     if os.environ.get("SUPERVISOR_ENABLED") != "1":
         raise NodeBroken("cannot restart supervisord: it has not started this process; restart it by hand")
@@ -161,7 +167,7 @@ def restart_parent(parent: int) -> None:
 
 
 def _name(group: str, program: str) -> str:
-    """As supervisorctl names it."""
+    """The name of a program as supervisorctl writes it."""
     return program if group == program else f"{group}:{program}"
 
 
@@ -178,14 +184,14 @@ def _reason(fault: Fault) -> str:
 
 
 class _UnixTransport(Transport):
-    """supervisor's own transport waits for ever when supervisord hangs."""
+    """A transport with a time-out: supervisor's own waits for ever when supervisord hangs."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        """Kept where `close` looks for it."""
+        """The connection, kept where `close` of the base class looks for it."""
         made = self._connection[1] or _UnixConnection(self._path)
         self._connection = host, made
         return made

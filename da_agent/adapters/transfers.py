@@ -1,4 +1,4 @@
-"""Many blobs at once between the store and the node."""
+"""Parallel transfers of blobs between the store and the node."""
 
 import hashlib
 import threading
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 _TRIES = 3
 _PAUSE = 0.2
-"""Seconds before the second try; doubled before the third."""
+"""Seconds before the second try; twice as long before the third."""
 
 
 class ParallelTransfers:
-    """Runs up to `workers` transfers side by side; the first failure ends them all, and is the one that is raised."""
+    """Runs up to `workers` transfers at a time. The first failure ends all of them and is raised."""
 
     def __init__(self, store: Store, blobs: Blobs, progress: Progress, workers: int = 8) -> None:
         self._store = store
@@ -60,7 +60,7 @@ class ParallelTransfers:
         return frozenset(lost)
 
     def _run(self, title: str, blobs: Iterable[Blob], act: Callable[[Blob, "_Run"], None]) -> None:
-        # The biggest first: one that is begun last would keep everybody waiting, with the other workers idle.
+        # The biggest first: a big blob that starts last would leave the other workers idle.
         todo = sorted(blobs, key=lambda blob: blob.size, reverse=True)
         if not todo:
             return
@@ -70,7 +70,7 @@ class ParallelTransfers:
             try:
                 wait([pool.submit(run.follow, act, blob) for blob in todo])
             finally:
-                # Also when somebody interrupts the waiting: nothing goes on behind our back.
+                # Also after Ctrl-C: no transfer may go on after this method.
                 run.end()
                 pool.shutdown(cancel_futures=True)
         if run.failure:
@@ -111,8 +111,8 @@ class ParallelTransfers:
         try:
             self._store.write(key, body, IfAbsent())
         except (Conflict, OutcomeUnknown):
-            # One that somebody damaged, that may never have come, or that is old, is written again; whoever writes a
-            # blob at the same time writes the same bytes.
+            # A blob that is damaged, old, or perhaps not written is written again. That is safe: another writer of
+            # the same blob writes the same bytes.
             if not self._is_whole(blob, since):
                 self._store.write(key, body, Always())
 
@@ -131,18 +131,21 @@ class ParallelTransfers:
         return digest.hexdigest() == blob.sha256
 
     def _is_whole(self, blob: Blob, since: datetime) -> bool:
-        """Writing is atomic: an object of the right size is whole. An old one may be just about to be collected."""
+        """Whether the store has the blob, written at or after `since`: `gc` may be about to delete an older one.
+
+        The size suffices, because writing is atomic.
+        """
         key = keys.blob_key(blob)
         found = (entry for entry in self._store.scan(key) if entry.key == key)
         return any(entry.size == blob.size and entry.modified_at >= since for entry in found)
 
 
 class _Cut(Exception):
-    """This transfer is given up because another one failed."""
+    """This transfer stops because another one failed."""
 
 
 class _Run:
-    """What the transfers of one run share: how far they are, and whether they shall go on."""
+    """The state that the transfers of one run share: the progress, and whether to go on."""
 
     def __init__(self, advance: Callable[[int], None]) -> None:
         self.failure: BaseException | None = None
@@ -169,7 +172,7 @@ class _Run:
         self._ended.set()
 
     def persist(self, act: Callable[[], T]) -> T:
-        """Try again after a pause where the store cannot be reached, or has sent wrong bytes."""
+        """The result of `act`, tried 3 times with pauses while the store is unreachable or sends wrong bytes."""
         pause = _PAUSE
         for _ in range(_TRIES - 1):
             try:
@@ -189,7 +192,7 @@ class _Run:
 
 
 class _Measure:
-    """How much of one blob is done. What a second try repeats is not counted twice."""
+    """How many bytes of one blob are done. Bytes that a second try repeats are not counted twice."""
 
     def __init__(self, report: Callable[[int], None]) -> None:
         self._report = report
@@ -197,7 +200,7 @@ class _Measure:
         self._most = 0
 
     def restart(self, start: int) -> None:
-        """The next bytes are those from `start` on; those before are here already."""
+        """The next bytes are those from `start` on; the node already has those before."""
         self._done = 0
         self.add(start)
 

@@ -1,4 +1,4 @@
-"""Notices at once when somebody changes the inbox of a directory store, or appends to its ledger."""
+"""Notices changes to the inbox or the ledger of a directory store at once."""
 
 import errno
 import os
@@ -18,10 +18,10 @@ from da_agent.domain.store import keys
 _REMOTE = re.compile(
     r"nfs4?|cifs|smb\d?|smbfs|9p|virtiofs|fuse.*|afs|ceph|glusterfs|lustre|gpfs|beegfs.*|ocfs2|gfs2|vboxsf|prl_fs"
 )
-"""File systems on which other machines change files without this kernel's knowing."""
+"""File systems on which other machines change files without the knowledge of this kernel."""
 
 _CHANGES = frozenset({"created", "modified", "moved", "deleted", "closed", "attrib"})
-"""Being opened and read is no change: the agent's own reading would wake it for ever."""
+"""Opening and reading are no changes: otherwise the agent's own reads would wake it for ever."""
 
 _POLL = 2.0
 _REARRANGE = 5.0
@@ -31,10 +31,10 @@ _FOLDERS = (keys.CERTIFICATES, keys.PACKAGES, keys.RELEASES)
 
 @contextmanager
 def watch(path: Path, wake: Callable[[], object], polling: bool | None) -> Iterator[None]:
-    """Call `wake`, from another thread, soon after the inbox or the ledger below `path` changes; at times without need.
+    """Call `wake`, from another thread, soon after the inbox or the ledger below `path` changes; sometimes needlessly.
 
-    polling: whether to compare listings instead of asking the kernel; None to find out which of them sees changes.
-    Nothing is raised: a root that is missing, or goes, is looked for every few seconds.
+    `polling`: True compares listings, False asks the kernel, None chooses the one that sees changes there.
+    Raises nothing: a root that is missing, or disappears, is looked for every 5 seconds.
     """
     observer = _Observer(path, wake, polling)
     thread = threading.Thread(target=observer.run, name="watch", daemon=True)
@@ -48,34 +48,34 @@ def watch(path: Path, wake: Callable[[], object], polling: bool | None) -> Itera
 
 
 def is_remote(path: Path) -> bool:
-    """Whether other machines may change what is below `path`."""
+    """Whether other machines may change the files below `path`."""
     mounts = Path("/proc/self/mountinfo")
     kind = file_system(mounts.read_text(errors="surrogateescape"), os.path.realpath(path)) if mounts.exists() else ""
     return changed_by_others(kind)
 
 
 def changed_by_others(kind: str) -> bool:
-    """Whether inotify is blind on this kind of file system, because changes need not pass through this kernel."""
+    """Whether inotify misses changes on this kind of file system, because they need not pass through this kernel."""
     return _REMOTE.fullmatch(kind) is not None
 
 
 def file_system(mountinfo: str, path: str) -> str:
-    """The kind of file system that the absolute `path` lies on, by the kernel's table of mounts: proc(5)."""
+    """The kind of file system of the absolute `path`, from the text of /proc/self/mountinfo (see proc(5))."""
     found, kind = "", ""
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), before.split()[4])
-        # Of two mounts on one place the later one hides the earlier.
+        # Of two mounts on one path, the later one hides the earlier.
         if len(point) >= len(found) and (path == point or path.startswith(point.rstrip("/") + "/")):
             found, kind = point, after.split()[0]
     return kind
 
 
 class _Observer(FileSystemEventHandler):
-    """Keeps a watch on each folder of the inbox that there is, as folders come, go and are replaced.
+    """Keeps a watch on each existing folder of the inbox, as folders are created, removed and replaced.
 
-    Only the root itself, the inbox's folders and the ledger are watched: below the others lie the users' files, more
-    than the kernel has watches for, and records that change all the time.
+    Only the root itself, the inbox's folders and the ledger are watched. Other folders hold the users' files, more than
+    the kernel has watches for, and records that change all the time.
     """
 
     def __init__(self, root: Path, wake: Callable[[], object], polling: bool | None) -> None:
@@ -104,7 +104,7 @@ class _Observer(FileSystemEventHandler):
             self._look.wait(_REARRANGE)
             self._look.clear()
             if not self._ended and self.arrange():
-                # What was written between the making of a folder and the watch on it has made no event.
+                # Files written between the creation of a folder and the watch on it have made no event.
                 self._wake()
         self._stop_observer()
 
@@ -113,7 +113,7 @@ class _Observer(FileSystemEventHandler):
         self._look.set()
 
     def arrange(self) -> bool:
-        """Watch what is there now; True when it was not watched before."""
+        """Watch the folders that exist now; True when the watches have changed."""
         found = dict(self._folders())
         observer = self._observer
         alive = observer is not None and all(emitter.should_keep_running() for emitter in observer.emitters)
@@ -133,7 +133,7 @@ class _Observer(FileSystemEventHandler):
                 yield path, (status.st_dev, status.st_ino)
 
     def _start_observer(self, found: dict[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:
-        """What is watched now: nothing, to be tried again, when a folder has vanished or cannot be read."""
+        """The folders that are watched now: none, to be tried again, when one has disappeared or cannot be read."""
         polling = is_remote(self._root) if self._polling is None else self._polling
         self._observer = PollingObserver(timeout=_POLL) if polling else Observer()
         try:

@@ -97,7 +97,7 @@ def _await(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -
 
 
 def _verdict(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -> Verdict | None:
-    """None when it is left to a node and nobody waits."""
+    """None when a node publishes and the command does not wait."""
     from da_agent.workflows.admin import waits
 
     try:

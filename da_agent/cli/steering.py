@@ -45,7 +45,7 @@ def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None
 @click.option("--reason", required=True, metavar="TEXT", help="Others see it beside your name.")
 @options.store
 def pause(reason: str, store: str | None) -> None:
-    """Let no node move to a newer release until somebody resumes. Whoever has switched goes on."""
+    """Let no node switch to another release until `resume`. A node that has switched goes on."""
     click.echo(Admin(store=store).steering.pause(reason).sentence)
 
 

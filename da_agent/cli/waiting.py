@@ -1,4 +1,4 @@
-"""Waiting for the verdict on a release, and leaving when somebody has waited enough."""
+"""Waiting for the verdict on a release, until Ctrl-C or the time-out."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +22,7 @@ def leaving(sentence: str) -> Iterator[None]:
 
 
 def for_verdict(admin: Admin, number: int, *, wait: bool, timeout: int) -> None:
-    """Say what holds it up, and unless nobody is to `wait`, where it is served at last.
+    """Say what holds the release up and, with `wait`, which nodes serve it in the end.
 
     Quarantined, TimedOut and others with the reason. Ctrl-C ends the waiting alone.
     """

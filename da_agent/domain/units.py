@@ -1,10 +1,10 @@
-"""Amounts, spans and moments of time, as people read them."""
+"""Amounts, durations and times as text for an admin."""
 
 from datetime import datetime, timedelta
 
 
 def amount(number: int, unit: str = "bytes") -> str:
-    """`3 packages`, `512 bytes`, `1.4 MB`; small files are counted in bytes, so that none of them is 0.0 MB."""
+    """`3 packages`, `512 bytes`, `1.4 MB`; small files are counted in bytes, so that none shows as 0.0 MB."""
     if unit != "bytes":
         return f"{number} {unit}"
     return f"{number / 1e6:.1f} MB" if number >= 100_000 else f"{number} bytes"
@@ -26,5 +26,5 @@ def span(time: timedelta) -> str:
 
 
 def time(moment: datetime) -> str:
-    """To the second."""
+    """The moment to the second, in UTC. `moment` must be in UTC."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

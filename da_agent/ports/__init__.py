@@ -1,7 +1,7 @@
-"""What is asked of the outside world: protocols over domain values, sorted by subject.
+"""Interfaces to the outside world: protocols over domain values, sorted by subject.
 
-Errors named here are those of `da_agent.errors`. Unless a method says otherwise, it may be repeated without harm,
-and after an error nothing of what it promises to change has changed.
+Errors named here are those of `da_agent.errors`. Unless a method says otherwise, it is safe to repeat.
+After an error, nothing that the method promises to change has changed, unless it says otherwise.
 """
 
 from da_agent.ports.node import (

@@ -1,4 +1,4 @@
-"""What is asked of this node: its releases on disk, its state, its lock, its time."""
+"""Interfaces to this node: its releases on disk, its state, its lock, its clock."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,75 +15,81 @@ from da_agent.domain.release.releases import Release
 
 
 class Installation(Protocol):
-    """The releases on this node's disk, and the switch."""
+    """The releases on this node's disk, and the switch that points to the live one."""
 
     def current(self) -> int | None:
-        """Where the switch points; None before the first release, or when it points at nothing."""
+        """The number that the switch points to; None before the first release, or when the target does not exist."""
 
     def staged(self) -> frozenset[int]:
-        """Complete releases: those whose commit point was reached."""
+        """The numbers of the complete releases: those whose staging reached its commit point."""
 
     def load(self, number: int) -> Release:
-        """The manifest of a staged release; Absent when it is not staged, Corrupt when it is damaged."""
+        """The manifest of a staged release; NotFound when the release is not staged, Corrupt when it is damaged."""
 
     def verify(self, number: int) -> None:
-        """Corrupt, naming the file, unless a staged release still has the bytes that it was staged with."""
+        """Check that a staged release still has the bytes it was staged with; Corrupt, naming the file, when not."""
 
     def require_room(self, release: Release) -> None:
-        """NodeBroken, naming the folder and the missing bytes, when fetching and staging `release` could fill a disk.
+        """Check that fetching and staging `release` cannot fill a disk; blobs that the node already has do not count.
 
-        What the node has of it already is not counted.
+        NodeBroken, naming the folder and the missing bytes, when it could.
         """
 
     def stage(self, release: Release, settings: Settings) -> None:
-        """Build the release beside the live one from blobs that the node has, offline; its manifest comes last.
+        """Build the release beside the live one, offline, from blobs that the node has. The manifest is written last.
 
-        ReleaseBroken when it cannot be built from its contents, NodeBroken when the node is at fault.
+        ReleaseBroken when the release cannot be built from its contents, NodeBroken when the node is the cause.
         """
 
     def switch(self, number: int) -> None:
-        """Make a staged release live in one step: before it the old one is, after it the new, also after a crash."""
+        """Make a staged release live in one atomic step. After a crash either the old or the new release is live."""
 
     def needless(self, keep: frozenset[int], before: datetime) -> tuple[int, ...]:
-        """Releases that were touched last before that moment, unfinished ones too, and are neither live, nor in `keep`,
-        nor used by a process."""
+        """Releases last touched before `before`, complete or not, that are not live, not in `keep` and not in use.
+
+        A release is in use while a process runs from it.
+        """
 
     def remove(self, number: int) -> None:
-        """Afterwards there is no such release, for whoever has found it needless; there need not have been one."""
+        """Remove a release that `needless` returned; does nothing when it does not exist."""
 
     def sweep(self, keep: frozenset[int]) -> None:
-        """Remove unfinished releases and complete ones that are neither live, nor in `keep`, nor used by a process."""
+        """Remove unfinished releases, and complete ones that are not live, not in `keep` and not used by a process."""
 
 
 class CertificateFolders(Protocol):
-    """Certificates where other programs look for them: files 0400, whole folders, switched in one step each.
+    """The folders where other programs look for certificates.
 
-    A folder of somebody else that cannot be moved away (a mount) is changed file by file instead; `Placed` says so.
-    Invalid when a folder holds more than certificates; NodeBroken for what else the node does not allow.
+    Files have mode 0400. Each folder is switched as a whole, in one step.
+    A foreign folder that cannot be moved away (a mount) is changed file by file instead; `Placed` says so.
+    Invalid when a folder holds anything but certificates; NodeBroken for every other obstacle on the node.
     """
 
     def read(self, folder: Path) -> Mapping[str, bytes] | None:
-        """The files in a folder and those below, by relative name; None when there is no such folder."""
+        """The files in a folder and its subfolders, by relative name; None when the folder does not exist."""
 
     def follow(self, places: Places) -> tuple[Placed, ...]:
-        """The places have the live release's certificates. A release without any takes nothing away from others."""
+        """Put the live release's certificates into the places, and keep them current.
+
+        A release without certificates leaves the files in the places untouched.
+        """
 
     def show(self, certificates: Mapping[str, bytes], places: Places) -> tuple[Placed, ...]:
-        """The places have these files, until there is a release that has some."""
+        """Put these files into the places, until a release with certificates is live."""
 
 
 class Environments(Protocol):
-    """Makes a release's own Python environment."""
+    """Builds the Python environment of a release."""
 
     def build(self, wheels: Sequence[Wheel], into: Path) -> None:
-        """A whole environment at `into`, from wheels whose blobs the node has: offline, every hash checked.
+        """Build a complete environment at `into`, offline, from wheels whose blobs the node has. Checks every hash.
 
-        ReleaseBroken when wheels do not fit this Python or do not install; NodeBroken when the node is at fault.
-        An unfinished one may be left at `into` after an error.
+        ReleaseBroken when wheels do not fit this Python or do not install; NodeBroken when the node is the cause.
+        After an error, an unfinished environment may remain at `into`.
         """
 
     def forget(self) -> None:
-        """Drop what was kept of wheels whose blobs the node does not have any more. What is built stays whole."""
+        """Drop cached data of wheels whose blobs the node no longer has. Environments already built stay complete."""
 
 
 class Resolver(Protocol):
@@ -91,50 +97,55 @@ class Resolver(Protocol):
 
     @property
     def target(self) -> Target:
-        """What this machine's Python and platform can resolve and build for."""
+        """The Python and platform that this machine resolves and builds for."""
 
     def resolve(self, sources: Sources, previous: Sequence[Wheel]) -> AbstractContextManager[tuple[Locked, ...]]:
-        """Every distribution of the result, sorted by name; paths are valid inside the context.
+        """Every distribution of the result, sorted by name. Paths are valid inside the context only.
 
-        Versions of `previous` are preferred, and its wheels are used again rather than made again.
-        Invalid, with uv's reason shortened, when the requirements cannot be met or a source cannot be built (naming
-        the missing header). NotHere when this machine has no index or no builder. Unreachable: an index that
-        does not answer.
+        Versions of `previous` are preferred, and its wheels are reused instead of being built again.
+        Invalid, with uv's reason shortened, when the requirements cannot be met.
+        Invalid, naming the missing header, when a source cannot be built.
+        NotHere when this machine has no index or no builder. Unreachable when an index does not answer.
         """
 
 
 class NodeStates(Protocol):
-    """The node's memory."""
+    """What the node remembers between runs."""
 
     def load(self) -> NodeState | None:
-        """None when there is none, or when it is damaged: then it is rebuilt from what is on disk."""
+        """The saved state; None when it is missing or damaged. The caller then rebuilds it from what is on disk."""
 
     def save(self, node_state: NodeState) -> None:
-        """Replace it atomically and durably."""
+        """Replace the saved state atomically and durably."""
 
 
 class Lock(Protocol):
-    """One at a time on a node: sync, update, initialize and install_certs exclude each other."""
+    """The lock of this node: sync, update, initialize and install_certs exclude each other."""
 
     def hold(self, patience: timedelta) -> AbstractContextManager[None]:
-        """Busy, naming the holder, when it is not free within `patience`. A dead holder holds nothing."""
+        """Hold the lock inside the context. Busy, naming the holder, when the lock is not free within `patience`.
+
+        The lock of a dead process is free.
+        """
 
 
 class Clock(Protocol):
-    """This machine's time, and waiting."""
+    """This machine's clocks, and interruptible waiting."""
 
     def now(self) -> datetime:
-        """UTC. Somebody may set it, forward or back."""
+        """The wall clock in UTC. It may jump forward or back."""
 
     def elapsed(self) -> timedelta:
-        """Since some moment before this process began. Nobody can set it, and it goes on while the machine is
-        suspended: for how long something has taken."""
+        """The monotonic clock: the time since some moment before this process began, for measuring durations.
+
+        It never jumps, and it includes the time that the machine was suspended.
+        """
 
     def wait(self, period: timedelta) -> bool:
-        """Return after `period`, or at once when something woke us (True). A stop raises Stopped."""
+        """Return False after `period`, or True as soon as `wake` is called. Raises Stopped after `stop`."""
 
     def wake(self) -> None:
-        """Make the wait that goes on, or else the next one, return at once. From any thread."""
+        """Make the current wait, or else the next one, return at once. Safe to call from any thread."""
 
     def stop(self) -> None:
-        """Make the wait that goes on, and each one after it, raise Stopped. From any thread."""
+        """Make the current wait and every later one raise Stopped. Safe to call from any thread."""

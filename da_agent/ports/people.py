@@ -1,4 +1,4 @@
-"""What is shown to a person while work goes on."""
+"""Interfaces that show progress on a terminal."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -8,19 +8,19 @@ from da_agent.domain.display.tables import Table
 
 
 class Progress(Protocol):
-    """Tells a person how long work goes on. Never fails, never decides."""
+    """Reports the progress of long work. It never raises and never influences the work."""
 
     def work(self, title: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
-        """`total` of `unit` ("bytes", "packages", …) are to be done; call the value with each part that is."""
+        """Report work on `total` of `unit` ("bytes", "packages", …). Call the value with the size of each part done."""
 
     def step(self, title: str) -> AbstractContextManager[Callable[[str], None]]:
-        """Something that may take long, nobody knows how long; call the value with what is being done now."""
+        """Report a step of unknown length. Call the value with a description of the current activity."""
 
     def say(self, sentence: str) -> None: ...
 
 
 class Board(Protocol):
-    """Shows a person how a rollout goes. Never fails, never decides."""
+    """Shows the progress of a rollout. It never raises and never influences the rollout."""
 
     def shown(self) -> AbstractContextManager[Callable[[Table], None]]:
-        """Call the value with each newer table; the last one stays."""
+        """Call the value with each newer table. The last table stays on the screen."""

@@ -1,4 +1,4 @@
-"""What is asked of the services of a node: supervisord, the web server, commands, other nodes."""
+"""Interfaces to the services of a node: supervisord, the web server, commands, other nodes."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -13,151 +13,159 @@ from da_agent.domain.release.releases import Release
 
 
 class Supervisor(Protocol):
-    """The supervisord of this node. Every method raises NodeBroken when it cannot be reached."""
+    """The supervisord of this node. Every method raises NodeBroken when supervisord cannot be reached."""
 
     def pid(self, program: str) -> int | None:
-        """The process of a running program; None when it does not run."""
+        """The process id of a running program; None when the program does not run."""
 
     def start(self, program: str) -> None:
-        """Afterwards the program runs (or, for a one-shot, has been begun); nothing happens when it runs already.
+        """Start the program; does nothing when it already runs. A one-shot has been started on return, others run.
 
-        NodeBroken, with the end of the program's log, when supervisor says that it does not stay up.
+        NodeBroken, with the end of the program's log, when supervisord reports that it does not stay up.
         """
 
     def stop(self, program: str) -> None:
-        """Afterwards it does not run: it had the time that supervisor gives it; nothing happens when it does not."""
+        """Stop the program, within the time that supervisord allows it; does nothing when it does not run."""
 
     def failed(self) -> tuple[str, ...]:
-        """The programs that should run and do not, because supervisor has given them up or is about to."""
+        """The programs that should run and do not, because supervisord stopped restarting them or is about to."""
 
     def revive(self) -> None:
-        """Begin again what it has given up, all at once. Each of these has `failed` until it stays up."""
+        """Start all failed programs again at once. Each one stays in `failed` until it stays up."""
 
     def ending(self) -> bool:
-        """Whether it is stopping every program, to end or to start anew."""
+        """Whether supervisord is stopping every program, in order to exit or to restart."""
 
     def starting(self) -> tuple[str, ...]:
-        """Those that were begun again and have neither stayed up nor been given up yet."""
+        """The programs that were started again and have neither stayed up nor failed yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A command: what it printed, line by line, and what was wrong with its end; None when it ended well."""
+    """A finished command: the lines that it printed, and `failure`, which is None when it succeeded."""
 
     lines: tuple[str, ...]
     failure: str | None = None
 
 
 class Commands(Protocol):
-    """Commands that people wrote into the settings."""
+    """Runs the commands of the settings."""
 
     def run(self, number: int, command: str, patience: timedelta) -> Ended:
-        """Run a line of shell as the web user, with the environment of a staged release, to its end or its time-out.
+        """Run a shell line as the web user in the environment of staged release `number`, for at most `patience`.
 
-        NodeBroken when it cannot be started. May not be repeated without harm unless its author says so.
+        NodeBroken when the command cannot be started. Not safe to repeat, unless the command itself is.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a page answered: its status, and the start of its body."""
+    """The answer of a page: its HTTP status, and the start of its body."""
 
     status: int
     start: bytes
 
 
 class Notifier(Protocol):
-    """Wakes other nodes, through the supervisord of each."""
+    """Notifies other nodes through their supervisord."""
 
     def notify(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
-        """Wake the nodes of `addresses` (by name), all at once; the names of those that could not be woken.
+        """Notify all nodes of `addresses` (keyed by name) at once; returns the names of those that it did not reach.
 
-        Never raises, and takes little more than 2 seconds, however many do not answer: the nodes poll, too.
+        Never raises, and takes little more than 2 seconds, however many nodes do not answer. A node that misses the
+        notification learns of the change from its next poll.
         """
 
 
 class WebService(Protocol):
-    """The web server of this node: its files, its start, and how it takes over another release."""
+    """The web server of this node: its files, its start, and its change to another release."""
 
     def prepare(self) -> None:
-        """The WSGI file and what every release shares exist and are up to date; an equal file is not touched."""
+        """Bring the WSGI file and the files that all releases share up to date. Unchanged files are not touched."""
 
     def render(self, release: Release, settings: Settings, into: Path) -> None:
-        """Write the web server's configuration for a release that lies at `into` (a release's directory)."""
+        """Write the web server's configuration for the release in the directory `into`."""
 
     def rehearse(self, number: int) -> None:
-        """Check the staged release in throw-away processes, as the web user, with its own bytes: `pip check`, import
-        of the application, the web server's own check of its configuration. ReleaseBroken with the reason."""
+        """Check the staged release in throw-away processes, as the web user, with its own bytes.
+
+        The checks: `pip check`, an import of the application, and the web server's test of its configuration.
+        ReleaseBroken, with the reason, when one fails.
+        """
 
     def running(self) -> bool:
-        """Whether all of it runs that should."""
+        """Whether every program that should run does."""
 
     def start(self) -> None:
-        """Start what does not run, on the release that the switch points to. NodeBroken, with the end of its log, when
-        it does not stay up."""
+        """Start the programs that do not run, on the release that the switch points to.
+
+        NodeBroken, with the end of the program's log, when one does not stay up.
+        """
 
     def serve(self, number: int, patience: timedelta, approve: Callable[[], object] = lambda: None) -> None:
-        """Make the web server serve a staged release, to which the switch points, with the least disturbance.
+        """Make the web server serve the staged release that the switch points to, with the least disturbance.
 
-        After return new requests are answered by it, and no request was lost. `approve` is called when the
-        application had to be loaded, before anybody but `get` is answered by it; what it raises is raised.
-        ReleaseBroken when the application cannot be loaded, or not within `patience`. After an error of either kind
-        the release before is served as before.
+        On return the release answers new requests, and no request was lost. `approve` is called when the application
+        had to be loaded, before it answers any request but those of `get`. An exception of `approve` propagates.
+        ReleaseBroken when the application cannot be loaded within `patience`.
+        After either error, the previous release is served as before.
         """
 
     def needs_no_reload(self, number: int) -> bool:
-        """Whether a staged release could take over without any worker process being touched."""
+        """Whether a staged release can take over without a change to any worker process."""
 
     def cuts(self, number: int) -> bool:
-        """Whether a staged release could take over only by a restart that ends requests that take long."""
+        """Whether a staged release needs a restart that cuts off long requests."""
 
     def reload(self) -> None:
-        """Touch the WSGI file: every worker process is replaced before its next request, by one of the same release."""
+        """Touch the WSGI file. Each worker process is replaced before its next request by one of the same release."""
 
     def log(self) -> tuple[str, ...]:
-        """The last lines of what the web server and the application had to complain about."""
+        """The last lines of the error log of the web server and the application."""
 
 
 class Workers(Protocol):
-    """The worker processes of the application, and what they say of themselves."""
+    """The worker processes of the application, and what they report about themselves."""
 
     def workers(self) -> frozenset[Worker]:
-        """Processes of the live group that are alive now, found among the web server's own, not assumed."""
+        """The live group's processes that are alive now, found among the web server's own processes, not assumed."""
 
     def wanted(self, number: int) -> Wanted:
-        """How the worker processes know a staged release; without a fingerprint when an older agent has staged it."""
+        """How the worker processes identify a staged release; without a fingerprint when an older agent staged it."""
 
     def ask(self, at_least: int) -> tuple[Answer, ...]:
-        """Ask the loader's URL until `at_least` processes of the live group have answered, or for a few seconds; one
-        answer for each.
+        """One answer from each process of the live group that answers the loader's URL.
 
-        No answers when the web server does not answer at all.
+        Asks until `at_least` processes have answered, or for a few seconds. Empty when the web server does not answer.
         """
 
 
 class Traffic(Protocol):
-    """The requests that come to this node."""
+    """The requests to this node."""
 
     def get(self, path: str, *, warming: bool, patience: timedelta) -> Reply | None:
-        """A page of the application, as the live group answers it, or the group that is about to take over.
+        """Get a page from the live group or, when `warming`, from the group that is about to take over.
 
-        None when nobody has answered within `patience`: what of it is of interest has come by then, to its end.
+        None unless the whole relevant part of the answer arrives within `patience`.
         """
 
     def drain(self, *, on: bool) -> None:
-        """While it is on, the loader's URL says that nobody should come; who comes all the same is served."""
+        """While on, the loader's URL tells load balancers to stay away. Requests that still arrive are served."""
 
     def draining(self) -> bool: ...
 
     def active(self) -> int:
-        """How many requests the live group is answering."""
+        """The number of requests that the live group is answering."""
 
     def under_way(self) -> int | None:
-        """As `active`, without a question to supervisord, which answers none while it ends; None when nothing listens.
+        """As `active`, without supervisord, which answers no questions while it exits; None when nothing listens.
 
-        A web server that accepts connections and does not answer in time is busy: 1."""
+        1 when the web server accepts connections and does not answer in time: it is busy.
+        """
 
 
 RereadCertificates = Callable[[Collection[Path]], tuple[str, ...]]
-"""Tells each server that presents the live release's certificates, or reads them in the given folders, to read them
-again; running requests are finished. Returns the servers that were told; none where no such server runs."""
+"""Reloads each server that presents the live release's certificates or reads them from the given folders.
+
+Running requests finish. Returns the names of the reloaded servers; empty when no such server runs.
+"""

@@ -1,4 +1,4 @@
-"""What is asked of the store, and of the node's own copies of blobs."""
+"""Interfaces to the store, and to the node's own copies of blobs."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,7 +22,7 @@ Sink = Callable[[bytes], object]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object as it was read: bytes, tag and modification time belong together."""
+    """An object as one read returned it: its bytes, tag and modification time belong together."""
 
     data: bytes
     tag: str
@@ -30,16 +30,16 @@ class Stored:
 
 
 class Always:
-    """Write whatever is there."""
+    """Write unconditionally, over whatever is there."""
 
 
 class IfAbsent:
-    """Write only where nothing is yet: one winner, however many try."""
+    """Write only when the object does not exist. Of several concurrent writers exactly one wins."""
 
 
 @dataclass(frozen=True, slots=True)
 class IfTag:
-    """Write only over the object that carried this tag."""
+    """Write only over the object that has this tag."""
 
     tag: str
 
@@ -51,143 +51,153 @@ class Store(Protocol):
     """The bucket or directory that all nodes share. Keys are relative to its prefix.
 
     Every method raises Unreachable (no answer, a time-out, 5xx), Forbidden (403, bad credentials) or StoreUnfit
-    (the store says that it does not know the operation). Absent is only ever the store's own clear answer:
-    a directory store whose root is missing, not mounted or not a directory is Unreachable, not empty.
+    (the store answers that it does not know the operation). NotFound is always a clear answer of the store itself.
+    A directory store whose root is missing, not mounted or not a directory is Unreachable, not empty.
     """
 
     @property
     def name(self) -> str:
-        """How people call it: its URL without credentials."""
+        """The name in messages: the URL without credentials."""
 
     @property
     def identity(self) -> str:
-        """Endpoint and bucket, or file system and path: what a conformance record is valid for."""
+        """Endpoint and bucket, or file system and path. A conformance record is valid for one identity."""
 
     def clock(self) -> datetime:
-        """The store's own time (UTC), which alone is compared with modification times."""
+        """The store's own time (UTC). Modification times are compared with no other clock."""
 
     def read(self, key: str) -> Stored:
-        """The whole small object; Absent when there is none, Corrupt when it is larger than `limits.RECORD`."""
+        """A whole small object; NotFound when it does not exist, Corrupt when it is larger than `limits.RECORD`."""
 
     def fetch(self, key: str, sink: Sink, start: int = 0) -> None:
-        """Stream the object from byte `start` on into `sink` in bounded chunks; Absent when there is none.
+        """Stream the object from byte `start` into `sink` in bounded chunks; NotFound when it does not exist.
 
-        Nothing comes when it ends before `start`. What is cut goes on inside, with the same object, as long as enough
-        of it comes; Lost when it was replaced meanwhile. After an error `sink` has had the first part of what it was
-        to get. Whether the bytes before `start` were those of the same object only a checked hash can say.
+        `sink` gets nothing when the object ends before `start`. A broken connection is resumed inside, on the same
+        object, as long as enough bytes arrive. Conflict when the object was replaced meanwhile.
+        After an error, `sink` has received the first part of the bytes.
+        Only a checked hash proves that the bytes before `start` came from the same object.
         """
 
     def write(self, key: str, body: bytes | Path, when: Condition) -> str:
-        """Write atomically and durably under `when`; returns the new tag.
+        """Write atomically and durably when the condition `when` holds; returns the new tag.
 
-        Lost: the condition did not hold and nothing was written. Absent: IfTag, and the object is gone.
-        OutcomeUnknown: conditional, and nobody knows whether it happened (never retried inside).
+        Conflict when the condition does not hold; nothing was written. NotFound for IfTag when the object is gone.
+        OutcomeUnknown when a conditional write may or may not have happened. Such a write is never retried inside.
         Unconditional writes are retried inside.
         """
 
     def scan(self, prefix: str, after: str = "") -> Iterator[Entry]:
-        """Every object whose key begins with `prefix` and sorts behind `after`, in order of keys (by code point)."""
+        """Every object whose key begins with `prefix` and sorts after `after`, sorted by key (by code point)."""
 
     def survey(self, prefixes: Sequence[str]) -> Iterator[Entry]:
-        """Every object whose key begins with one of `prefixes`, which do not contain each other: with as few requests
-        as the store can do it with, in any order."""
+        """Every object whose key begins with one of `prefixes`, in any order, with the fewest requests possible.
+
+        No prefix may contain another one.
+        """
 
     def delete(self, key: str) -> None:
-        """Afterwards there is no such object; there need not have been one."""
+        """Delete the object; does nothing when it does not exist."""
 
 
 class Race(Protocol):
-    """Lets several do something to the store at the same instant."""
+    """Runs several operations on the store at the same instant."""
 
     def __call__(self, jobs: Sequence[Callable[[], T]]) -> list[T | AgentError]:
-        """Begin all jobs at once and wait for all: what each returned or raised, in the order of `jobs`."""
+        """Start all jobs at once and wait for all. Returns what each returned or raised, in the order of `jobs`."""
 
 
 class Deadline(Protocol):
-    """Asks those who may be long in answering, when something else waits for the answer."""
+    """Limits the time of a call that may be slow while other work waits for its answer."""
 
     def __call__(self, question: Callable[[], T]) -> T:
-        """What `question` returns or raises; Unreachable when it takes longer than a few seconds. It may go on then, so
-        it must change nothing on this node."""
+        """What `question` returns or raises; Unreachable when it takes longer than a few seconds.
+
+        A late `question` may keep running, so it must change nothing on this node.
+        """
 
 
 class Conformances(Protocol):
-    """What was found out about stores, kept by their identity."""
+    """The conformance records of stores, kept by store identity."""
 
     def load(self, identity: str) -> Conformance | None:
-        """None when the store was not examined yet, or when its conformance record is damaged or of an older kind."""
+        """The record of a store; None when there is none, or when it is damaged or of an older format."""
 
     def save(self, conformance: Conformance) -> None:
-        """Replace what was known about the same store, atomically."""
+        """Replace the record of the same store atomically."""
 
 
 class Blobs(Protocol):
-    """The node's own copies of blobs. What is in here has the right bytes: it was hashed while it was written,
-    and is looked at again after whatever could have spoilt it."""
+    """The node's own copies of blobs, all with the right bytes.
+
+    Each copy is hashed while it is written, and checked again after any event that could have damaged it.
+    """
 
     def has(self, blob: Blob) -> bool: ...
 
     def path(self, blob: Blob) -> Path:
-        """Where it lies (read-only); valid when `has`."""
+        """The path of the read-only copy; valid only when `has` is true."""
 
     def receive(self, blob: Blob, fill: Callable[[Sink, int], object]) -> None:
-        """Take the bytes that `fill` hands to the sink, from the place that it is given on. Commit point: one rename,
-        when the hash is right.
+        """Receive the blob: `fill` writes its bytes to the given sink, beginning at the given offset.
 
-        What came before an error of `fill` is kept, and the next one, also of another process, is asked for the rest.
-        When that turns out wrong, everything is thrown away and asked for once more.
-        Raises Corrupt when the bytes are not the blob's, NodeBroken when the disk is full, and whatever `fill` raises.
+        The commit point is one rename, once the hash is right.
+        After an error of `fill` the received part is kept; the next call, also from another process, gets the rest.
+        When the hash of a resumed blob is wrong, all its bytes are discarded and requested once more.
+        Corrupt when the bytes are not those of the blob, NodeBroken when the disk is full, and any error of `fill`.
         """
 
     def needless(self, keep: frozenset[Blob], before: datetime) -> tuple[str, ...]:
-        """The hashes of every other blob that was received before that moment."""
+        """The hashes of all blobs that are not in `keep` and were received before `before`."""
 
     def remove(self, sha256: str) -> None:
-        """Afterwards there is no such blob; there need not have been one."""
+        """Remove the blob; does nothing when it does not exist."""
 
 
 class UsedStores(Protocol):
-    """Which stores this machine has used, kept by their URL."""
+    """The stores that this machine has used, kept by URL."""
 
     def load(self, url: str) -> Used | None:
-        """None when the store was not used yet, or when what was kept is damaged."""
+        """The record of a store; None when the store was never used, or its record is damaged."""
 
     def save(self, used: Used) -> None:
-        """Replace what was known about the same URL, atomically."""
+        """Replace the record of the same URL atomically."""
 
     def place(self, url: str) -> str:
-        """The file that keeps it, for a person who removes it."""
+        """The path of the record, for an admin who removes it."""
 
 
 class Transfers(Protocol):
-    """Many blobs at once between store and node, in parallel."""
+    """Transfers many blobs between store and node in parallel."""
 
     def fetch(self, blobs: Iterable[Blob]) -> None:
-        """Afterwards the node has them all; those it already had are not asked for.
+        """Fetch all blobs that the node does not have yet.
 
-        StoreDamaged, naming the object, when the store has no such blob or other bytes under its name.
+        StoreDamaged, naming the object, when the store lacks a blob or has wrong bytes under its name.
         """
 
     def upload(self, bodies: Mapping[Blob, bytes | Path]) -> None:
-        """Afterwards the store has them all, whole. What it already has is not sent again."""
+        """Upload all blobs that the store does not have yet. On return the store has every one, complete."""
 
     def mend(self, blobs: Collection[Blob], find: Callable[[Blob], bytes | None] = lambda _: None) -> frozenset[Blob]:
-        """Read all of them in the store, and write again those that are missing or have other bytes: from the node's
-        own, or from what `find` gives, which must be the right bytes. Those that nobody here has are returned."""
+        """Read all blobs in the store, and rewrite those that are missing or have wrong bytes.
+
+        The bytes come from the node's own copies or from `find`, which must return the right bytes.
+        Returns the blobs for which neither has the bytes.
+        """
 
 
 class Snapshot(Protocol):
-    """The objects of one inbox as they were when it was listed, or as they are about to be written."""
+    """The objects of one inbox as they were when it was listed, or as they are about to be written (the overlay)."""
 
     def read(self, key: str) -> bytes:
-        """A small object. Lost when it is no longer the one that was listed."""
+        """The bytes of a small object. Conflict when the object has changed since the listing."""
 
     def fetch(self, keys: Iterable[str]) -> Mapping[str, tuple[Blob, Path]]:
-        """Any objects, copied to files that keep their base names, in parallel. Lost as in `read`."""
+        """Copy objects of any size to files, in parallel. The files keep their base names. Conflict as in `read`."""
 
 
 class Snapshots(Protocol):
-    """Takes copies of the inbox."""
+    """Takes snapshots of the inbox."""
 
     def take(self, entries: Iterable[Entry], overlay: Mapping[str, bytes | Path]) -> AbstractContextManager[Snapshot]:
-        """The copy of `entries`, with `overlay` instead of what the store has under those keys; gone afterwards."""
+        """A snapshot of `entries`, deleted when the context ends. Objects of `overlay` replace those of the store."""

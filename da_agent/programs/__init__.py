@@ -1,1 +1,1 @@
-"""What supervisor runs."""
+"""The programs that supervisor runs."""

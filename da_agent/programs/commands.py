@@ -1,4 +1,4 @@
-"""The programs of supervisord.conf: what each does, and how it ends."""
+"""The programs of supervisord.conf."""
 
 import signal
 import sys
@@ -13,21 +13,21 @@ from da_agent.errors import NodeBroken, Stopped
 from da_agent.wiring import NodeAgent
 
 PATIENCE = timedelta(minutes=15)
-"""How long a one-shot waits for the node's lock: as long as another one may take to converge."""
+"""How long a one-shot program waits for the node's lock: another program may take that long to converge."""
 
 WAKING = frozenset({"REMOTE_COMMUNICATION", "PROCESS_STATE_EXITED", "PROCESS_STATE_FATAL"})
-"""Supervisor's events after which the node looks again at once; the others only show that supervisord is alive."""
+"""Supervisor's events after which the node reconciles at once. Other events only show that supervisord is alive."""
 
 
 def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End at once, wherever we are: every effect may be cut, and the next start goes on from what is on disk."""
+    """End at once: every effect may be interrupted, and the next start continues from the state on disk."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Stopped
 
 
 @click.command()
 def initialize() -> None:
-    """Make this node ready, from an empty container to a serving node, then start the others."""
+    """Prepare this node until it serves, even from an empty container, then start the other programs."""
     signal.signal(signal.SIGTERM, stop)
     agent = NodeAgent()
     try:
@@ -39,11 +39,11 @@ def initialize() -> None:
         with ExitStack() as stack:
             agent.beat(stack)
             problem = agent.reconciler.until_serving()
-        # The password may have come with the configuration that is served since now.
+        # The configuration that is now served may have brought the password.
         if agent.open_rpc_port():
             return
     except Exception:
-        # Whatever happened: the loop keeps trying, and tells the cluster how this node is.
+        # After any failure the loop must still run: it retries and reports this node's status to the cluster.
         agent.supervisor.start("sync")
         raise
     agent.supervisor.start("sync")
@@ -53,7 +53,7 @@ def initialize() -> None:
 
 @click.command()
 def sync() -> None:
-    """Follow the store for ever: the loop, as an event listener of supervisor."""
+    """Reconcile this node with the store until stopped, as an event listener of supervisor."""
     signal.signal(signal.SIGTERM, stop)
     agent = NodeAgent()
     agent.prepare()
@@ -68,7 +68,7 @@ def sync() -> None:
 
 @click.command()
 def update() -> None:
-    """Converge now: also try again what was given up here before."""
+    """Converge now, and retry releases that this node has rejected."""
     signal.signal(signal.SIGTERM, stop)
     agent = NodeAgent()
     agent.prepare()
@@ -81,13 +81,13 @@ def update() -> None:
 
 @click.command()
 def reset() -> None:
-    """Reload this node: touch the WSGI file."""
+    """Reload the application of this node: touch the WSGI file."""
     NodeAgent().web.reload()
 
 
 @click.command(name="install_certs")
 def install_certs() -> None:
-    """Put the certificates where the web server and others find them, and let Apache read them again."""
+    """Install the certificates for the web server and other programs, and make Apache reread them."""
     signal.signal(signal.SIGTERM, stop)
     agent = NodeAgent()
     with agent.lock.hold(PATIENCE):
@@ -96,7 +96,7 @@ def install_certs() -> None:
 
 @click.command()
 def leave() -> None:
-    """Take this node out of service, wait until no visitor comes, sign off. Only while supervisord ends."""
+    """Drain this node, wait until no requests arrive, then sign off. Works only while supervisord is ending."""
     signal.signal(signal.SIGTERM, stop)
     if not NodeAgent().leaving.run():
         sys.stderr.write("supervisord is not ending: this node stays in service\n")

@@ -1,6 +1,6 @@
 """The loader: runs the application from exactly one release, and says which one it is.
 
-There are two groups of worker processes, blue and green. The live one answers everybody; the idle one is light, for
+There are two groups of worker processes, blue and green. The live one answers every request; the idle one is light, for
 it has loaded nothing. A group has a pin, agent/web/GROUP: a link to the release that it is to serve. It is resolved
 once, when the process loads; all that the process ever imports comes from there, also when the pin or the switch has
 moved on. A process whose group has a pin loads when it starts. One that has started without it loads in its place
@@ -68,7 +68,7 @@ class Release:
             VIRTUAL_ENV=environment,
             PATH=os.path.join(environment, "bin") + os.pathsep + os.environ.get("PATH", os.defpath),
         )
-        # A release is complete before it is served; whoever serves it changes nothing in it.
+        # A release is complete before it is served; a process that serves it changes nothing in it.
         sys.dont_write_bytecode = True
         others = {*site.getsitepackages(), os.path.join(NODE, "webapp")}
         sys.path[:] = [entry for entry in sys.path if entry not in others]
@@ -181,7 +181,7 @@ class Loader:
             self.load(folder, in_turn=group in GROUPS and group != live() and not draining())
 
     def load(self, folder, in_turn=False):
-        """Load the release, once; whoever comes later waits for the first."""
+        """Load the release, once; later calls wait for the first."""
         with self.lock:
             first, self.begun = not self.begun, True
         if first:
@@ -250,8 +250,8 @@ class Loader:
     def health(self, environ, start):
         drains = draining()
         if not self.begun and (folder := pin(self.group)):
-            # Not in this thread: whoever asks wants an answer now, and asks again.
-            # While the node drains, others serve: nobody is here who would need the processors more.
+            # Not in this thread: the caller wants an answer now, and asks again.
+            # While the node drains, others serve: no request here needs the processors more.
             arguments = (folder, not drains)
             threading.Thread(target=self.load, args=arguments, name="da-agent-load", daemon=True).start()
         # Read before the rest: what is loaded does not change any more.

@@ -1,4 +1,4 @@
-"""The only place that names every adapter: here the pieces are put together, everybody else receives them."""
+"""The only package that names every adapter. It builds the objects; all other code receives them."""
 
 from da_agent.wiring.admin import Admin
 from da_agent.wiring.node_agent import NodeAgent

@@ -1,7 +1,7 @@
-"""A machine that reaches the store, as its environment describes it: each piece is built when it is first asked for.
+"""The objects of a machine that can reach the store, configured by its environment. Each is built on first use.
 
-It is imported where it is built, too: a command that needs no S3 does not wait for boto3, and one that only asks for
-help waits for nothing at all.
+Each module is imported where its object is built. A command that needs no S3 does not load boto3, and `--help` loads
+nothing.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ if TYPE_CHECKING:
 
 
 class Admin:
-    """What there is on every machine: the store, what is in it, and how to put something there.
+    """What every machine needs: the store, its records, and the ways to publish to it.
 
-    An admin's machine has only the store's address; on a node, its own folders are used.
+    An admin's machine has only the store's address. On a node, the node's own folders are used.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None, store: str | None = None) -> None:
-        """`store` is a URL that is used instead of the environment's."""
+        """`store` is a URL that overrides the environment's. None for `environment` means os.environ."""
         self.environment = dict(os.environ if environment is None else environment)
         self._names_another = bool(store) and store != self.environment.get("DA_AGENT_STORE")
         if store:
             self.environment["DA_AGENT_STORE"] = store
 
-    # ---- who and where
+    # ---- identity and location
 
     @cached_property
     def node(self) -> Node:
@@ -74,12 +74,12 @@ class Admin:
 
     @property
     def is_node(self) -> bool:
-        """Whether an agent has ever run on this machine, below this root."""
+        """True when an agent has ever run on this machine below this root."""
         return self.paths.agent.is_dir()
 
     @cached_property
     def name(self) -> str:
-        """The node's name in the store: given by DA_AGENT_NODE, or made once and kept."""
+        """The node's name in the store: DA_AGENT_NODE, or a name that is generated once and kept."""
         given = self.environment.get("DA_AGENT_NODE")
         if given:
             return given
@@ -132,23 +132,23 @@ class Admin:
 
     @cached_property
     def used_stores(self) -> ports.UsedStores | None:
-        """None for a bucket, which has no mount to lose."""
+        """The record of the stores used here; None for a bucket, which has no mount that could vanish."""
         from da_agent.adapters.conformance import UsedStoreFolder
 
         if isinstance(self.location, DirectoryLocation):
-            # Where nothing can be kept, nothing is known.
+            # Without a writable folder there is no record.
             with suppress(AgentError):
                 return UsedStoreFolder(self._conformance_folder)
         return None
 
     def admit(self) -> None:
-        """Raise unless the store is fit for a cluster, and is the one that it was."""
-        # An empty folder below a lost mount is not even examined: that writes into it.
+        """Raise unless the store is fit for a cluster and is still the same store."""
+        # First, because `require_fit` writes to the store: an empty folder below a lost mount must stay untouched.
         self.recognise()
         self.require_fit()
 
     def recognise(self) -> None:
-        """Unreachable when the store lacks releases that it had: it may not be mounted."""
+        """Raise Unreachable when the store lacks releases that it had: it may not be mounted."""
         from da_agent.workflows.upkeep.recognitions import recognise
 
         head = recognise(self.store, self.ledger, self.reports, self._live(), self.used_stores)
@@ -156,7 +156,7 @@ class Admin:
             self.remember(head)
 
     def remember(self, release: int) -> None:
-        """Keep, as well as it can be done, that this machine has used the store: another mount is noticed then."""
+        """Record, if possible, that this machine has used the store with `release`. A changed mount is then noticed."""
         from da_agent.workflows.upkeep.recognitions import remember
 
         if self.used_stores is not None:
@@ -164,25 +164,25 @@ class Admin:
                 remember(self.store, release, self.used_stores)
 
     def _live(self) -> int | None:
-        """The release of the node that this machine is, when the store is the node's own."""
+        """The live release of the node on this machine; None on other machines or with another store."""
         from da_agent.adapters.node_states import NodeStateFile
 
         node_state = None
         if self.is_node and not self._names_another:
-            # A person who may not read the node state is told by the reports.
+            # For a user who may not read the node state, the reports suffice.
             with suppress(AgentError):
                 node_state = NodeStateFile(self.paths.node_state).load()
         return None if node_state is None else node_state.live
 
     def require_fit(self) -> None:
-        """Raise unless the store is fit for a cluster; it is examined at first contact."""
+        """Raise unless the store is fit for a cluster. The store is tested at first contact."""
         from da_agent.workflows.upkeep.conformance import require_fit
 
         require_fit(self.store, self.race, self.conformances, secrets.token_hex(8))
 
     @cached_property
     def scratch(self) -> Path:
-        """For unfinished things: the node's own folder, or a cache below the home of an admin."""
+        """The folder for unfinished files: the node's own, or a cache in the admin's home."""
         if self.is_node and os.access(self.paths.agent, os.W_OK):
             with files.on_this_node(f"make {self.paths.scratch}"):
                 self.paths.scratch.mkdir(exist_ok=True)
@@ -193,7 +193,7 @@ class Admin:
             return self.paths.scratch
         cache = Path(self.environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "da-agent"
         if os.geteuid() == 0:
-            # Packages are built by another user, who has no way into the home of root.
+            # The build user cannot enter root's home.
             cache = Path("/var/cache/da-agent")
         with files.on_this_node(f"make {cache}"):
             cache.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -230,19 +230,19 @@ class Admin:
         return GcLock(self.store, self.reader, self.clock)
 
     def lease(self, holder: str, key: str = keys.PUBLISHING) -> Leases:
-        """One part in a lease; each has its own."""
+        """A new participant in the lease `key`, with its own nonce. Callers do not share one."""
         from da_agent.workflows.records.leases import Leases
 
         return Leases(self.store, self.reader, holder=holder, nonce=_nonce(), key=key)
 
     def cluster(self) -> There:
-        """As the store has it now."""
+        """The state of the cluster, read from the store now."""
         from da_agent.workflows.admin import statuses
 
         return statuses.cluster(self.store, self.ledger, self.inboxes, self.rollouts, self.reports)
 
     def collect(self, *, dry_run: bool, tell: Callable[[Collected], object]) -> Collected:
-        """Remove what nobody needs from the store; `tell` gets what is gone, also when an error ends it."""
+        """Remove unused objects from the store. `tell` gets what was removed, also when an error ends the run."""
         from da_agent.workflows.upkeep import garbage
 
         survey = garbage.Survey(self.store, self.ledger, self.inboxes, self.rollouts, self.reports)
@@ -250,7 +250,7 @@ class Admin:
             survey, self.gc_lock, self.clock, dry_run=dry_run, who=_person(), nonce=_nonce(), tell=tell
         )
 
-    # ---- for people
+    # ---- terminal and clock
 
     @cached_property
     def progress(self) -> Watched:
@@ -296,7 +296,7 @@ class Admin:
     def resolver(self) -> ports.Resolver:
         from da_agent.adapters.packaging import UvResolver
 
-        # The cache outlives what is unfinished; wheels that another node has built come from the blobs.
+        # Not in the node's scratch folder: the cache must outlive a sweep. `blobs` has wheels that other nodes built.
         cache = self.paths.agent / "resolver" if self.is_node else self.scratch / "resolver"
         return UvResolver(self.node.python, self.scratch, cache, self.node.web_user, self.progress, blobs=self.blobs)
 
@@ -317,7 +317,10 @@ class Admin:
         )
 
     def _admit_target(self, target: Target) -> None:
-        """What a node resolves fits itself; another machine must be like one of the nodes."""
+        """Raise NotHere when this machine is no node and `target` is the Python of none of the known nodes.
+
+        Without a known node every target is accepted. What a node resolves fits the node itself.
+        """
         nodes = {each.report.python for each in self.reports.known()}
         if not self.is_node and nodes and str(target) not in nodes:
             raise NotHere(
@@ -346,7 +349,7 @@ class Admin:
     def pushes(self) -> Pushes:
         from da_agent.workflows.publish.pushes import Pushes
 
-        # Not the node's own lease: its loop waits for a push on the same machine, too.
+        # A holder of its own: the node's loop on the same machine must also wait for a push.
         lease = self.lease(f"{self.name}, pushing")
         return Pushes(self.store, self.ledger, self.inboxes, drafts=self.drafts, publisher=self.publisher, leases=lease)
 
@@ -378,12 +381,12 @@ class Admin:
         return Departures(self.store, self.ledger, self.rollouts, self.reports)
 
     def forget(self, node: str) -> str:
-        """Remove a node that will not return; one sentence that says so."""
+        """Remove `node`, which will not return, from the cluster; returns one sentence that confirms it."""
         self.departures.forget(node)
         self.notifications.wake(self.notifications.alive())
         return f"Node {node} is forgotten: status shows it no more, and it holds no slot."
 
-    # ---- notifies
+    # ---- notifications
 
     @cached_property
     def notifications(self) -> Notifications:
@@ -393,7 +396,7 @@ class Admin:
         return Notifications(self.store, self.reports, XmlRpcNotifier(), self.rpc_credentials, self.clock)
 
     def rpc_credentials(self) -> Credentials | None:
-        """The environment's, or else those of the configuration that the nodes have now."""
+        """The credentials in the environment, or else in the cluster's current configuration; None without any."""
         from da_agent.domain.config import configurations
         from da_agent.domain.node import rpc_ports
 
@@ -404,7 +407,7 @@ class Admin:
         return None if data is None else rpc_ports.configured(configurations.parse(data))
 
     def _configuration(self) -> bytes | None:
-        """The one that this node serves; elsewhere the newest release's, None before there is one."""
+        """The configuration that this node serves; elsewhere the newest release's, or None when there is none."""
         try:
             return Staged(self.paths.current).config.read_bytes()
         except OSError:
@@ -417,20 +420,20 @@ def _nonce() -> str:
 
 
 def _leave_to_others(losses: int) -> None:
-    """Not on the clock, which a notify cuts short: that one is for the loop."""
+    """Pause after `losses` lost write races. It does not use the clock, whose waits a notification cuts short."""
     from da_agent.domain.rollout import slots
 
     time.sleep(slots.pause_after(losses, random.random()).total_seconds())  # noqa: S311
 
 
 def _person() -> str:
-    """Who types, as user@machine."""
+    """The current user, as user@machine."""
     import getpass
 
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
-        # A container may run as a number without a name.
+        # A container may run as a user id without a name.
         user = str(os.geteuid())
     return f"{user}@{socket.gethostname()}"
 

@@ -1,4 +1,4 @@
-"""A cluster on this machine, put together from the environment of whoever wants it."""
+"""A cluster on this machine, configured by the caller's environment."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,9 @@ from da_agent.domain.store.locations import location_of_environment
 
 
 def default_directory() -> Path:
-    """One for each user, where nobody else can have put anything: `dev status` and `dev stop` find it again."""
+    """The user's own folder for `dev`, to which no other user can write. `dev status` and `dev stop` use it too."""
     if os.geteuid() == 0:
-        # The web server's processes are another user, who has no way into the home of root.
+        # The web server's workers are another user, who cannot enter root's home.
         return Path("/var/lib/da-agent/dev")
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "da-agent" / "dev"
 
@@ -19,7 +19,7 @@ def create(
     directory: Path | None, *, nodes: int, store: str | None, application: str | None, application_path: Path
 ) -> DevCluster:
     if store:
-        # Invalid before anything is started.
+        # Raises Invalid before any node starts.
         location_of_environment({"DA_AGENT_STORE": store})
     return DevCluster.create(
         directory or default_directory(),

@@ -1,7 +1,7 @@
-"""This node: its pieces, each built when it is first asked for, and what is done with them.
+"""The objects of this node, each built on first use, and the operations of supervisor's programs on them.
 
-It is imported where it is built, too: a command that needs no S3 does not wait for boto3, and one that only asks for
-help waits for nothing at all.
+Each module is imported where its object is built. A command that needs no S3 does not load boto3, and `--help` loads
+nothing.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 AT_ONCE = timedelta(seconds=3)
-"""How long the store is waited for where people wait for this node."""
+"""How long this node waits for the store while users wait for the node."""
 
 SIGNING_OFF = timedelta(seconds=8)
-"""How long the store is waited for when this node signs off."""
+"""How long this node waits for the store when it signs off."""
 
 
 class NodeAgent(Admin):
-    """This node, and what supervisor's programs make it do."""
+    """This node and the operations of supervisor's programs."""
 
     def __init__(self, environment: Mapping[str, str] | None = None, store: str | None = None) -> None:
         super().__init__(environment, store)
         self._parent = os.getppid()
 
-    # ---- pieces
+    # ---- objects
 
     @cached_property
     def deadline(self) -> ports.Deadline:
@@ -113,7 +113,7 @@ class NodeAgent(Admin):
         return ReleaseFolders(
             self.paths,
             self.blobs,
-            # A command that only asks which release is live needs neither.
+            # A command that only reads the live release needs neither of the two.
             build=_later(lambda: self.environments.build),
             render=_later(lambda: self.web.render),
             room=DiskSpace(self.paths, self.blobs).require,
@@ -155,7 +155,7 @@ class NodeAgent(Admin):
             store=self.store,
             ledger=self.ledger,
             inboxes=self.inboxes,
-            # What resolves packages and reads certificates takes memory, and most nodes never need it.
+            # Built on demand: resolving packages and reading certificates takes memory, and most nodes never do it.
             publish=_later(lambda: self.publisher.publish),
             publishing=self.lease(self.name),
             watching=self.lease(self.name, keys.INBOX_LEADER),
@@ -251,10 +251,10 @@ class NodeAgent(Admin):
         )
 
     def _sign_off(self) -> None:
-        """Bounded: supervisord waits for this, and the store may be away."""
+        """Sign off within SIGNING_OFF: supervisord waits for this, and the store may be unreachable."""
         from da_agent.adapters.deadlines import within
 
-        # Built here: the other thread only asks the store.
+        # Built in this thread: the other thread may only call the store.
         departures, name = self.departures, self.name
         within(SIGNING_OFF)(lambda: departures.sign_off(name))
 
@@ -278,10 +278,10 @@ class NodeAgent(Admin):
             identity=identity(self.paths.root, address),
         )
 
-    # ---- what the configuration says
+    # ---- settings
 
     def settings(self, release: Release) -> Settings:
-        """What the release's own configuration says; the defaults when its blob is not at hand."""
+        """The settings in the release's configuration; the defaults when this node does not have its blob."""
         from da_agent.domain.config import configurations
         from da_agent.domain.config.settings import Settings
 
@@ -301,18 +301,18 @@ class NodeAgent(Admin):
         except (OSError, AgentError):
             return Settings()
 
-    # ---- the node's work
+    # ---- operations
 
     def prepare(self) -> None:
-        """The node's own folders exist."""
+        """Make the node's own folders where they are missing."""
         with files.on_this_node(f"make the folders of this node below {self.paths.root}"):
             for folder in (self.paths.scratch, self.paths.run, self.paths.logs, self.paths.releases):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o755)
 
     def end_predecessors(self) -> None:
-        """Only this supervisord's programs work on this node: others have lost theirs and would go on for a while.
+        """End programs that an earlier supervisord left running: they would continue to work on this node for a while.
 
-        Apache is not meant: one that is left serves until its successor starts.
+        Apache is not among them: a left-over Apache serves until its successor starts.
         """
         from da_agent.adapters import predecessors
 
@@ -321,20 +321,21 @@ class NodeAgent(Admin):
             self.progress.say(f"Ended what an earlier supervisord had left running: {', '.join(ended)}")
 
     def intact(self) -> bool:
-        """Whether the files are still there that supervisord needs to answer us; the agent itself never makes them."""
+        """True while the socket and the log folder of supervisord exist. A running agent does not make them again."""
         return (self.paths.run / "supervisor.sock").exists() and self.paths.logs.is_dir()
 
     def begin_anew(self) -> None:
-        """supervisord reads and makes its files and sockets again, and starts `initialize`."""
+        """Restart supervisord: it rereads its files, makes its sockets again and starts `initialize`."""
         from da_agent.adapters.supervisors import restart_parent
 
         self.prepare()
         restart_parent(self._parent)
 
     def open_rpc_port(self) -> bool:
-        """Make supervisord take notifies as the environment says; True when it starts anew for that, and ends us.
+        """Make supervisord accept notifications as the environment says.
 
-        Whatever goes wrong, the node is as good as before: it polls.
+        Returns True when supervisord restarts for this, which ends the current program. An AgentError is only said: the
+        node works without notifications, because it polls.
         """
         from da_agent.adapters.rpc_ports import RpcPortFile
         from da_agent.domain.node import rpc_ports
@@ -352,7 +353,7 @@ class NodeAgent(Admin):
         return True
 
     def _rpc(self) -> str | None:
-        """Where others notify this node; None when its supervisord was not told to listen."""
+        """The "address:port" at which others notify this node; None when its supervisord does not listen."""
         from da_agent.adapters.rpc_ports import seen_from_outside
 
         if self.node.rpc_port is None or not self.paths.rpc_port.exists():
@@ -360,17 +361,17 @@ class NodeAgent(Admin):
         return f"{seen_from_outside(self.node.rpc_address)}:{self.node.rpc_port}"
 
     def sweep(self) -> None:
-        """Remove what processes that were killed have left; not while another one of this node is at work."""
+        """Remove files that killed processes left; does nothing while another process uses the scratch folder."""
         from da_agent.adapters.scratches import Scratch
 
         Scratch(self.paths.scratch).sweep(self.paths.root, self.paths.agent, self.paths.wsgi.parent)
 
     def clear(self, *, dry_run: bool) -> Freed:
-        """Remove what this node does not need from its disk."""
+        """Remove files that this node no longer needs from its disk; with `dry_run` only list them."""
         from da_agent.domain.node.node_states import NodeState
         from da_agent.workflows.upkeep import garbage
 
-        # The loop holds the lock for a moment with each poll.
+        # The loop holds the lock briefly during each poll.
         with self.lock.hold(timedelta(minutes=1)):
             node_state = self.node_states.load() or NodeState(live=self.installation.current())
             return garbage.clear(
@@ -383,7 +384,10 @@ class NodeAgent(Admin):
             )
 
     def listen(self, stack: ExitStack, notifications: Collection[str]) -> None:
-        """Be an event listener of supervisor on stdin and stdout, until the stack is closed."""
+        """Act as an event listener of supervisor on stdin and stdout until `stack` closes.
+
+        Events in `notifications` wake the clock.
+        """
         from da_agent.adapters.listeners import listen
 
         stack.enter_context(
@@ -396,14 +400,14 @@ class NodeAgent(Admin):
         )
 
     def watch(self, stack: ExitStack) -> None:
-        """Wake up for changes of the inbox, where the store can be watched."""
+        """Wake the clock on changes of inbox and ledger until `stack` closes; does nothing for a bucket."""
         if isinstance(self.location, DirectoryLocation):
             from da_agent.adapters.watches import watch
 
             stack.enter_context(watch(self.location.path, self.clock.wake, polling=None))
 
     def beat(self, stack: ExitStack) -> None:
-        """Report in time also while the loop is busy, until the stack is closed."""
+        """Report on time until `stack` closes, even while the loop is busy."""
         from da_agent.adapters.heartbeats import beating
         from da_agent.workflows.node.reconciler import HEARTBEAT
 
@@ -411,7 +415,7 @@ class NodeAgent(Admin):
 
 
 def _opened(location: Location, credentials: tuple[str, str] | None) -> Opened:
-    """Any store, not only this node's own."""
+    """Open any store, not only this node's own."""
     from da_agent.workflows.node.certificates import Opened
     from da_agent.workflows.records.ledgers import Ledger
     from da_agent.workflows.records.readers import Reader
@@ -422,7 +426,7 @@ def _opened(location: Location, credentials: tuple[str, str] | None) -> Opened:
 
 
 def _later(find: Callable[[], Callable[P, R]]) -> Callable[P, R]:
-    """What `find` gives, whose pieces are imported and built when it is called."""
+    """A function that calls the result of `find`; the objects behind it are built only at that call."""
 
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         return find()(*args, **kwargs)
@@ -431,6 +435,6 @@ def _later(find: Callable[[], Callable[P, R]]) -> Callable[P, R]:
 
 
 def _read(path: Path) -> bytes | None:
-    """A file of this node; None when there is none."""
+    """The content of a file on this node; None when there is none."""
     with files.on_this_node(f"read {path}"):
         return path.read_bytes() if path.exists() else None

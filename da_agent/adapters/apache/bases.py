@@ -1,4 +1,4 @@
-"""The environment without packages that lends mod_wsgi its interpreter."""
+"""The virtual environment without packages from which mod_wsgi takes its interpreter."""
 
 import shutil
 import subprocess
@@ -9,7 +9,10 @@ from da_agent.errors import NodeBroken
 
 
 def make(base: Path, python: Path) -> None:
-    """Afterwards `base` is an environment of `python`; one that is already is not touched. May raise OSError."""
+    """Make `base` a virtual environment of `python`; do nothing when it already is one.
+
+    Raises NodeBroken when it cannot be made or its version is not that of mod_wsgi. May raise OSError.
+    """
     if _facts(base).get("executable") == str(python.resolve()):
         return
     new = base.with_name(f"{base.name}.new")
@@ -32,7 +35,7 @@ def make(base: Path, python: Path) -> None:
 
 
 def _facts(environment: Path) -> dict[str, str]:
-    """What pyvenv.cfg says; nothing when there is no environment."""
+    """The keys and values of pyvenv.cfg; empty when there is no environment."""
     try:
         lines = (environment / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

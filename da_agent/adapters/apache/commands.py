@@ -1,4 +1,4 @@
-"""Commands of the settings, run as the application would be: by its user, in its release's environment."""
+"""Commands from the settings, run like the application: as its user, in its release's environment."""
 
 import os
 from datetime import timedelta
@@ -12,7 +12,7 @@ LINES = 20
 
 
 class ShellCommands:
-    """Implements ports.Commands: each in a session of its own, which is ended with it."""
+    """Implements ports.Commands. Each command runs in its own session, which ends with it."""
 
     def __init__(self, node: Node, paths: Paths) -> None:
         self._node = node
@@ -28,7 +28,7 @@ class ShellCommands:
             "DOCASSEMBLE_CONFIG": str(staged.config),
             "VIRTUAL_ENV": str(staged.environment),
             "PATH": f"{staged.environment / 'bin'}{os.pathsep}{environment['PATH']}",
-            # A release is complete before it is served; whoever runs in it changes nothing in it.
+            # A release is complete before it is served: a command must not add files to it.
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         seconds = patience.total_seconds()

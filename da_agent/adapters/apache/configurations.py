@@ -1,4 +1,4 @@
-"""The files of a release that tell Apache and the loader what to do."""
+"""The files of a release that configure Apache and the loader."""
 
 import grp
 import hashlib
@@ -25,31 +25,31 @@ ROTATELOGS = Path("/usr/bin/rotatelogs")
 MODULES = Path("/usr/lib/apache2/modules")
 NEEDED = ("mpm_event", "authz_core", "headers", "reqtimeout", "alias", "rewrite", "wsgi")
 NEEDED_FOR_TLS = ("mpm_event", "authz_core", "headers", "reqtimeout", "proxy", "proxy_http", "socache_shmcb", "ssl")
-"""In the order in which they need each other."""
+"""Load order: a module comes after those that it needs."""
 
 ACCESS_LOG = "access.log"
 TLS_ACCESS_LOG = "access-tls.log"
-"""In paths.logs: one line for each request, `time= client= status= us= release= pid= request=""`; those that came
-over https are in the other one alone."""
+"""File names in paths.logs. One line per request: `time= client= status= us= release= pid= request=""`. Requests over
+https are only in the second file."""
 
 APPLICATION = "apache2"
 TLS = "tls"
-"""The two Apaches: programs of supervisor, and their pins."""
+"""The two Apaches: the names of their supervisor programs and of their pins."""
 
 TITLE = "(wsgi:"
-"""What mod_wsgi calls the processes that run the application; the name of their group follows."""
+"""The start of the process title that mod_wsgi gives to workers; the name of their group follows."""
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "*": "127.0.0.1"}  # noqa: S104  (names, not a socket)
 
-# A Unix socket's path must fit into 108 bytes with the zero behind it; mod_wsgi adds .<pid>.<generation>.<n>.sock
+# A Unix socket's path with its final zero byte must fit into 108 bytes; mod_wsgi adds .<pid>.<generation>.<n>.sock
 SOCKET_PATH = 107
 SOCKET_SUFFIX = len(".4194304.9999.1.sock")
 
 
 def command(paths: Paths, program: str, release: Path | None = None) -> tuple[str, ...]:
-    """How one of the two Apaches is started, for supervisord: with the files of the release that it is pinned to.
+    """The command line with which supervisord starts one of the two Apaches, with the files of its pinned release.
 
-    With `release`, that release's folder takes the place of the pin.
+    With `release`, that release's folder replaces the pin.
     """
     folder = release or paths.pin(program)
     staged = Staged(folder)
@@ -58,7 +58,7 @@ def command(paths: Paths, program: str, release: Path | None = None) -> tuple[st
 
 
 def check_node(paths: Paths) -> None:
-    """NodeBroken, with the remedy, when Apache cannot work on this machine or below this root."""
+    """Raise NodeBroken, with the remedy, when Apache cannot work on this machine or below this root."""
     missing = [path for path in (APACHE, ROTATELOGS) if not path.exists()]
     missing += [path for path in map(_module, dict.fromkeys((*NEEDED, *NEEDED_FOR_TLS))) if not path.exists()]
     if missing:
@@ -75,7 +75,7 @@ def check_node(paths: Paths) -> None:
 
 
 def web_server(node: Node, paths: Paths, settings: Settings) -> str:
-    """The text of apache2.conf: equal for two releases unless settings differ."""
+    """The text of apache2.conf. Releases with equal settings have equal texts."""
     return _template("apache2.conf.j2").render(
         **_common(node, paths, APPLICATION, NEEDED),
         base=paths.base,
@@ -107,14 +107,14 @@ def tls(node: Node, paths: Paths, release: Release) -> str | None:
 
 
 def local_address(node: Node) -> str:
-    """Where this machine itself reaches the web server."""
+    """The address at which this machine reaches its own web server."""
     return WILDCARDS.get(node.address, node.address)
 
 
 def webapp(node: Node, paths: Paths, release: Release, settings: Settings, config: bytes) -> bytes:
-    """The loader's facts: the application of the configuration comes before that of `dev --app`.
+    """The loader's facts as JSON. The application named in the configuration overrides that of `dev --app`.
 
-    `serves` and `processes` are for the agent: what to do about another release, and when it is served.
+    `serves` and `processes` are for the agent: what a switch to another release disturbs, and when it is served.
     """
     application = settings.application or node.application
     path = None if node.application_path is None else str(node.application_path)
@@ -140,7 +140,10 @@ def webapp(node: Node, paths: Paths, release: Release, settings: Settings, confi
 
 
 def presented(folder: Path) -> Path:
-    """The certificate that the release in this folder presents; only for one that has a tls.conf."""
+    """The path of the certificate that the release in `folder` presents; NodeBroken when it is missing.
+
+    Call it only for a release with a tls.conf.
+    """
     certificates = Staged(folder).certificates
     pair = serving_pairs.pair(path.name for path in certificates.iterdir())
     if pair is None:
@@ -149,7 +152,7 @@ def presented(folder: Path) -> Path:
 
 
 def _certificates(text: str | None, release: Release) -> str:
-    """Of those that are presented, and how."""
+    """A fingerprint of the presented certificates and of the text of tls.conf; empty without a certificate."""
     return "" if text is None else _fingerprint(text, plans.presented(release.contents))
 
 
@@ -158,12 +161,12 @@ def _fingerprint(*facts: object) -> str:
 
 
 def loader() -> bytes:
-    """The WSGI file as this version of the agent has it."""
+    """The WSGI file of this version of the agent."""
     return (resources.files("da_agent") / "templates" / "docassemble.wsgi").read_bytes()
 
 
 def account(name: str) -> pwd.struct_passwd:
-    """The web user; NodeBroken when the machine does not know the name."""
+    """The web user's account; NodeBroken when this machine has no user of that name."""
     try:
         return pwd.getpwnam(name)
     except KeyError as error:
@@ -171,7 +174,7 @@ def account(name: str) -> pwd.struct_passwd:
 
 
 def python_of_mod_wsgi() -> str | None:
-    """The version that mod_wsgi was built for, such as "3.11", as Debian tells it by the name of the file."""
+    """The Python version of mod_wsgi, such as "3.11", from Debian's file name; None when the name does not tell."""
     _, separator, version = _module("wsgi").resolve().name.partition(".so-")
     return version if separator else None
 

@@ -1,4 +1,4 @@
-"""What a staged release says of itself to the loader and to the agent."""
+"""The facts that a staged release states for the loader and the agent."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from da_agent.domain.release.releases import Served
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`processes` are the worker processes of each group under its configuration."""
+    """`serves`: fingerprints of what the release serves. `processes`: worker processes per group."""
 
     serves: Served
     processes: int
@@ -20,7 +20,7 @@ UNKNOWN = Facts(Served(), 1)
 
 
 def read(folder: Path | None) -> Facts:
-    """Of the release in `folder`; nothing is known of one that has gone, is damaged or was staged by an older agent."""
+    """The facts of the release in `folder`; UNKNOWN when it is gone, damaged or staged by an older agent."""
     if folder is None:
         return UNKNOWN
     try:

@@ -1,4 +1,4 @@
-"""Which certificate is presented, as a client sees it."""
+"""The certificate that the web server presents to a client."""
 
 import ssl
 import time
@@ -7,13 +7,13 @@ from pathlib import Path
 from da_agent.errors import NodeBroken
 
 PATIENCE = 10.0
-"""Seconds in which an Apache that was told to reads its files and begins to present them."""
+"""Seconds in which a restarted Apache must read its files and present them."""
 TIMEOUT = 2.0
 PAUSE = 0.02
 
 
 def wait_for(certificate: Path, host: str, port: int) -> None:
-    """Return when this certificate is presented; NodeBroken when it is not. May raise OSError for the file."""
+    """Return once `host`:`port` presents `certificate`; NodeBroken after PATIENCE. May raise OSError for the file."""
     wanted = _first(certificate.read_text(encoding="ascii", errors="replace"))
     ends = time.monotonic() + PATIENCE
     while _presented(host, port) != wanted:

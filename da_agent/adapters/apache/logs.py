@@ -1,14 +1,14 @@
-"""The end of a log, which tells people what went wrong."""
+"""The end of a log, which shows an admin what went wrong."""
 
 from pathlib import Path
 
 LINES = 20
 BYTES = 16384
-"""So much of its end is looked at; a line may be a whole traceback's."""
+"""How much of the end is read; a single line may hold a whole traceback."""
 
 
 def last_lines(path: Path) -> tuple[str, ...]:
-    """The last lines with something in them; none when there is no such file."""
+    """At most LINES non-blank last lines, each cut to 500 characters; empty when the file cannot be read."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - BYTES))

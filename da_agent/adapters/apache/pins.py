@@ -1,4 +1,4 @@
-"""What the web server is to serve, as it lies on the disk: pins, the map of groups, and the secret."""
+"""What the web server should serve, as files: the pins, the map of groups and the secret."""
 
 import re
 import secrets
@@ -10,18 +10,18 @@ from da_agent.domain.node.paths import Paths
 
 
 class Pins:
-    """The folder agent/web. Each change is one rename; methods may raise OSError.
+    """The folder agent/web. Each change is one rename. Methods may raise OSError.
 
-    A pin is a link to a release's folder under the name of a group of worker processes or of one of the two Apaches.
-    It says what a process that starts now will serve. An Apache that runs already reads its files again when it is
-    told to: until it has been, it is `due`.
+    A pin is a link to a release's folder, named after a group of worker processes or one of the two Apaches.
+    A process that starts now serves the pinned release. A running Apache rereads its files only when restarted
+    gracefully; until then its pin is `due`.
     """
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
 
     def prepare(self) -> None:
-        """The map and the secret exist, and others may read the map."""
+        """Make the map and the secret where they are missing. Other users may read the map."""
         if not self._paths.groups.exists():
             self.flip(Group.BLUE)
         if not self._paths.secret.exists():
@@ -32,7 +32,7 @@ class Pins:
         return found[1] if found else ""
 
     def live(self) -> Group:
-        """Which group answers; blue when nobody has said so yet, as in apache2.conf and in the loader."""
+        """The group that answers requests; blue, as in apache2.conf and the loader, when the map names none."""
         try:
             words = self._paths.groups.read_text(encoding="ascii").split()
         except FileNotFoundError:
@@ -40,11 +40,11 @@ class Pins:
         return Group(words[1]) if len(words) == 2 and words[1] in set(Group) else Group.BLUE
 
     def flip(self, group: Group) -> None:
-        """From now on requests are answered by this group."""
+        """Send new requests to `group`."""
         files.replace(self._paths.groups, f"live {group}\n".encode(), 0o644)
 
     def get(self, name: str) -> Path | None:
-        """The release's folder; None without a pin."""
+        """The folder of the pinned release; None without a pin."""
         try:
             return self._paths.releases / self._paths.pin(name).readlink().name
         except OSError:

@@ -1,4 +1,4 @@
-"""Apache's processes on this machine, by what the kernel says of them."""
+"""Apache's processes on this machine, as the kernel lists them."""
 
 import os
 import signal
@@ -14,13 +14,13 @@ from da_agent.domain.application.readiness import Worker
 from da_agent.errors import NodeBroken
 
 PATIENCE = 10.0
-"""Seconds in which a process that has just been started installs its signal handlers."""
+"""Seconds in which a new process must install its signal handlers."""
 
 
 def workers(parent: int) -> dict[Worker, str]:
-    """The worker processes below `parent` that are alive, and the group of each; those that end are left out.
+    """The live worker processes below `parent`, each with its group; processes that are ending are left out.
 
-    The kernel pads a title to the length of the one before it.
+    The kernel pads a process title to the length of the previous one.
     """
     found = {}
     try:
@@ -38,24 +38,24 @@ def workers(parent: int) -> dict[Worker, str]:
 
 
 def wait_for_end(former: Iterable[Worker]) -> None:
-    """Return when these have ended, or after some seconds."""
+    """Return once the `former` workers have ended, or after PATIENCE."""
     ends = time.monotonic() + PATIENCE
     while any(map(_find, former)) and time.monotonic() < ends:
         time.sleep(0.02)
 
 
 def relieve(worker: Worker) -> None:
-    """Tell it to end when it has answered what it is answering; another one starts in its place."""
+    """Tell `worker` to end after its current requests; Apache starts another one in its place."""
     _signal(worker, signal.SIGUSR1)
 
 
 def end(worker: Worker) -> None:
-    """Tell it to end now: its requests have a few seconds left."""
+    """Tell `worker` to end now; its requests have a few seconds left."""
     _signal(worker, signal.SIGTERM)
 
 
 def _signal(worker: Worker, number: signal.Signals) -> None:
-    """Nothing when it has ended already."""
+    """Send the signal; do nothing when the process has already ended."""
     process = _find(worker)
     try:
         if process is not None:
@@ -77,10 +77,10 @@ def _find(worker: Worker) -> psutil.Process | None:
 def end_orphans(
     configuration: Path, pid_file: Path, is_free: Callable[[], bool], current: Callable[[], int | None]
 ) -> None:
-    """End each Apache with this configuration but `current`: afterwards its port is free, and so is its pid file.
+    """End each Apache with this `configuration` except `current`, so that its port and `pid_file` are free.
 
-    One that is told to stop lets go of both at once, and has some seconds left for what it is answering: its own
-    GracefulShutdownTimeout. Children of one that was killed hold its port for ever, and are killed.
+    An Apache that is told to stop releases both at once. Its GracefulShutdownTimeout leaves some seconds for current
+    requests. The children of a killed Apache would hold its port forever, and are killed.
     """
     left = _left(configuration, current)
     leaders = [process for process in left if orphans.group(process) == process.pid]
@@ -91,26 +91,26 @@ def end_orphans(
         return orphans.gone(left) or (is_free() and _pid_in(pid_file) not in led)
 
     if not let_go():
-        # Never twice: it would cut what the first one lets go on.
+        # Sent only once: a second signal would cut the requests that the first one lets finish.
         orphans.tell(leaders, signal.SIGWINCH)
     if not orphans.wait(let_go, PATIENCE):
-        # Looked for again: one that hangs may have started children meanwhile.
+        # Searched again: an Apache that hangs may have started more children.
         stuck = _left(configuration, current)
         orphans.tell(stuck, signal.SIGKILL)
         orphans.wait(lambda: orphans.gone(stuck), PATIENCE)
-    # Its number may be another process's by now, which Apache would take for itself: "already running".
+    # Another process may have that pid by now; Apache would mistake it for itself ("already running").
     pid_file.unlink(missing_ok=True)
 
 
 def _left(configuration: Path, current: Callable[[], int | None]) -> list[psutil.Process]:
     found = orphans.find(lambda process: _serves(process, configuration))
-    # Asked last: what supervisord had started when we looked is known to it now.
+    # Asked after the search: supervisord then knows each Apache that it had started by the time of the search.
     running = current()
     return [process for process in found if orphans.group(process) != running]
 
 
 def _serves(process: psutil.Process, configuration: Path) -> bool:
-    """One that only checks the configuration holds nothing, and ends by itself."""
+    """Whether the process serves this configuration. `apache2 -t` only checks it, holds no port and ends by itself."""
     words = process.cmdline()
     return str(configuration) in words and "-t" not in words
 
@@ -123,9 +123,10 @@ def _pid_in(pid_file: Path) -> int | None:
 
 
 def restart_gracefully(parent: int) -> None:
-    """Tell Apache to read its files again and to replace its processes as they finish.
+    """Tell Apache to reread its files and replace its processes as they finish.
 
-    Waits for the handler first: the signal would end an Apache that is still starting.
+    Waits up to PATIENCE for the signal handler: the signal would end an Apache that is still starting.
+    Raises NodeBroken when the process has ended or is still starting.
     """
     ends = time.monotonic() + PATIENCE
     while not _catches(parent, signal.SIGUSR1):

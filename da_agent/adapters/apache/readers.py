@@ -1,4 +1,4 @@
-"""Apaches of this machine that the agent has not started, and that present certificates which it has put in place."""
+"""Apaches that the agent did not start and that present certificates which it installed."""
 
 import getopt
 import os
@@ -19,9 +19,9 @@ _SECONDS = 10.0
 
 
 def read_again(places: Collection[Path]) -> tuple[int, ...]:
-    """Restart those gracefully that read files below `places`; their process ids.
+    """Gracefully restart each Apache that reads certificates below `places`; returns their process ids.
 
-    One whose configuration is not right now is left alone: the signal would end it.
+    An Apache with an invalid configuration is left alone: the signal would end it.
     """
     told = []
     for apache in _apaches():
@@ -31,13 +31,13 @@ def read_again(places: Collection[Path]) -> tuple[int, ...]:
                 restart_gracefully(apache.pid)
                 told.append(apache.pid)
         except (psutil.Error, NodeBroken, getopt.GetoptError, OSError):
-            # It has ended, or is nothing that could be asked.
+            # The process has ended or cannot be inspected.
             continue
     return tuple(told)
 
 
 def _apaches() -> Iterator[psutil.Process]:
-    """Those of our own user that see the same files: a container's, seen from its host, have others."""
+    """Apaches of the agent's own user in the same mount namespace; those in containers see other files."""
     for process in psutil.process_iter():
         try:
             parent = process.parent()
@@ -56,7 +56,7 @@ def _sees_our_files(pid: int) -> bool:
 
 
 def _certificates(apache: psutil.Process) -> tuple[Path, ...]:
-    """The servers' certificates that its configuration names, as Apache itself reads it; none when it is not right."""
+    """The certificates that its configuration names, as Apache itself reads it; empty when that is invalid."""
     given, _ = getopt.getopt(apache.cmdline()[1:], _OPTIONS)
     kept = [
         word for name, value in given if name in _OF_CONFIGURATION and value not in _MODES for word in (name, value)

@@ -1,4 +1,4 @@
-"""Checks of a staged release before it is served, in processes that cannot hurt the live one."""
+"""Checks of a staged release before it is served, in processes that cannot disturb the live one."""
 
 import json
 import pwd
@@ -17,11 +17,14 @@ from da_agent.processes import Outcome
 
 TOOL_SECONDS = 60.0
 GRACE = 5.0
-"""Seconds that the loader has to end itself, with a traceback, before it is ended."""
+"""Seconds in which the loader may end itself with a traceback before it is killed."""
 
 
 def rehearse(node: Node, paths: Paths, number: int) -> None:
-    """Raise ReleaseBroken with the first reason why the release cannot be served; return when none is found."""
+    """Raise ReleaseBroken with the first reason why release `number` cannot be served.
+
+    Raises NodeBroken when the node itself cannot rehearse.
+    """
     user = configurations.account(node.web_user) if node.web_user else None
     rehearsal = _Rehearsal(node, paths, number, user)
     rehearsal.check_access()
@@ -42,7 +45,7 @@ class _Rehearsal:
         self._variables = throwaways.variables(node.variables, user)
 
     def check_access(self) -> None:
-        """What the web user cannot read is the node's fault: it would be so for every release."""
+        """Raise NodeBroken when the web user cannot read the release: every other release would fail too."""
         code = "import sys\nfor name in sys.argv[1:]: open(name, 'rb').close()"
         names = (self._paths.wsgi, self._staged.webapp, self._staged.config)
         ended = self._run((self._base_python(), "-I", "-c", code, *map(str, names)), TOOL_SECONDS)
@@ -50,7 +53,7 @@ class _Rehearsal:
             raise NodeBroken(f"cannot rehearse release {self._number} as the web user: {_last(ended)}")
 
     def check_packages(self) -> None:
-        """As the web user, because asking an environment about itself may already run code of its packages."""
+        """Check that the packages fit together. Runs as the web user: inspecting them may run their code."""
         python = self._staged.environment / "bin" / "python"
         options = ("--no-config", "--no-cache", "--offline", "--python", str(python))
         ended = self._run((_uv(), "pip", "check", *options), TOOL_SECONDS, gives_way=True)
@@ -74,14 +77,14 @@ class _Rehearsal:
         raise self._broken(task, f"it ended the process ({how}): {_last(ended)}")
 
     def check_certificates(self) -> None:
-        """With the library that the web server uses: what it refuses here would end Apache at the next restart."""
+        """Load the certificate with the web server's TLS library: one that fails would end Apache at a restart."""
         folder = self._staged.certificates
         pair = serving_pairs.pair(path.name for path in folder.iterdir()) if folder.is_dir() else None
         if pair is None:
             return
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            # Without an answer to give, OpenSSL would ask at the terminal for the password of an encrypted key.
+            # Without this function OpenSSL would prompt for the password of an encrypted key at the terminal.
             context.load_cert_chain(folder / pair.certificate, folder / pair.key, password=lambda: "")
         except (ssl.SSLError, ValueError) as error:
             reason = getattr(error, "reason", None) or str(error)
@@ -90,7 +93,7 @@ class _Rehearsal:
             raise self._broken("its certificate cannot be read", str(error)) from error
 
     def check_web_server(self) -> None:
-        """As the agent's own user: Apache starts as that one, and keys may be readable to no other."""
+        """Check both Apache configurations as the agent's user: it starts Apache, and only it may read keys."""
         environment = throwaways.variables(self._node.variables, None)
         programs = (configurations.APPLICATION, *([configurations.TLS] if self._staged.tls.exists() else []))
         for program in programs:
@@ -110,7 +113,7 @@ class _Rehearsal:
         )
 
     def _must_have_ended(self, ended: Outcome, tool: str) -> None:
-        """A tool that hangs says nothing about the release."""
+        """Raise NodeBroken when the tool hangs: that says nothing about the release."""
         if ended.code is None:
             reason = f"{tool} did not end within {TOOL_SECONDS:g} seconds"
             raise NodeBroken(f"cannot rehearse release {self._number}: {reason}")
@@ -132,7 +135,7 @@ def _uv() -> str:
 
 
 def _verdict(ended: Outcome) -> dict[str, str | None] | None:
-    """What the loader said last; None when it did not come to it, whatever the application printed."""
+    """The loader's final JSON line; None when it ended without one, whatever the application printed."""
     try:
         said = json.loads(ended.lines[-1])
     except (ValueError, IndexError):
@@ -145,7 +148,7 @@ def _last(ended: Outcome) -> str:
 
 
 def _place(ended: Outcome) -> str:
-    """Where a hanging import was, from the traceback that the loader's own alarm has printed, innermost first."""
+    """Where an import hangs, from the traceback of the loader's own alarm, innermost frame first; may be empty."""
     library = f'File "{sysconfig.get_path("stdlib")}'
     frames = [line for line in ended.lines if line.startswith("File ")]
     at = next((line for line in frames if not line.startswith((library, 'File "<frozen'))), None)

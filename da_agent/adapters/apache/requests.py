@@ -1,4 +1,4 @@
-"""Requests of the agent to its own web server: the loader's URL until every worker process has had its say."""
+"""Requests from the agent to its own web server: it asks the loader's URL until every worker has answered."""
 
 import errno
 import http.client
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 HEALTH = "/.well-known/da-agent"
 TIMEOUT = 2.0
-"""Seconds for one question. It may be less than the application takes to load: the next time will see it."""
+"""Seconds for one request. The application may take longer to load; a later round sees its answer."""
 PERIOD = 4.0
-"""Seconds after which no further round is begun."""
+"""Seconds after which no new round starts."""
 MOST_AT_ONCE = 32
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
-"""Seconds between two rounds: the questions must not keep the processes from their work."""
+"""Seconds between two rounds: the requests must not keep the workers from their work."""
 PAGE = 65536
-"""Bytes of a page that are of interest."""
+"""Bytes of a page that are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where the web server is asked; `headers` may name the group that is to answer."""
+    """The address of the web server; `headers` may name the group that must answer."""
 
     host: str
     port: int
@@ -39,22 +39,23 @@ class Door:
 
 
 def listens(door: Door) -> bool:
-    """Whether anything accepts a connection there."""
+    """True when a program accepts connections there, or is too busy to."""
     try:
         with socket.create_connection((door.host, door.port), TIMEOUT):
             return True
     except TimeoutError:
-        # Something does, and has no time.
+        # A program listens but is too busy to accept.
         return True
     except OSError:
         return False
 
 
 def ask(door: Door, at_least: int) -> tuple[Answer, ...]:
-    """Ask in rounds until `at_least` processes have answered, nobody answers, or time is up; the newest of each.
+    """The newest answer of each process, sorted by pid.
 
-    Which process takes a connection is chance: twice as many connections at once as processes, and a few rounds,
-    reach every one that is free.
+    Asks in rounds until `at_least` processes have answered, a round gets no answer, or PERIOD has passed.
+    Chance decides which process takes a connection. Twice as many connections as processes, over a few rounds,
+    reach every process that is free.
     """
     at_once = min(MOST_AT_ONCE, max(4, 2 * at_least))
     ends = time.monotonic() + PERIOD
@@ -63,7 +64,7 @@ def ask(door: Door, at_least: int) -> tuple[Answer, ...]:
     with ThreadPoolExecutor(at_once, thread_name_prefix="ask") as pool:
         while True:
             answers = [answer for answer in pool.map(lambda _: _one(door), range(at_once)) if answer]
-            # Within a round the order is chance, but a process never changes the release that it has loaded.
+            # Answers of one round have no order. A loaded release wins: a process never changes it.
             newest.update({answer.pid: answer for answer in sorted(answers, key=lambda each: each.release is not None)})
             if not answers or len(newest) >= at_least or time.monotonic() > ends:
                 return tuple(newest[pid] for pid in sorted(newest))
@@ -72,7 +73,7 @@ def ask(door: Door, at_least: int) -> tuple[Answer, ...]:
 
 
 class _Timed(io.RawIOBase):
-    """What a socket receives until a moment of the steady clock, however little comes at a time."""
+    """A stream of what a socket receives until `ends` on the monotonic clock, even when it trickles in."""
 
     def __init__(self, receiver: socket.socket, ends: float) -> None:
         self._receiver = receiver
@@ -90,7 +91,7 @@ class _Timed(io.RawIOBase):
 
 
 class _TimedSocket:
-    """As much of a connected socket as a request needs."""
+    """The part of a socket's interface that http.client needs."""
 
     def __init__(self, connected: socket.socket, ends: float) -> None:
         self._connected = connected
@@ -98,14 +99,14 @@ class _TimedSocket:
         self.sendall = connected.sendall
 
     def close(self) -> None:
-        """The answer may still have to be read: whoever has connected closes."""
+        """Do nothing: the response may still be unread, and `get` closes the socket."""
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(_Timed(self._connected, self._ends))
 
 
 def get(door: Door, path: str, timeout: float) -> Reply | None:
-    """A page and the beginning of its text; None when that has not come within `timeout` seconds altogether."""
+    """The status and first PAGE bytes of a page; None on any failure or after `timeout` seconds in total."""
     ends = time.monotonic() + timeout
     connection = http.client.HTTPConnection(door.host, door.port, timeout=timeout)
     try:
@@ -131,7 +132,7 @@ def _one(door: Door) -> Answer | None:
 
 
 def is_free(address: str, port: int) -> bool:
-    """True when no program listens there, as far as the kernel tells."""
+    """True unless the kernel reports the port as in use."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

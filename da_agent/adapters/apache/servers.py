@@ -1,4 +1,4 @@
-"""The web server of this node, as the agent sees it."""
+"""The web server of this node."""
 
 import os
 import time
@@ -33,15 +33,15 @@ from da_agent.files import on_this_node
 from da_agent.ports import Reply, Supervisor
 
 TICK = 1_000_000
-"""Nanoseconds: more than any file system's or mod_wsgi's own resolution of a modification time."""
+"""Nanoseconds; coarser than the resolution of modification times in file systems and mod_wsgi."""
 
 MOMENT = 0.3
-"""Seconds after the flip in which a request that was sent to the old group has reached it: some hundred times what it
-takes. One that took longer would be answered all the same, by the old process or by one that must load first."""
+"""Seconds after the flip in which a request sent to the old group reaches it: about a hundred times what it takes.
+A slower request is still answered, by the old process or by a new one that must load first."""
 
 
 class Apache:
-    """Apache with mod_wsgi's two groups of workers, and the one in front of it; implements `ports.WebServer`."""
+    """Apache with two groups of mod_wsgi workers, and a TLS Apache in front of it; implements `ports.WebServer`."""
 
     def __init__(self, node: Node, paths: Paths, supervisor: Supervisor) -> None:
         self._node = node
@@ -86,7 +86,7 @@ class Apache:
 
     def workers(self) -> frozenset[Worker]:
         idle = self._pins.live().other
-        # One that is in no group is of an Apache that an older agent has configured.
+        # A worker in neither group belongs to an Apache that an older agent configured; it counts as live.
         return frozenset(worker for worker, group in self._found().items() if group != idle)
 
     def wanted(self, number: int) -> Wanted:
@@ -139,7 +139,7 @@ class Apache:
         with on_this_node(f"serve release {number}"):
             before, after = self._served(), facts.read(folder).serves
             needs = disturbances(before, after)
-            # Without a text that is known, groups may not be, either; and all workers start anew anyway.
+            # An unknown configuration may lack the groups; the restart below replaces all workers anyway.
             if Disturbance.RELOAD in needs and before.web_server is not None:
                 self._take_over(self.wanted(number), folder, patience, approve)
             if not after.certificates:
@@ -149,7 +149,8 @@ class Apache:
                 self._restart(folder)
             self._pins.put(APPLICATION, folder)
             self._present(folder, again=Disturbance.CERTIFICATES in needs)
-            # Last, for it says so to whoever asks: what runs has an equal application, what starts anew will have it.
+            # Last, because the live pin states the served release. Running workers have an equal application by now;
+            # new workers load this release.
             self._pins.put(self._pins.live(), folder)
             self._relieve(self._pins.live().other)
 
@@ -189,7 +190,7 @@ class Apache:
 
     def reload(self) -> None:
         with on_this_node("reload the application"):
-            # Two touches within one tick of the clock must be two: mod_wsgi only compares the times.
+            # mod_wsgi compares only modification times: a second touch within one tick must still change the time.
             before = self._paths.wsgi.stat().st_mtime_ns
             now = max(time.time_ns(), before + TICK)
             os.utime(self._paths.wsgi, ns=(now, now))
@@ -207,11 +208,11 @@ class Apache:
         try:
             return self.running()
         except NodeBroken:
-            # No supervisord: certificates are installed before anything runs, too.
+            # No supervisord: certificates are also installed before it runs.
             return False
 
     def _served(self) -> Served:
-        """What runs now, as far as it is known for sure."""
+        """What the running processes serve; an unknown part is None."""
         live, apache, tls = (self._pins.get(name) for name in (self._pins.live(), APPLICATION, TLS))
         presented = None if self._pins.is_due(TLS) else facts.read(tls).serves.certificates
         return Served(
@@ -221,7 +222,10 @@ class Apache:
         )
 
     def _take_over(self, wanted: Wanted, folder: Path, patience: timedelta, approve: Callable[[], object]) -> None:
-        """The idle group loads the release, then it answers everybody. The flip is the moment of change."""
+        """The idle group loads the release, then the flip sends it all requests.
+
+        On ReleaseBroken the live group stays as it was.
+        """
         new = self._pins.live().other
         count = facts.read(self._pins.get(APPLICATION)).processes
         self._pins.put(new, folder)
@@ -235,7 +239,7 @@ class Apache:
             ).run()
             approve()
         except ReleaseBroken:
-            # Light again, so that the next release finds them as they were.
+            # The idle workers go back to an empty memory, as the next release expects.
             self._pins.drop(new)
             for worker in self._workers_of(new):
                 processes.end(worker)
@@ -249,7 +253,7 @@ class Apache:
         return self._workers_of(group)
 
     def _relieve(self, group: Group) -> None:
-        """An idle group has no pin, and its processes have nothing in memory once their last requests are done."""
+        """Drop the pin of the idle group. Its workers that hold a release end after their last requests."""
         self._pins.drop(group)
         workers = self._workers_of(group)
         light = {answer.pid for answer in requests.ask(self._door(group), len(workers)) if answer.release is None}
@@ -258,7 +262,7 @@ class Apache:
                 processes.relieve(worker)
 
     def _restart(self, folder: Path) -> None:
-        """Apache reads its configuration again and starts all of its worker processes anew."""
+        """Restart Apache gracefully, with new configuration and all workers replaced; NodeBroken when it is down."""
         parent = self._supervisor.pid(APPLICATION)
         if parent is None:
             raise NodeBroken("cannot restart the web server gracefully: it does not run")
@@ -270,9 +274,9 @@ class Apache:
         self._pins.make_done(APPLICATION)
 
     def _present(self, folder: Path, *, again: bool = False) -> None:
-        """The Apache in front presents this release's certificate; it only runs where there is one.
+        """Make the TLS Apache present this release's certificate; stop it when the release has none.
 
-        `again`: one that runs reads its files again.
+        With `again`, a running one rereads its files.
         """
         if not facts.read(folder).serves.certificates:
             if self._pins.get(TLS) is not None:
@@ -295,7 +299,7 @@ class Apache:
         self._pins.make_done(TLS)
 
     def _end_orphans(self, program: str) -> None:
-        """What an earlier life of this node has left serves until this moment."""
+        """End Apaches that an earlier supervisord left behind; they serve until this moment."""
         staged, node = Staged(self._paths.pin(program)), self._node
         text, port = (staged.tls, node.https_port) if program == TLS else (staged.web_server, node.http_port)
         processes.end_orphans(
@@ -306,7 +310,7 @@ class Apache:
         )
 
     def _write_loader(self) -> None:
-        """It belongs to the web user, because docassemble touches it to reload and wants to be able to."""
+        """Write the WSGI file. The web user owns it, because docassemble touches it to reload."""
         path, text = self._paths.wsgi, configurations.loader()
         if not path.is_file() or path.read_bytes() != text:
             files.replace(path, text, 0o644)
@@ -317,7 +321,7 @@ class Apache:
 
 
 def _make_folder(path: Path) -> None:
-    """Worker processes must get through it, whatever the umask."""
+    """Make a folder that worker processes can traverse, whatever the umask."""
     if path.is_dir():
         return
     _make_folder(path.parent)

@@ -1,4 +1,4 @@
-"""Processes that may do anything and leave nothing behind: run as the web user, for a limited time."""
+"""Throw-away processes: they run as the web user for a limited time and leave no process behind."""
 
 import os
 import pwd
@@ -10,12 +10,12 @@ from da_agent.errors import NodeBroken
 from da_agent.processes import Outcome
 
 LEFT_OUT = ("SUPERVISOR_", "PYTHON", "UV_", "VIRTUAL_ENV", "LD_", "TMP", "TEMP")
-"""Variables that would make a rehearsal act on the cluster, import what the release does not have, or write where the
-web user may not."""
+"""Prefixes of variables that are withheld. They would let a rehearsal act on the cluster, import modules from outside
+the release, or write where the web user may not."""
 
 
 def variables(known: Mapping[str, str], user: pwd.struct_passwd | None) -> dict[str, str]:
-    """The environment of a throw-away process: the node's own, without what does not belong there."""
+    """The environment of a throw-away process: `known` without LEFT_OUT, with the home of `user`."""
     kept = {name: value for name, value in known.items() if not name.startswith(LEFT_OUT)}
     kept.update(LANG="C.UTF-8", LC_ALL="C.UTF-8")
     kept.setdefault("PATH", os.defpath)
@@ -32,7 +32,7 @@ def run(
     user: pwd.struct_passwd | None = None,
     gives_way: bool = False,
 ) -> Outcome:
-    """Run to the end or until `seconds` are over, then end its whole session; NodeBroken when it cannot start."""
+    """Run to the end or for `seconds`, then end its whole session; NodeBroken when it cannot start."""
     account = processes.Account(user.pw_name, user.pw_uid, user.pw_gid) if user else None
     try:
         return processes.run(

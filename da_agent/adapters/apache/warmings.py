@@ -1,4 +1,4 @@
-"""The idle group on its way to a release: asked until each of its processes has loaded it."""
+"""Warming: the idle group is asked until each of its processes has loaded the release."""
 
 import time
 from collections.abc import Callable
@@ -9,18 +9,18 @@ from da_agent.domain.application.readiness import Answer, Wanted, Worker
 from da_agent.errors import ReleaseBroken
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
-"""Seconds between two looks at processes that are loading: each look costs the machine what some requests do."""
+"""Seconds between two polls of loading processes: each poll costs the machine as much as some requests."""
 
 FORMER = 60.0
-"""Seconds that a process may go on with requests which it has had since before the last reload."""
+"""Seconds that a process may spend on requests from before the last reload."""
 
 
 @dataclass
 class Warming:
-    """`workers` are the group's processes now, `ask` asks them; there must be `count` of them.
+    """`workers` lists the group's processes and `ask` asks them; `count` of them must load `wanted` within `seconds`.
 
-    Processes that have something else in memory are told to end when their requests are done; those which take their
-    place load what the group is pinned to.
+    A process that holds another release is told to end after its requests. Its replacement loads what the group is
+    pinned to.
     """
 
     wanted: Wanted
@@ -32,7 +32,7 @@ class Warming:
     _relieved: set[Worker] = field(default_factory=set)
 
     def run(self) -> None:
-        """Return when all have loaded it; ReleaseBroken when one cannot, or when time is up."""
+        """Return once all processes have loaded the release; ReleaseBroken when one cannot, or after `seconds`."""
         began = time.monotonic()
         former = self.workers()
         patience = min(FORMER, self.seconds / 2)
@@ -67,7 +67,7 @@ class Warming:
         return answer is not None and answer.has(self.wanted)
 
     def _end(self, former: frozenset[Worker]) -> None:
-        """Those that were there before it began and have neither ended nor begun to load: their time is up."""
+        """End the `former` processes that still run and have not started to load the release."""
         for worker in former & self.workers():
             answer = self._answers.get(worker.pid)
             if answer is None or (answer.release is not None and not answer.has(self.wanted)):

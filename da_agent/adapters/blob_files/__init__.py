@@ -1,4 +1,4 @@
-"""The node's own copies of blobs, and what has come of others so far."""
+"""The node's own copies of blobs, whole and partly downloaded."""
 
 from da_agent.adapters.blob_files.folders import BlobFiles
 

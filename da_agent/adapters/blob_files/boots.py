@@ -1,4 +1,4 @@
-"""Whether this machine has been started anew since its blobs were last known to be right."""
+"""Whether the machine has rebooted since its blobs were last verified."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class BootMark:
-    """A file that says in which life of the machine it was written. A kernel that tells no life is always new."""
+    """A file that holds the boot id of the kernel that wrote it. Without a boot id, every check is a new boot."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

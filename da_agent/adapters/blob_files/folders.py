@@ -16,10 +16,10 @@ from da_agent.ports import Sink
 
 
 class BlobFiles:
-    """What comes of a blob lies in a folder of its own, and is renamed when it is whole and hashed.
+    """A download lies in a folder for partial blobs, and is renamed when it is whole and its hash is right.
 
-    Nobody waits until it is on the disk: that would cost more than fetching it. What a power cut can have spoilt is
-    found by its hash: after each start of the machine every blob is looked at once, before the first is used.
+    Blobs are not synced to the disk: a sync costs more than the download. A power cut can damage them, so after each
+    boot every blob is hashed once, before the first is used.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -41,7 +41,7 @@ class BlobFiles:
     def receive(self, blob: Blob, fill: Callable[[Sink, int], object]) -> None:
         with self._partials.hold(blob) as partial:
             if self.has(blob):
-                # Another process was faster: it had the file until now.
+                # Another process held the partial file until now and completed the blob.
                 return
             resumed = partial.size > 0
             try:
@@ -49,7 +49,7 @@ class BlobFiles:
             except Corrupt:
                 if not resumed:
                     raise
-                # A power cut may have spoilt what was kept, or the object is another one by now.
+                # A power cut damaged the partial file, or the object in the store has changed. Start from byte 0.
                 partial.clear()
                 _complete(partial, fill)
             with files.on_this_node(f"store blob {blob.sha256}", self._paths.blobs):
@@ -62,7 +62,7 @@ class BlobFiles:
                 for path in self._kept():
                     if _sha256(path) != path.name:
                         path.unlink()
-                # Last: whoever dies before it has everything looked at once more.
+                # The mark comes last: a process that dies before it leaves the check to the next one.
                 self._mark.set()
             self._looked = True
 
@@ -73,7 +73,7 @@ class BlobFiles:
             return tuple(sorted(path.name for path in found if path.stat().st_mtime < before.timestamp()))
 
     def _kept(self) -> list[Path]:
-        """Whatever else somebody has put into the folder is none of ours."""
+        """The blobs in the folder. Files whose name is no sha256 are not the agent's, and stay."""
         return [path for path in self._paths.blobs.glob("[0-9a-f]" * 64) if path.is_file()]
 
     def remove(self, sha256: str) -> None:
@@ -87,7 +87,7 @@ def _sha256(path: Path) -> str:
 
 
 def _complete(partial: Partial, fill: Callable[[Sink, int], object]) -> None:
-    """Ask for what is missing, unless nothing is, and look whether it is the blob then."""
+    """Fetch the missing bytes, if any, and verify the blob. Corrupt when the size or the hash is wrong."""
     if partial.missing or not partial.size:
         fill(partial.take, partial.size)
     partial.check()

@@ -1,4 +1,4 @@
-"""What has come of blobs so far: it outlives the process, and has one writer at a time."""
+"""Partly downloaded blobs. A partial file outlives the process and has one writer at a time."""
 
 import fcntl
 import hashlib
@@ -18,10 +18,10 @@ _DAY = 24 * 3600.0
 
 
 class Partial:
-    """The file with the first bytes of one blob, which are hashed as they come."""
+    """The file with the first bytes of one blob, hashed as they arrive."""
 
     def __init__(self, blob: Blob, path: Path, descriptor: int) -> None:
-        """`descriptor` is the file's, open for reading and writing; what is in it already is hashed now."""
+        """`descriptor` is open for reading and writing on `path`; the bytes already in the file are hashed now."""
         self._blob = blob
         self._path = path
         self._descriptor = descriptor
@@ -49,18 +49,18 @@ class Partial:
             self.size += written
             rest = rest[written:]
         if self.size > self._blob.size:
-            # A wrong body of any length must not fill the disk before its hash is looked at.
+            # Checked at each chunk: a wrong body without end would fill the disk before its hash is compared.
             raise Corrupt(f"blob {self._blob.sha256} came with more than its {self._blob.size} bytes")
 
     def check(self) -> None:
-        """Corrupt unless what has come is the blob."""
+        """Corrupt unless the file has the size and the sha256 of the blob."""
         if self.missing:
             raise Corrupt(f"blob {self._blob.sha256} came with {self.size} bytes instead of {self._blob.size}")
         if self._digest.hexdigest() != self._blob.sha256:
             raise Corrupt(f"blob {self._blob.sha256} came with other bytes, whose sha256 is {self._digest.hexdigest()}")
 
     def clear(self) -> None:
-        """Begin again with nothing."""
+        """Truncate the file and start from byte 0."""
         with files.on_this_node(f"write to {self._path}"):
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             os.ftruncate(self._descriptor, 0)
@@ -80,7 +80,7 @@ class Partial:
 
 
 class Partials:
-    """The folder of these files. Whoever writes to one holds the kernel's lock on it, which ends with the process."""
+    """The folder of partial files. A writer holds a flock on its file; the kernel releases it when the process ends."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -88,9 +88,9 @@ class Partials:
 
     @contextmanager
     def hold(self, blob: Blob) -> Iterator[Partial]:
-        """The file of `blob` for this thread alone. While somebody else is at it: a new one, which is not kept.
+        """The partial file of `blob`, for this thread alone. While another writer holds it: a new, temporary file.
 
-        Afterwards it stays where it is unless it was moved, or its bytes are wrong, or the disk has no room for it.
+        The partial file stays for the next attempt, unless it was moved, its bytes are wrong, or the disk is full.
         """
         with files.on_this_node(f"make room for blobs in {self._folder}", self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -110,14 +110,14 @@ class Partials:
             kept = False
             raise
         finally:
-            # Under the lock: nobody else has begun to write to it.
+            # Unlinked before the lock is released: a new writer could already have begun on this file otherwise.
             if partial is None or not (partial.moved or (kept and partial.size)):
                 with suppress(OSError):
                     path.unlink()
             os.close(descriptor)
 
     def _sweep(self) -> None:
-        """Once a day, remove what nobody has gone on with for a day: it is not wanted any more."""
+        """Once a day, remove partial files that have not changed for a day: no release needs them any more."""
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + _DAY
@@ -131,12 +131,12 @@ class Partials:
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor of the file at `path`, made where there is none, with its lock; None when somebody else has it."""
+    """A locked descriptor of the file at `path`, created if missing; None when another writer holds the lock."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The one before may have moved or removed it between our two steps.
+            # The previous holder can rename or remove the file between open and flock: the lock is stale then.
             if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
             os.close(descriptor)

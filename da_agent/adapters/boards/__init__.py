@@ -1,4 +1,4 @@
-"""Where somebody watches a rollout."""
+"""Displays of a rollout that is in progress."""
 
 from da_agent.adapters.boards.lined import LinedBoard
 

@@ -1,4 +1,4 @@
-"""A rollout as one line for each change."""
+"""A rollout as a log: one line for each change."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A rollout as a table that is drawn anew in its place."""
+"""A rollout as a table that is redrawn in place."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ class LiveBoard:
 def _drawn(table: Table) -> Group:
     drawing = Drawing("node", "release", "phase", "for", "waits for, or what is wrong", box=None, padding=(0, 2, 0, 0))
     for row in table.rows:
-        # Texts, not markup: a reason may have brackets in it.
+        # Text objects, not markup: rich would read brackets in a reason as markup.
         phase = Text(row.phase, style=_COLOURS.get(row.phase, "yellow"))
         drawing.add_row(Text(row.node), Text(row.release), phase, Text(table.age(row)), Text(row.note))
     return Group(Text(table.header, style="bold"), drawing)

@@ -1,4 +1,4 @@
-"""Certificates where other programs look for them."""
+"""Certificates in the folders where other programs expect them."""
 
 from da_agent.adapters.certificate_folders.folders import LinkedFolders
 

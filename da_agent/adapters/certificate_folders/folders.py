@@ -1,7 +1,7 @@
-"""The places of certificates as links: to the live release, or to a set of copies.
+"""Certificate folders as links: to the live release, or to a set of copies.
 
-A link to `current/certs` moves with the switch itself, so that such a place is never behind. A set is complete and on
-the disk before a link names it, and goes when none does any more, also of those at places that are no longer wanted.
+A link to `current/certs` changes with the switch itself, so that such a folder is never out of date. A set is complete
+and on disk before a link names it. It stays while any link names it, even at a place that is no longer configured.
 """
 
 import json
@@ -48,7 +48,7 @@ class LinkedFolders:
             return self._place(certificates, places, self._set(certificates, places.install, None))
 
     def _place(self, found: Mapping[str, bytes], places: Places, source: Path) -> tuple[Placed, ...]:
-        # Before any link is there: whoever dies in between knows which sets are in use.
+        # Recorded before any link is made: after a crash in between, the next run still knows which sets are in use.
         self._remember(place for place in (places.install, places.web) if place is not None)
         placed = [self._lay(source, places.install, found, None)]
         if places.web is not None and (found or places.web.is_symlink()):
@@ -58,7 +58,7 @@ class LinkedFolders:
         return tuple(placed)
 
     def _set(self, found: Mapping[str, bytes], place: Path, owner: str | None) -> Path:
-        """A folder of its own with these files: the one that `place` leads to, when that is right already."""
+        """A folder with exactly the files `found`: the current target of `place` when that is right, or a new one."""
         ids = _ids(owner)
         if place.is_symlink() and place.readlink().is_relative_to(self._sets) and _is_right(place, found, ids):
             return place.readlink()
@@ -74,7 +74,10 @@ class LinkedFolders:
         return folder
 
     def _lay(self, target: Path, place: Path, found: Mapping[str, bytes], owner: str | None) -> Placed:
-        """Make `place` lead to `target` in one step, whatever is there."""
+        """Make `place` a link to `target` in one step, or fill the folder there when it cannot be replaced.
+
+        Raises Invalid or NodeBroken when `place` holds anything other than certificates.
+        """
         renames.sweep(place)
         if _leads_to(place, target):
             return Placed(place, changed=False)
@@ -102,7 +105,7 @@ class LinkedFolders:
             return set()
 
     def _sweep(self) -> None:
-        """Remove sets that no link of ours leads to: unfinished ones, and those before."""
+        """Remove sets to which no recorded link leads: unfinished and outdated ones."""
         used = {place.readlink() for place in self._remembered() if place.is_symlink()}
         if self._sets.is_dir():
             for folder in self._sets.iterdir():
@@ -119,7 +122,7 @@ def _leads_to(place: Path, target: Path) -> bool:
 
 
 def _refuse_foreign(place: Path) -> None:
-    """A folder with anything else in it is not one of certificates: /etc/ssl must not vanish for a misprint."""
+    """Raise when `place` holds anything other than certificates: a typo in config.yml must not replace /etc/ssl."""
     if not place.is_dir():
         raise NodeBroken(f"cannot put the certificates into {place}: it is no folder; move it away")
     for path in place.rglob("*"):
@@ -142,7 +145,7 @@ def _ids(owner: str | None) -> tuple[int, int] | None:
 
 
 def _make_public(path: Path) -> None:
-    """The web user must get through it, whatever the umask."""
+    """Make a folder that the web user can traverse, whatever the umask."""
     if not path.is_dir():
         _make_public(path.parent)
         path.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Folders that cannot be moved: each file in them is replaced as a whole, and the set is not."""
+"""Certificate folders that cannot be moved. Each file is replaced atomically, but the set of files is not."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from da_agent import files
 from da_agent.domain.certificates.folders import Placed
 
 _OURS = ".da-agent.json"
-"""The names of our files: those that somebody else has put there stay."""
+"""The file that lists the agent's files; files of other programs stay."""
 
 _UNFINISHED = ".da-agent.new."
 
 
 def fill(place: Path, found: Mapping[str, bytes], ids: tuple[int, int] | None) -> Placed:
-    """The folder `place` has these files, and none of ours that is not among them."""
+    """Write the files `found` into the folder `place`, and remove the agent's other files from it."""
     remark = "file by file, for this folder cannot be moved (a mount, or part of a container's image)"
     for leftovers in place.rglob(f"{_UNFINISHED}*"):
         leftovers.unlink(missing_ok=True)
@@ -26,7 +26,7 @@ def fill(place: Path, found: Mapping[str, bytes], ids: tuple[int, int] | None) -
     wrong = [name for name in sorted(found) if not _has(place / name, found[name], ids)]
     if not stale and not wrong and before == set(found):
         return Placed(place, changed=False, remark=remark)
-    # Named before they are there: whoever dies in between knows what to remove later.
+    # Listed before they are written: after a crash in between, the next run knows what to remove.
     files.replace(place / _OURS, json.dumps(sorted(before | set(found))).encode())
     for name in wrong:
         (place / name).parent.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -42,7 +42,7 @@ def fill(place: Path, found: Mapping[str, bytes], ids: tuple[int, int] | None) -
 
 
 def write(path: Path, data: bytes, ids: tuple[int, int] | None) -> None:
-    """The new file `path`, 0400 from its first moment."""
+    """Write the new file `path`, owned by `ids` (user, group) if given. Its mode is 0400 from the start."""
     files.write(path, [data], 0o400)
     if ids:
         os.chown(path, *ids)

@@ -1,4 +1,4 @@
-"""Putting a link in the place of whatever is there, in one step."""
+"""Replacing a link, file or folder by a link in one step."""
 
 import ctypes
 import errno
@@ -13,13 +13,13 @@ from da_agent.domain.certificates.folders import Placed
 _AT_FDCWD = -100
 _EXCHANGE = 2
 _UNMOVABLE = frozenset({errno.EXDEV, errno.EBUSY, errno.EROFS, errno.EINVAL, errno.ENOSYS})
-"""A mount, a folder of a container's image, a read-only folder above it, a file system that cannot exchange names."""
+"""Errors for a mount, a folder of a container image, a read-only parent, or a file system without exchange of names."""
 
 
 def link(place: Path, target: Path) -> Placed | None:
-    """`place` is a link to `target`; a folder that was there is kept under another name beside it.
+    """Make `place` a link to `target`; a folder with content is kept beside it under another name.
 
-    None, and nothing has changed, when the folder that is there cannot be moved.
+    None, with nothing changed, when that folder cannot be moved. May raise OSError.
     """
     new = place.with_name(f".{place.name}.{secrets.token_hex(6)}.new")
     is_folder = place.is_dir() and not place.is_symlink()
@@ -46,7 +46,7 @@ def link(place: Path, target: Path) -> Placed | None:
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Python has no name for it."""
+    """Exchange two names in one step. Python does not offer renameat2. Raises OSError."""
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -57,7 +57,7 @@ def _exchange(one: Path, other: Path) -> None:
 
 
 def sweep(place: Path) -> None:
-    """What somebody who was killed in here has left: a link that nobody needs, or the folder that was replaced."""
+    """Clean up after a process that was killed in `link`: remove its unused link, or rename the replaced folder."""
     for path in place.parent.glob(f".{place.name}.*.new"):
         if path.is_symlink():
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A whole cluster on this one machine, to try the product and to test it."""
+"""A whole cluster on one machine, to try out and test the product."""
 
 from da_agent.adapters.dev_clusters.clusters import DevCluster
 from da_agent.adapters.dev_clusters.nodes import DevNode

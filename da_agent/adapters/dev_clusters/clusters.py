@@ -1,4 +1,4 @@
-"""Several nodes below one folder, remembered in its cluster.json so that another terminal can ask and stop them."""
+"""Several nodes below one folder. Its cluster.json records them, so that another terminal can inspect and stop them."""
 
 import os
 import secrets
@@ -14,7 +14,7 @@ from da_agent.adapters.dev_clusters.nodes import DevNode, Seat
 from da_agent.errors import Invalid, NodeBroken, NotFound
 
 PASSED_ON = ("PATH", "LANG", "TZ", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy")
-"""Variables of the caller that every node gets, besides those that name the store, its keys and the package index."""
+"""Variables that every node inherits from the caller, besides PREFIXES: the store, its keys and the package index."""
 
 PREFIXES = ("AWS_", "S3", "DB", "UV_", "PIP_", "SSL_")
 
@@ -28,7 +28,7 @@ class _Record(msgspec.Struct):
 
 
 class DevCluster:
-    """A cluster whose nodes may be running or not."""
+    """A cluster whose nodes may or may not run."""
 
     def __init__(self, directory: Path, record: _Record, environment: Mapping[str, str]) -> None:
         self.directory = directory
@@ -47,10 +47,10 @@ class DevCluster:
         application_path: Path | None = None,
         environment: Mapping[str, str],
     ) -> "DevCluster":
-        """The cluster of `directory`, made where there is none; one that was there keeps its ports and nodes' roots.
+        """The cluster of `directory`, made when there is none. An existing one keeps its ports and its nodes' roots.
 
-        Without `store` the nodes share the directory `store` in it. Invalid when the web user could not get in, or
-        when the cluster is running already.
+        Without `store` the nodes share the folder `store` in `directory`. Raises Invalid when the web user could not
+        enter, or when the cluster is already running.
         """
         directory = directory.absolute()
         record = _load(directory) or _Record("", None, None, [])
@@ -74,7 +74,7 @@ class DevCluster:
 
     @classmethod
     def open(cls, directory: Path, environment: Mapping[str, str]) -> "DevCluster":
-        """The cluster of `directory` as it was left or is running; Absent when there never was one."""
+        """The cluster of `directory`, running or stopped; NotFound when there is none."""
         record = _load(directory.absolute())
         if record is None:
             raise NotFound(f"there is no cluster below {directory}: begin one with da-agent dev --root {directory}")
@@ -87,12 +87,12 @@ class DevCluster:
         self._save()
 
     def join(self) -> None:
-        """Return when no node runs any more, because somebody else has stopped them."""
+        """Return when no node runs any more, because another process has stopped them."""
         for node in self.nodes:
             node.join()
 
     def stop(self) -> list[str]:
-        """Stop every node, all at the same time; returns what had to be killed."""
+        """Stop all nodes at the same time; returns "node: pid name" of each process that had to be killed."""
         for node in self.nodes:
             node.begin_to_stop(in_order=False)
         left = [f"{node.name}: {orphan}" for node in self.nodes for orphan in node.stop()]
@@ -100,7 +100,10 @@ class DevCluster:
         return left
 
     def wait(self, release: int = 1, patience: float = 180.0) -> None:
-        """Return once every node serves `release` or a newer one."""
+        """Return once every node serves `release` or a newer one; each node has `patience` seconds.
+
+        Raises TimedOut, or NodeBroken when a node has ended.
+        """
         for node in self.nodes:
             node.wait(release, patience)
 
@@ -130,7 +133,7 @@ def _seats(directory: Path, first: int, count: int) -> list[Seat]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now. All are held until the last is known, so that they differ."""
+    """Ports on which no program listens now. All are held until the last is found, so that they differ."""
     with ExitStack() as stack:
         held = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in held:
@@ -151,7 +154,10 @@ def _variables(environment: Mapping[str, str], record: _Record) -> dict[str, str
 
 
 def _check_access(directory: Path) -> None:
-    """Nobody else may own it; and as root, Apache's children are another user, who must be able to get in."""
+    """Raise Invalid when another user owns `directory`, or when the web user cannot enter it.
+
+    As root, Apache's workers are another user.
+    """
     if directory.stat().st_uid != os.geteuid():
         raise Invalid(f"{directory} belongs to another user: choose another --root")
     if os.geteuid() != 0:

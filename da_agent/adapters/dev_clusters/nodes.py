@@ -1,4 +1,4 @@
-"""One whole node of a cluster on this machine: its own supervisord, Apache, ports and root."""
+"""One node of a cluster on this machine, with its own supervisord, Apache, ports and root."""
 
 import http.client
 import json
@@ -23,16 +23,16 @@ from da_agent.domain.node.variables import parse_node
 from da_agent.errors import Invalid, NodeBroken, TimedOut
 
 STOP_TIMEOUT = 125.0
-"""Seconds: more than all that supervisord.conf waits for, one after the other."""
+"""Seconds; more than the sum of all stop timeouts in supervisord.conf."""
 
 LONGEST_SOCKET = 107
-"""Bytes: the kernel's limit for the name of a Unix socket."""
+"""The kernel's limit, in bytes, for the path of a Unix socket."""
 
 HEALTH = "/.well-known/da-agent"
 
 
 class Seat(msgspec.Struct):
-    """What is kept of a node in cluster.json."""
+    """The record of a node in cluster.json."""
 
     name: str
     root: str
@@ -43,7 +43,7 @@ class Seat(msgspec.Struct):
 
 
 class DevNode:
-    """A node, running or not."""
+    """A node that may or may not run."""
 
     def __init__(self, seat: Seat, environment: Mapping[str, str]) -> None:
         self.seat = seat
@@ -72,7 +72,7 @@ class DevNode:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the node's supervisord, and a command that speaks of this node, is started with."""
+        """The environment of the node's supervisord, and of each command that concerns this node."""
         return {
             **self._environment,
             "DA_AGENT_ROOT": self.seat.root,
@@ -89,7 +89,7 @@ class DevNode:
         return self.seat.supervisord is not None and self.seat.supervisord.find() is not None
 
     def check(self) -> None:
-        """Invalid when its root or its variables are of no use, before anything is started."""
+        """Raise Invalid when the root or a variable is unusable. Called before any node starts."""
         parse_node(self.environment, root=os.geteuid() == 0)
         if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
             raise Invalid(
@@ -97,7 +97,10 @@ class DevNode:
             )
 
     def start(self) -> None:
-        """Start its supervisord; it makes the node ready by itself, and ends what an earlier one has left."""
+        """Start the node's supervisord, which prepares the node and ends processes that an earlier one left.
+
+        Does nothing when the node runs.
+        """
         if self.running:
             return
         self._reap()
@@ -113,13 +116,13 @@ class DevNode:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    # Ctrl-C at the terminal is for us: we end the nodes in order.
+                    # Ctrl-C at the terminal must reach only this program, which stops the nodes in order.
                     start_new_session=True,
                 )
         self.seat.supervisord = processes.known(self._process.pid)
 
     def _open_rpc_port(self) -> None:
-        """Before supervisord starts, or `initialize` would have to start it again."""
+        """Write the section of the RPC port before supervisord starts; otherwise `initialize` would restart it."""
         credentials = rpc_ports.given(self.environment)
         if credentials is not None:
             section = rpc_ports.section(parse_node(self.environment, root=os.geteuid() == 0), credentials)
@@ -127,7 +130,7 @@ class DevNode:
                 files.replace(Paths(self.root).rpc_port, section)
 
     def begin_to_stop(self, *, in_order: bool = True) -> None:
-        """Not `in_order`: nothing waits until visitors go elsewhere, as when there is no other node to go to."""
+        """Tell supervisord to end. Not `in_order`: the node does not drain, as when the whole cluster stops."""
         process = self.seat.supervisord.find() if self.seat.supervisord else None
         if process is not None:
             if not in_order:
@@ -135,7 +138,7 @@ class DevNode:
             process.terminate()
 
     def stop(self) -> list[str]:
-        """End everything of this node; returns what had to be killed because supervisord left it behind."""
+        """End all processes of this node; returns "pid name" of each that supervisord left and that was killed."""
         self.begin_to_stop()
         process = self.seat.supervisord.find() if self.seat.supervisord else None
         if process is not None:
@@ -147,18 +150,18 @@ class DevNode:
         return names
 
     def join(self) -> None:
-        """Return when its supervisord has ended."""
+        """Return when the node's supervisord has ended."""
         process = self.seat.supervisord.find() if self.seat.supervisord else None
         if process is not None:
             psutil.wait_procs([process])
 
     def kill(self) -> None:
-        """As when the power is cut: everything of this node at once."""
+        """Kill all processes of this node at once, as a power cut would."""
         processes.kill(processes.of_root(self.root))
         self._reap()
 
     def health(self) -> dict[str, Any] | None:
-        """What the loader's URL answers; None when nothing does."""
+        """The answer of the loader's URL; None without a valid answer within 5 seconds."""
         connection = http.client.HTTPConnection("127.0.0.1", self.seat.http_port, timeout=5)
         try:
             connection.request("GET", HEALTH)
@@ -170,7 +173,10 @@ class DevNode:
         return answer
 
     def wait(self, release: int, patience: float) -> None:
-        """Return once the node answers from `release` or a newer one; TimedOut with the end of its logs."""
+        """Return once the node serves `release` or a newer one.
+
+        Raises TimedOut after `patience` seconds and NodeBroken when the node has ended, both with the end of its logs.
+        """
         deadline = time.monotonic() + patience
         while True:
             answer = self.health()
@@ -183,7 +189,7 @@ class DevNode:
             time.sleep(0.1)
 
     def logs(self) -> str:
-        """The last lines of what its programs said."""
+        """The last lines of the logs of the node's programs."""
         lines = []
         for name in ("initialize.log", "sync.log", "supervisord.log"):
             try:

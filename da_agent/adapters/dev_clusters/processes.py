@@ -1,4 +1,4 @@
-"""Processes that are known by more than a pid, which may have been given to another one."""
+"""Processes identified by pid and creation time, because the kernel reuses pids."""
 
 import os
 import signal
@@ -10,13 +10,13 @@ import psutil
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A process: its pid and when it was created (seconds since the epoch)."""
+    """The identity of a process: its pid and its creation time in seconds since the epoch."""
 
     pid: int
     created: float
 
     def find(self) -> psutil.Process | None:
-        """The process, when it is still this one and alive."""
+        """The process; None when it has ended or another process has its pid."""
         try:
             process = psutil.Process(self.pid)
             alive = process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
@@ -30,7 +30,7 @@ def known(pid: int) -> Known:
 
 
 def of_root(root: Path) -> list[psutil.Process]:
-    """Every process of the node whose root this is, however it came to be an orphan: its environment tells."""
+    """Every process whose environment names this node's root, orphans included; without the current process."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -42,7 +42,7 @@ def of_root(root: Path) -> list[psutil.Process]:
 
 
 def skip_departure(supervisord: psutil.Process) -> None:
-    """End the program `leave` of this supervisord, which would wait until the balancer has seen that the node goes."""
+    """End this supervisord's program `leave`, which would wait until the load balancer has drained the node."""
     try:
         for child in supervisord.children():
             if child.cmdline()[:2] == ["/bin/sh", "-c"] and child.cmdline()[-1] == "leave":
@@ -52,7 +52,7 @@ def skip_departure(supervisord: psutil.Process) -> None:
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
-    """SIGKILL them all and wait until they are gone."""
+    """SIGKILL all `processes` and wait up to 10 seconds until they have ended."""
     doomed = list(processes)
     for process in doomed:
         try:

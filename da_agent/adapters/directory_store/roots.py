@@ -1,4 +1,4 @@
-"""What may be reached below the root of a directory store, and what it means when it cannot."""
+"""Paths below the root of a directory store, and the translation of OSError into the agent's errors."""
 
 import errno
 import os
@@ -19,19 +19,19 @@ DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO})
 
 _Mark = tuple[int, int]
-"""Device and inode: which folder it is, by whatever name it was reached."""
+"""Device and inode: they identify a folder, whichever name leads to it."""
 
 
 class Root:
-    """The folder at `path`, which must exist: a missing one is a mount that has not come yet, not an empty store."""
+    """The folder at `path`, which must exist: a missing folder is a mount that is not there yet, not an empty store."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._used = False
 
     def check(self) -> None:
-        """Unreachable unless the folder is there, and still the store that it was when we saw it before."""
-        # Asked before looking: another thread may be making the folder at this moment.
+        """Unreachable unless the folder exists and still has its `.agent` folder, if it ever had one."""
+        # Read before the look at the disk: another thread may create `.agent` in between.
         known = self._used
         try:
             here = stat.S_ISDIR(self.path.stat().st_mode)
@@ -40,21 +40,21 @@ class Root:
             raise Unreachable(f"cannot use the store {self.path}: {files.complaint(error)}; is it mounted?") from error
         if not here:
             raise Unreachable(f"cannot use the store {self.path}: it is not a directory")
-        # What is left where a mount went away is an empty folder. Taken for a new store, it would be given a ledger.
+        # A lost mount leaves an empty folder behind. Taken for a new store, it would get a ledger of its own.
         if known and not used:
             raise Unreachable(f"cannot use the store {self.path}: its folder {OURS} has gone; is it still mounted?")
         if used:
-            # Never back to False: two threads may look at the same time.
+            # Never reset to False: a thread with an older look would undo what another one has found.
             self._used = True
 
     def place(self, key: str) -> Path:
-        """Where `key` lies; Invalid when it is not a name below the root."""
+        """The path of `key`; Invalid when `key` is no name below the root."""
         if not is_relative(key):
             raise Invalid(f"{key!r} is not a name for a file in the store {self.path}")
         return self.path / key
 
     def check_inside(self, key: str, path: Path) -> Path:
-        """The real place of `path`; Forbidden when a symbolic link leads from `key` out of the root."""
+        """`path` with symbolic links resolved; Forbidden when they lead out of the root. `key` is for the message."""
         real = Path(os.path.realpath(path))
         if not self._holds(real):
             raise Forbidden(f"cannot use {key} in the store {self.path}: a symbolic link leads out of it, to {real}")
@@ -65,9 +65,9 @@ class Root:
 
     @contextmanager
     def open(self, key: str) -> Iterator[int]:
-        """A descriptor of the file `key` for reading; FileNotFoundError when there is no regular one."""
+        """A descriptor for reading the file `key`; FileNotFoundError when it is missing or not a regular file."""
         real = self.check_inside(key, self.place(key))
-        # Without O_NONBLOCK a named pipe that somebody left in the inbox would hold us for ever.
+        # Without O_NONBLOCK, opening a named pipe in the inbox would block for ever.
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -77,7 +77,7 @@ class Root:
             os.close(descriptor)
 
     def keys(self, prefix: str, after: str) -> Iterator[str]:
-        """The names of all files that begin with `prefix` and sort behind `after`, by code point."""
+        """The keys of all files that begin with `prefix` and sort after `after`, in order of code points."""
         folder = prefix.rpartition("/")[0]
         start = folder and f"{folder}/"
         if start.startswith(UNFINISHED):
@@ -89,7 +89,7 @@ class Root:
         try:
             status = path.stat()
             mark = (status.st_dev, status.st_ino)
-            # A symbolic link to a folder above would be walked through for ever.
+            # A symbolic link to a parent folder would never end.
             entries = [] if mark in above else sorted(self._entries(path))
         except (FileNotFoundError, NotADirectoryError):
             self.check()
@@ -103,10 +103,13 @@ class Root:
                 yield from self._walk(key, below, prefix, after, above | {mark})
 
     def _entries(self, path: Path) -> Iterator[tuple[str, Path | None]]:
-        """Names as they are in keys, folders with their slash ("a.b" sorts before "a/"), and where a folder lies."""
+        """The name of each entry as in keys, with the path of a folder and None for a file.
+
+        The name of a folder ends with a slash, for the order of keys: "a.b" sorts before "a/".
+        """
         with os.scandir(path) as entries:
             for entry in entries:
-                # A name that is no text (bytes from another age) cannot become a key.
+                # A name that is not valid UTF-8 cannot become a key.
                 if not is_encodable(entry.name):
                     continue
                 below = Path(entry.path)
@@ -121,7 +124,7 @@ class Root:
 
     @contextmanager
     def reading(self, act: str, name: str) -> Iterator[None]:
-        """Translate OSError where `name` is read or listed: what is missing is Absent, if only the root is there."""
+        """Translate OSError while `name` is read or listed. NotFound when it is missing and the root is there."""
         try:
             yield
         except OSError as error:
@@ -132,7 +135,7 @@ class Root:
 
     @contextmanager
     def writing(self, act: str, name: str) -> Iterator[None]:
-        """Translate OSError where `name` is written or removed."""
+        """Translate OSError while `name` is written or removed. Invalid when `name` cannot be a file here."""
         try:
             yield
         except OSError as error:
@@ -150,5 +153,5 @@ class Root:
 
 
 def _may_hold(folder: str, prefix: str, after: str) -> bool:
-    """Whether a wanted key can be below `folder`: `after` sorts before it, or somewhere in the middle of it."""
+    """Whether `folder` can hold a key that begins with `prefix` and sorts after `after`."""
     return (folder.startswith(prefix) or prefix.startswith(folder)) and (folder > after or after.startswith(folder))

@@ -1,8 +1,8 @@
-"""Reading and writing a directory store: whole files only, and one winner of every condition.
+"""Reading and writing a directory store: whole files only, and one winner for each conditional write.
 
-Create-only is a hard link of a finished file, which one of many wins. Replacing and deleting happen under a lock,
-which network file systems carry from node to node. People who use plain tools take no lock: what they change is
-noticed by the hash of the bytes, which is the tag.
+A create-only write hard-links a finished file; of many writers exactly one succeeds. Replacing and deleting take a
+lock that network file systems share between nodes. Plain tools take no lock: the tag is the hash of the bytes, so a
+change made by them shows as another tag.
 """
 
 import errno
@@ -41,7 +41,7 @@ class DirectoryStore:
 
     @classmethod
     def create(cls, path: Path) -> "DirectoryStore":
-        """The same, made where it is missing. Only for a person who asks for a new store."""
+        """The store at `path`, created if missing. Only for an admin who asks for a new store."""
         with files.on_this_node(f"create a store at {path}"):
             path.mkdir(parents=True, exist_ok=True)
         return cls(path)
@@ -57,7 +57,7 @@ class DirectoryStore:
             return f"{self._path.resolve()} on file system {os.statvfs(self._path).f_fsid:x}"
 
     def clock(self) -> datetime:
-        """The time that the file system gives to a file of this moment: the server's on a network mount."""
+        """The time (UTC) that the file system gives to a new file: on a network mount, the time of the server."""
         self._root.check()
         with self._root.writing("ask", "the clock"):
             return _moment(self._now())
@@ -68,7 +68,7 @@ class DirectoryStore:
         self._root.check()
         with self._root.reading("read", key), self._root.open(key) as descriptor:
             data = limits.joined(iter(lambda: os.read(descriptor, _CHUNK), b""), key, self.name)
-            # Looked at after reading: a file that somebody wrote to meanwhile must not seem older than its bytes.
+            # fstat comes after reading: a file that is written meanwhile must not seem older than the bytes read.
             return Stored(data, hashlib.sha256(data).hexdigest(), _modified_at(os.fstat(descriptor)))
 
     def fetch(self, key: str, sink: Sink, start: int = 0) -> None:
@@ -77,7 +77,7 @@ class DirectoryStore:
                 sink(chunk)
 
     def _stream(self, key: str, start: int) -> Generator[bytes, None, None]:
-        """What goes wrong between two chunks, in a sink, is no fault of the store and is not translated here."""
+        """The bytes of `key` from `start` on. Only errors of the store are translated, not those of the consumer."""
         self._root.check()
         with self._root.reading("read", key), self._root.open(key) as descriptor:
             os.lseek(descriptor, start, os.SEEK_SET)
@@ -88,7 +88,7 @@ class DirectoryStore:
         self._root.check()
         with self._root.reading("list", prefix or "everything"):
             for key in self._root.keys(prefix, after):
-                # What vanishes while we list is no longer there to be listed.
+                # A file that is removed during the listing is left out.
                 with suppress(NotFound):
                     yield self._entry(key)
 
@@ -99,7 +99,7 @@ class DirectoryStore:
     def _entry(self, key: str) -> Entry:
         with self._root.reading("read", key):
             status = self._root.place(key).stat()
-            # A blob has its hash for a name. Nobody waits until gigabytes are read to know their sizes and ages.
+            # The name of a blob is its hash. Hashing gigabytes again just for their sizes and ages would take minutes.
             blob = key.startswith(keys.BLOBS)
             tag = key.rpartition("/")[2] if blob else self._tags.known(key, status)
             if tag is None:
@@ -141,7 +141,7 @@ class DirectoryStore:
                     files.sync_directory(path.parent)
 
     def _commit(self, key: str, unfinished: Path, path: Path, when: Condition) -> None:
-        """The commit point is the link or the rename: before it there is nothing, after it the whole file."""
+        """Link or rename the finished file to `path`. This is the commit point: readers see the whole file or none."""
         if isinstance(when, IfAbsent):
             with self._doubted(key):
                 self._link(key, unfinished, path)
@@ -154,14 +154,14 @@ class DirectoryStore:
                     _rename(unfinished, path)
         else:
             assert isinstance(when, Always)
-            with self._locked():  # or else it could fall between the look and the rename of somebody's swap
+            with self._locked():  # without it, this rename could fall between the read and the rename of an IfTag write
                 _rename(unfinished, path)
 
     def _link(self, key: str, unfinished: Path, path: Path) -> None:
         try:
             os.link(unfinished, path)
         except FileExistsError:
-            # A network mount that lost the answer asks again, and then our own link is what is in the way.
+            # A network mount that lost the reply repeats the request; then the file in the way is this very link.
             if not os.path.samestat(path.lstat(), unfinished.lstat()):
                 raise self._taken(key) from None
         except OSError as error:
@@ -174,7 +174,7 @@ class DirectoryStore:
 
     @contextmanager
     def _doubted(self, key: str) -> Iterator[None]:
-        """Where a network mount that fails leaves open whether it has happened."""
+        """OutcomeUnknown when a network mount fails in a way that leaves open whether `key` was written."""
         try:
             yield
         except OSError as error:
@@ -186,7 +186,10 @@ class DirectoryStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One at a time on all nodes together. A flock is carried to the server by NFS, and dies with its holder."""
+        """One writer at a time on all nodes together. NFS carries a flock to the server; it ends with its holder.
+
+        Unreachable when another writer holds the lock for 30 seconds.
+        """
         self._make_folder(self._path / OURS)
         descriptor = os.open(self._path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -215,7 +218,7 @@ class DirectoryStore:
         return folder / secrets.token_hex(16)
 
     def _sweep(self) -> None:
-        """Once a day, remove what writers that died have left: no living one takes a day."""
+        """Once a day, remove the unfinished files of dead writers: a living writer finishes within a day."""
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + _DAY
@@ -227,11 +230,14 @@ class DirectoryStore:
                         path.unlink()
 
     def _make_folder(self, folder: Path) -> None:
-        """Make `folder` and those above it, safe on the disk; people's as open as the root, ours to nobody else."""
+        """Make `folder` and its missing parents, synced to the disk.
+
+        Folders of the inbox get the mode of the root, folders below `.agent` mode 0700.
+        """
         if folder.is_dir():
             self._root.check_inside(str(folder), folder)
             return
-        # Never the root itself: without its mount, everything would be written below the mount point.
+        # Never create the root: while it is not mounted, the data would land below the mount point.
         if folder == self._path:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
         self._make_folder(folder.parent)
@@ -242,7 +248,7 @@ class DirectoryStore:
             files.sync_directory(folder.parent)
 
     def _give_to_owner(self, path: Path) -> None:
-        """What root writes belongs to whom the store belongs to: the nodes that run as that user must read it."""
+        """Files that root writes get the owner of the store: nodes that run as that user must read them."""
         if os.geteuid() == 0:
             owner = self._path.stat()
             with suppress(OSError):
@@ -274,7 +280,7 @@ def _size(body: bytes | Path) -> int:
 
 
 def _chunks(body: bytes | Path, update: Callable[[bytes], object]) -> Iterator[bytes]:
-    """The body in parts, each also given to `update`. A file that cannot be read is this node's fault."""
+    """The body in chunks; `update` gets each of them, too. NodeBroken when the local file cannot be read."""
     if isinstance(body, bytes):
         update(body)
         yield body

@@ -1,4 +1,4 @@
-"""The hash of each file's bytes, computed again only when the file has changed."""
+"""The hash of the bytes of each file, computed again only when the file has changed."""
 
 import hashlib
 import os
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 _CHUNK = 1024 * 1024
 _RACY = 2 * 10**9
-"""Nanoseconds for which a file's time stamps cannot tell two writes apart, on the coarsest file systems."""
+"""Nanoseconds within which the coarsest file systems give two writes the same time stamp."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stamp:
-    """What changes whenever a file does; much cheaper to get than its bytes."""
+    """Status fields that change whenever the file does; one stat instead of reading the bytes."""
 
     device: int
     inode: int
@@ -23,7 +23,7 @@ class _Stamp:
 
 
 class Tags:
-    """Remembers the hash of a file as long as its stamp is the same; `now` is the file system's clock."""
+    """Remembers the hash of a file while its stamp stays the same; `now` is the file system's clock in nanoseconds."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
@@ -35,7 +35,7 @@ class Tags:
         return tag if stamp == _stamp(status) else None
 
     def compute(self, key: str, descriptor: int) -> tuple[str, os.stat_result]:
-        """Hash an open file; the status is that after reading."""
+        """The hash of an open file, and its status after reading."""
         before = os.fstat(descriptor)
         digest = hashlib.sha256()
         while chunk := os.read(descriptor, _CHUNK):
@@ -43,21 +43,21 @@ class Tags:
         after = os.fstat(descriptor)
         tag = digest.hexdigest()
         if _stamp(before) == _stamp(after):
-            # A read-only file system has no clock to ask; its files are then read each time.
+            # The clock of a read-only file system cannot be asked; its files are hashed each time.
             with suppress(OSError):
                 if self._is_later_than(changed_at(after) + _RACY):
                     self._known[key] = (_stamp(after), tag)
         return tag, after
 
     def _is_later_than(self, moment: int) -> bool:
-        """The clock costs a file: it is asked only when what it said last does not suffice."""
+        """Whether the file system's clock is past `moment`. Asking creates a file, so the last answer comes first."""
         if self._last <= moment:
             self._last = self._now()
         return self._last > moment
 
 
 def changed_at(status: os.stat_result) -> int:
-    """Nanoseconds. The later of both times: `cp -p` and `mv` bring old modification times with them."""
+    """Nanoseconds: the later of mtime and ctime, because `cp -p` and `mv` keep old modification times."""
     return max(status.st_mtime_ns, status.st_ctime_ns)
 
 

@@ -1,4 +1,4 @@
-"""Packages with uv: resolved and built once, installed from blobs alone."""
+"""Packages with uv: resolved and built once for the cluster, then installed only from blobs."""
 
 from da_agent.adapters.packaging.environments import UvEnvironments
 from da_agent.adapters.packaging.resolvers import UvResolver

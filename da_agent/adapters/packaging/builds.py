@@ -1,4 +1,4 @@
-"""Local distributions, each as a wheel: what is a source is built once."""
+"""Local distributions as wheels; each source is built once."""
 
 import os
 import secrets
@@ -20,8 +20,11 @@ from da_agent.errors import Invalid
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A distribution that comes from no index. `lent` is its wheel where the builder can read it; `source` the sha256
-    of what it was built from; `before` the wheel of the previous release that was built from the same bytes."""
+    """A distribution that comes from no index.
+
+    `lent`: its wheel, at a path that the builder can read. `source`: the sha256 of the source it was built from.
+    `before`: the previous release's wheel that was built from the same bytes.
+    """
 
     title: Title
     lent: Path
@@ -32,8 +35,8 @@ class Local:
 class Locals:
     """Makes one wheel of each distribution's newest version.
 
-    `build` makes a wheel of a source in a new folder and returns it; what it made is kept in `kept`, by the sha256 of
-    the source, until the source is no longer asked for.
+    `build` makes a wheel of a source in a new folder and returns its path. `kept` caches built wheels by the sha256 of
+    their source, and drops those whose source is no longer given.
     """
 
     def __init__(
@@ -56,7 +59,10 @@ class Locals:
         self._progress = progress
 
     def gather(self, distributions: Mapping[str, Path]) -> dict[str, Local]:
-        """By name: the highest version wins, and of equal ones the wheel. Invalid with every file that is wrong."""
+        """The best local distribution by name: the highest version, and a wheel before a source of equal version.
+
+        Raises Invalid with every wrong file.
+        """
         sources, best = self._checked(distributions)
         wanted = set()
         with self._progress.work("building packages", len(sources), "packages") as advance:
@@ -71,7 +77,7 @@ class Locals:
         return best
 
     def _checked(self, distributions: Mapping[str, Path]) -> tuple[list[tuple[str, Path]], dict[str, Local]]:
-        """Sources, the newest first, and the best wheels."""
+        """The sources, highest version first, and the best wheel by name. Raises Invalid with every wrong file."""
         sources: list[tuple[str, Path]] = []
         best: dict[str, Local] = {}
         mistakes: list[str] = []
@@ -132,14 +138,14 @@ class Locals:
         lent = self._workshop.take(made, self._workshop.given)
         wheels.check_wheel(lent.name, lent)
         self._fits.require(lent.name)
-        # Renamed as a whole: a half-written wheel would be used for ever.
+        # The folder is renamed as a whole: a half-written wheel would be reused forever.
         unfinished = self._kept / f"new-{secrets.token_hex(6)}"
         unfinished.mkdir(parents=True)
         shutil.copyfile(lent, unfinished / lent.name)
         try:
             unfinished.rename(self._kept / source)
         except OSError:
-            # Somebody built it meanwhile.
+            # Another process has built it meanwhile.
             shutil.rmtree(unfinished, ignore_errors=True)
         return lent
 
@@ -154,7 +160,7 @@ class Locals:
 
 
 def _stated(filename: str) -> tuple[str, Version] | None:
-    """Name and version of an sdist, by its file name; None for an archive of a branch, which only a build can tell."""
+    """The name and version in an sdist's file name; None for an archive of a branch, which only a build can name."""
     try:
         return parse_sdist_filename(filename)
     except InvalidSdistFilename:

@@ -1,12 +1,12 @@
-"""Puts the bytecode of its modules into each wheel: `bytecode_writer.py FOLDER WHEEL…`, run by the wheels' own Python.
+"""Adds the bytecode of its modules to each wheel: `bytecode_writer.py FOLDER WHEEL…`, run by the wheels' own Python.
 
-Nothing of the wheels is run, and nothing but Python's own library is needed. Prints the name of each finished wheel.
+It runs no code of the wheels and needs only the standard library. It prints the name of each finished wheel.
 
-The bytecode is of the kind that is never compared with its source again (PEP 552): it travels in the same file, and
-the file's hash vouches for both. Which file it was compiled from is set right by Python when it is imported.
+The bytecode is unchecked hash-based (PEP 552): Python never compares it with its source. Both are in the same wheel,
+whose hash covers both. Python sets the recorded source path when it imports the module.
 
-Bytecode that a wheel brings itself is left out: of other Pythons nobody here reads it, and of ours it would be compared
-with the time of its source, which installing changes, so that every process would compile the module again.
+Bytecode that a wheel already contains is left out. This Python cannot read that of other versions. Its own kind would
+be compared with the time of the source, which installing changes: every process would compile the module again.
 """
 
 import base64
@@ -27,13 +27,13 @@ from pathlib import Path
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 RECORD = re.compile(r"[^/]+\.dist-info/RECORD")
 BROUGHT = re.compile(r"(.*/)?__pycache__/[^/]+\.pyc")
-"""Where Python keeps bytecode beside its source; a module without source lies elsewhere, and is one."""
-# Modules lie at the top, or in the two folders of `.data` that are installed beside them.
+"""Where Python caches bytecode of a source. A .pyc elsewhere is a module without source, and is kept."""
+# These folders hold no modules: modules lie at the top, or in the purelib and platlib folders of `.data`.
 ELSEWHERE = re.compile(r"[^/]+\.(dist-info/|data/(?!purelib/|platlib/))")
 
 
 def bytecode(name: str, source: bytes) -> bytes | None:
-    """None for what this Python cannot compile, such as a template, or a module for another Python."""
+    """The content of the .pyc; None when this Python cannot compile `source`: a template, another Python's module."""
     try:
         code = compile(source, name, "exec", dont_inherit=True)
         return importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source) + marshal.dumps(code)
@@ -42,7 +42,7 @@ def bytecode(name: str, source: bytes) -> bytes | None:
 
 
 def write(folder: Path, wheel: Path) -> str:
-    """The same wheel in `folder`, with bytecode."""
+    """Write the wheel with bytecode into `folder`; returns its file name."""
     added: list[list[str]] = []
     with zipfile.ZipFile(wheel) as given, zipfile.ZipFile(folder / wheel.name, "w", zipfile.ZIP_DEFLATED) as made:
         left_out = {name for name in given.namelist() if BROUGHT.fullmatch(name) and not ELSEWHERE.match(name)}
@@ -76,7 +76,7 @@ def copy_member(given: zipfile.ZipFile, info: zipfile.ZipInfo, made: zipfile.Zip
 
 
 def described(info: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:
-    """A member called `name`, as old and as executable as `info`."""
+    """A member called `name` with the time and the permissions of `info`."""
     made = zipfile.ZipInfo(name, info.date_time)
     made.compress_type = zipfile.ZIP_DEFLATED
     made.external_attr = info.external_attr
@@ -84,10 +84,10 @@ def described(info: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:
 
 
 def main() -> None:
-    """Several processes: compiling is most of the work."""
+    """Compile the wheels in several processes: compiling is most of the work."""
     warnings.simplefilter("ignore")
     folder, *wheels = map(Path, sys.argv[1:])
-    # The largest first, or the last one would be waited for alone.
+    # The largest first: a large wheel at the end would leave the other processes idle.
     wheels.sort(key=lambda wheel: wheel.stat().st_size, reverse=True)
     with multiprocessing.get_context("fork").Pool() as pool:
         for name in pool.imap_unordered(partial(write, folder), wheels):

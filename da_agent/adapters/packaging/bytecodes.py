@@ -1,4 +1,4 @@
-"""Wheels with the bytecode of their modules: made once for the cluster, so that no node ever compiles."""
+"""Wheels with the bytecode of their modules, made once for the cluster so that no node compiles."""
 
 from collections.abc import Sequence
 from importlib import resources
@@ -12,7 +12,7 @@ _WRITER = "bytecode_writer.py"
 
 
 class Bytecodes:
-    """Compiles as the builder, whose wheels may come from anywhere; nothing of them is run."""
+    """Compiles wheels as the build user, because they are untrusted; no code of them is run."""
 
     def __init__(self, workshop: Workshop, tools: Tools, progress: ports.Progress) -> None:
         self._workshop = workshop
@@ -20,7 +20,7 @@ class Bytecodes:
         self._progress = progress
 
     def add(self, wheels: Sequence[Path]) -> dict[str, Path]:
-        """Our own copies of `wheels` with bytecode, by file name. Their names differ from each other."""
+        """The agent's own copies of `wheels` with bytecode, by file name. File names must be unique."""
         if not wheels:
             return {}
         writer = self._workshop.given / _WRITER

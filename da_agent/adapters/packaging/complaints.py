@@ -1,4 +1,4 @@
-"""What uv, pip and compilers say when they fail, as our errors in a person's words."""
+"""Turns the output of failed uv, pip and compiler runs into the agent's errors."""
 
 import re
 from pathlib import Path
@@ -35,8 +35,8 @@ _PASSWORD = re.compile(r"//[^/@\s]*@")
 def explain(output: str, code: int, task: str, *, scratch: Path, configured: bool) -> AgentError:
     """The error for a failed resolution, download or build. `task` completes "cannot …".
 
-    `scratch` is where files are written; `configured`: the indexes are those of config.yml, so a refusal of their
-    credentials is for its author to mend, elsewhere for whoever set this machine up.
+    `scratch` is where files are written. `configured`: the indexes come from config.yml, so rejected credentials are
+    Invalid; otherwise they come from this machine, and the error is NotHere.
     """
     if disk_full(output):
         return NodeBroken(f"cannot {task}: {files.full(scratch, disk_space.BLOCK)}")
@@ -47,7 +47,7 @@ def explain(output: str, code: int, task: str, *, scratch: Path, configured: boo
         return Unreachable(f"cannot reach the package index at {_index(output)}: {_last_cause(output)}")
     if _HEADER.search(output) or _NO_COMPILER.search(output) or _FAILED_BUILD.search(output):
         return failed_build(output, task)
-    # Both uv and pip end with 2 when they themselves are in trouble: that says nothing about the requirements.
+    # uv and pip exit with 2 for failures of their own: that says nothing about the requirements.
     failure = NotHere if code == 2 else Invalid
     return failure(f"cannot {task}: {reason(output)}")
 
@@ -57,7 +57,7 @@ def disk_full(output: str) -> bool:
 
 
 def failed_build(output: str, task: str) -> AgentError:
-    """A build's failure: every missing header by name, or the last lines that mean something."""
+    """The error for a failed build: every missing header by name, or the last meaningful lines."""
     headers = {(_culprit(output, found.end(), task), found[1]) for found in _HEADER.finditer(output)}
     if headers:
         return Invalid(
@@ -73,7 +73,7 @@ def failed_build(output: str, task: str) -> AgentError:
 
 
 def _culprit(output: str, position: int, task: str) -> str:
-    """What was being built: the first verdict behind `position`, or what pip was collecting when it gave up."""
+    """What was being built: the first verdict after `position`, or the last package that pip collected."""
     if task.startswith("build "):
         return task
     verdict = _VERDICT.search(output, position)
@@ -85,7 +85,7 @@ def _culprit(output: str, position: int, task: str) -> str:
 
 
 def reason(output: str) -> str:
-    """uv's own reason in one paragraph, without what it says about files of ours."""
+    """uv's reason as one paragraph, without local file URLs."""
     parts = [_HEADING.sub("", line).strip() for line in output.splitlines() if not line.lstrip().startswith("warning:")]
     text = " ".join(part for part in parts if part and not part.startswith("No solution found"))
     text = _LOCAL_URL.sub("", text)
@@ -93,7 +93,7 @@ def reason(output: str) -> str:
 
 
 def _meaningful(output: str) -> list[str]:
-    """Lines of a build's log without the frames around them: the error itself comes before the tools' own verdicts."""
+    """The lines of a build log without frames and noise; the tools' own verdicts after the error are noise."""
     lines = [line.strip(" │╰─>|") for line in output.splitlines()]
     kept = [line for line in lines if line and not _NOISE.match(line)]
     return kept or ["it gave no reason"]

@@ -1,4 +1,4 @@
-"""Environments made from blobs: offline, every hash checked, files shared with uv's cache."""
+"""Virtual environments from blobs: offline, with every hash checked and files hard-linked from uv's cache."""
 
 import os
 import shutil
@@ -20,13 +20,13 @@ PATIENCE = 30 * 60.0
 """Seconds for one step."""
 
 _ORIGIN = "direct_url.json"
-"""Where an installed package came from: for us, where its wheel lay on this node."""
+"""The file that records where a package was installed from: here, the wheel's path on this node."""
 
 _OFFLINE = ("--quiet", "--no-config", "--offline", "--no-python-downloads")
 
 
 class UvEnvironments:
-    """ports.Environments with uv. `python` is the Python of the web server, which all environments are for.
+    """Implements ports.Environments with uv. `python` is the web server's Python; all environments are for it.
 
     With ten wheels: 0.1 s the first time, 0.01 s when the cache has them.
     """
@@ -45,7 +45,7 @@ class UvEnvironments:
             into.parent.mkdir(parents=True, exist_ok=True)
             self._sweep({wheel.blob.sha256 for wheel in wheels})
             links = [self._link(wheel) for wheel in wheels]
-            # uv believes that what an unfinished one says it has is whole.
+            # uv would trust the package list of an unfinished environment.
             if into.is_dir():
                 shutil.rmtree(into)
             self._run(["venv", "--python", self._python, into], into)
@@ -61,13 +61,13 @@ class UvEnvironments:
             gone = self._forgotten() if self._links.is_dir() else []
             names = sorted({parse_wheel_filename(link.name)[0] for link in gone})
             if names:
-                # Also other versions of a name, where there are some: they are unpacked once more when they are needed.
+                # This also drops other versions of a name; uv unpacks them again when they are needed.
                 self._run(["cache", "clean", *names], self._links)
             for link in gone:
                 shutil.rmtree(link.parent, ignore_errors=True)
 
     def _install(self, wheels: Sequence[Wheel], links: Sequence[Path], into: Path) -> None:
-        """The wheels bring their bytecode: nothing is compiled here."""
+        """Install the wheels. They contain their bytecode, so nothing is compiled here."""
         lines = [
             f"{wheel.name} @ {link.as_uri()} --hash=sha256:{wheel.blob.sha256}\n"
             for wheel, link in zip(wheels, links, strict=True)
@@ -81,14 +81,17 @@ class UvEnvironments:
             _forget(origin)
 
     def _drop_damaged(self, wheels: Sequence[Wheel], links: Sequence[Path]) -> None:
-        """What the disk has spoilt is fetched again next time."""
+        """Remove the blobs and links of wheels that the disk has damaged, so that the next try fetches them again."""
         for wheel, link in zip(wheels, links, strict=True):
             if blob(link) != wheel.blob:
                 shutil.rmtree(link.parent, ignore_errors=True)
                 self._blobs.remove(wheel.blob.sha256)
 
     def _link(self, wheel: Wheel) -> Path:
-        """The blob under the wheel's own name. It stays: uv knows by path and change time what it has unpacked."""
+        """A hard link (or copy) of the blob under the wheel's file name; NodeBroken when the blob is missing.
+
+        The link stays: uv recognises what it has unpacked by path and change time.
+        """
         link = self._links / wheel.blob.sha256 / wheel.filename
         if not self._blobs.has(wheel.blob):
             raise NodeBroken(f"cannot install {wheel.filename}: this node does not have its bytes yet")
@@ -98,14 +101,14 @@ class UvEnvironments:
             try:
                 link.hardlink_to(kept)
             except OSError:
-                # Another file system, or one without hard links.
+                # The blob is on another file system, or the file system has no hard links.
                 unfinished = link.with_suffix(".new")
                 shutil.copyfile(kept, unfinished)
                 unfinished.replace(link)
         return link
 
     def _sweep(self, wanted: set[str]) -> None:
-        """Forget wheels whose blobs the node has forgotten: a link would keep their bytes."""
+        """Remove links of unwanted wheels whose blobs the node has removed: the links would keep their bytes."""
         for link in self._forgotten() if self._links.is_dir() else ():
             if link.parent.name not in wanted:
                 shutil.rmtree(link.parent, ignore_errors=True)
@@ -123,7 +126,7 @@ class UvEnvironments:
         try:
             outcome = processes.run(
                 [program, *arguments, *_OFFLINE, "--cache-dir", self._paths.wheel_cache],
-                # Nothing of ours: an index or a proxy in a variable must not change what is installed.
+                # The agent's variables are withheld: an index or a proxy in one must not change what is installed.
                 {"PATH": os.defpath, "HOME": str(self._paths.agent), "LC_ALL": "C.UTF-8"},
                 folder=into.parent,
                 patience=self._patience,
@@ -154,11 +157,11 @@ class UvEnvironments:
 
 
 def _forget(origin: Path) -> None:
-    """A path of this node is no fact of the release: `pip freeze` says the same on each, names and versions."""
+    """Remove `origin`, which holds a path of this node, so that `pip freeze` lists names and versions on every node."""
     record = origin.with_name("RECORD")
     lines = record.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if not line.startswith(f"{origin.parent.name}/{_ORIGIN},".encode())]
-    # A new file: the old one may be a link into uv's cache.
+    # A new file, because the old one may be a hard link into uv's cache.
     new = record.with_suffix(".new")
     new.write_bytes(b"".join(kept))
     new.chmod(0o644)

@@ -1,4 +1,4 @@
-"""Which package indexes uv and pip ask: both the same ones."""
+"""The package indexes that uv and pip use; both use the same ones."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ PASSED_ON = re.compile(
     r"|CURL_CA_BUNDLE|UV_HTTP_\w+|UV_INDEX_\w+_(USERNAME|PASSWORD)|UV_SYSTEM_CERTS|UV_NATIVE_TLS"
     r"|PIP_(CERT|CLIENT_CERT|PROXY|DEFAULT_TIMEOUT|TIMEOUT|RETRIES))"
 )
-"""The only variables of ours that a build sees: credentials of the store are none of its business."""
+"""The only variables of the agent that a build sees: it must not see the store's credentials."""
 
 _UV = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 _TRANSPORT = {"cert": "PIP_CERT", "client-cert": "PIP_CLIENT_CERT", "proxy": "PIP_PROXY", "timeout": "PIP_TIMEOUT"}
@@ -20,8 +20,11 @@ _TRANSPORT = {"cert": "PIP_CERT", "client-cert": "PIP_CLIENT_CERT", "proxy": "PI
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where distributions are looked for. `merged`: the best version of all of them, as pip does it; otherwise what
-    the first place has that knows the name, which keeps a public index from replacing a private distribution."""
+    """Where distributions are searched.
+
+    `alone`: use no index. `merged`: take the best version of all indexes, as pip does. Otherwise the first index that
+    knows a name decides, so that a public index cannot replace a private distribution.
+    """
 
     index: str | None = None
     extra: tuple[str, ...] = ()
@@ -32,7 +35,7 @@ class Places:
 
 
 def places(indexes: Indexes, machine: Places) -> Places:
-    """What config.yml says, and this machine's own for what it leaves open."""
+    """The indexes of config.yml; what it leaves open comes from this machine."""
     return Places(
         index=indexes.index_url or machine.index,
         extra=indexes.extra_index_urls or machine.extra,
@@ -44,7 +47,7 @@ def places(indexes: Indexes, machine: Places) -> Places:
 
 
 def of_machine(environ: Mapping[str, str], pip: str) -> Places:
-    """uv's variables when there are any, else pip's configuration: `pip` is the output of `pip config list`."""
+    """The places in uv's variables, or else in pip's configuration. `pip` is the output of `pip config list`."""
     if any(environ.get(name) for name in _UV):
         extra = environ.get("UV_INDEX") or environ.get("UV_EXTRA_INDEX_URL", "")
         return Places(
@@ -66,14 +69,16 @@ def of_machine(environ: Mapping[str, str], pip: str) -> Places:
 
 
 def transport(pip: str) -> dict[str, str]:
-    """pip's certificates and proxies, as variables: its files are not read again by the build user."""
+    """pip's certificates and proxies as variables: the build user's pip does not read the configuration files."""
     settings = _settings(pip)
     return {variable: settings[key] for key, variable in _TRANSPORT.items() if key in settings}
 
 
 def variables(where: Places) -> dict[str, str]:
-    """What makes uv and pip look in the same places, and nowhere else. Variables, not options: URLs may have passwords,
-    and everybody on a machine can read command lines."""
+    """The variables with which uv and pip search `where` and nowhere else.
+
+    They are not options, because URLs may contain passwords and every user of a machine can read command lines.
+    """
     found = {
         "UV_DEFAULT_INDEX": where.index or "",
         "UV_INDEX": " ".join(where.extra),
@@ -90,13 +95,16 @@ def variables(where: Places) -> dict[str, str]:
 
 
 def _unnamed(url: str) -> str:
-    """uv's `name=url` without the name, which pip does not know."""
+    """The URL of uv's `name=url`: pip does not know such names."""
     name, separator, rest = url.partition("=")
     return rest if separator and re.fullmatch(r"[\w.-]+", name) else url
 
 
 def _settings(pip: str) -> dict[str, str]:
-    """`pip config list` with the environment last, which wins; sections of single commands are left out."""
+    """The settings in `pip config list`. The environment overrides `wheel`, and `wheel` overrides `global`.
+
+    Sections of other commands are left out.
+    """
     found: dict[str, dict[str, str]] = {"global": {}, "wheel": {}, ":env:": {}}
     for line in pip.splitlines():
         section, _, rest = line.partition(".")

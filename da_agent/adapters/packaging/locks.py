@@ -1,4 +1,4 @@
-"""What uv resolved: its lock (PEP 751) as values."""
+"""uv's lock file (PEP 751) as values."""
 
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
@@ -13,7 +13,7 @@ from da_agent.errors import Invalid
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file of a distribution: where it is had, its sha256, and its bytes, 0 where the index does not tell."""
+    """A file of a distribution: its URL, its sha256 and its size in bytes, 0 when the index does not tell."""
 
     filename: str
     url: str
@@ -23,7 +23,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A distribution of the lock. Local ones have neither wheels nor sdist: we have their wheel already."""
+    """A distribution of the lock. A local one has neither wheels nor sdist: its wheel is already here."""
 
     name: str
     wheels: tuple[Artifact, ...]
@@ -31,16 +31,16 @@ class Pick:
 
 
 def preferences(wheels: Iterable[Wheel]) -> str:
-    """A lock that makes uv prefer the versions of `wheels`, when it finds this where it will write its own."""
+    """A lock file with the versions of `wheels`; uv prefers them when it finds this file at its output path."""
     wheels = list(wheels)
     packages = "".join(f'\n[[packages]]\nname = "{wheel.name}"\nversion = "{wheel.version}"\n' for wheel in wheels)
     return f'lock-version = "1.0"\ncreated-by = "da_agent"\n{packages or "packages = []"}\n'
 
 
 def parse(path: Path, local: Collection[str]) -> tuple[Pick, ...]:
-    """The lock at `path`; `local` are the names of distributions that come from no index.
+    """The distributions in the lock at `path`; `local` names those that come from no index.
 
-    Invalid when something in it cannot be pinned by its hash.
+    Raises Invalid when a distribution cannot be pinned by a hash.
     """
     packages = tomllib.loads(path.read_text(encoding="utf-8")).get("packages", [])
     mistakes = [_mistake(package) for package in packages if package["name"] not in local]

@@ -19,12 +19,13 @@ from da_agent.domain.packages.wheels import Wheel
 from da_agent.errors import Invalid
 
 COPIES = 6
-"""What a wheel takes on its way, in its own size: pip's cache, as fetched, ours, and twice with its bytecode."""
+"""How many times its size a wheel needs on disk: pip's cache, the fetched file, the agent's copy, and two copies with
+bytecode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A distribution that must be had from an index. `source` is the sha256 of the sdist that is to be built."""
+    """A distribution to fetch from an index. `source` is the sha256 of the sdist to build; None for a wheel."""
 
     name: str
     artifact: Artifact
@@ -32,7 +33,7 @@ class Wanted:
 
 
 class Resolution:
-    """Local distributions first, then the lock, then what nobody has yet."""
+    """One resolution: gathers the local distributions, locks, then fetches what the cluster lacks."""
 
     def __init__(
         self,
@@ -53,7 +54,10 @@ class Resolution:
         self._progress = progress
 
     def wheels(self, sources: Sources) -> tuple[Locked, ...]:
-        """Sorted by name; paths lie in the workshop."""
+        """The locked wheels, sorted by name; their paths are in the workshop.
+
+        Raises Invalid when requirements are wrong or cannot be locked.
+        """
         check_requirements(sources.requirements)
         local = self._locals.gather(sources.distributions)
         picks = self._lock(sources.requirements, local)
@@ -72,19 +76,19 @@ class Resolution:
         return self._compiled(tuple(found[name] for name in sorted(found)))
 
     def _compiled(self, found: Sequence[Locked]) -> tuple[Locked, ...]:
-        """What the cluster does not have yet, with its bytecode; the bytes that it came with are remembered."""
+        """Add bytecode to each wheel that the cluster lacks; its record keeps the sha256 of the original bytes."""
         made = self._bytecodes.add([each.path for each in found if each.path is not None])
         return tuple(each if each.path is None else _repacked(each.wheel, made[each.path.name]) for each in found)
 
     def _lock(self, requirements: Sequence[str], local: Mapping[str, Local]) -> tuple[Pick, ...]:
-        """What uv makes of it. By its URL a local distribution cannot be replaced by one of an index."""
+        """uv's resolution. A local distribution is given by URL, so that none of an index can replace it."""
         lines = [*requirements, *(f"{name} @ {each.lent.as_uri()}" for name, each in sorted(local.items()))]
         listed = self._workshop.given / "requirements.in"
         listed.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         lock = self._workshop.outbox("lock", {"pylock.toml": locks.preferences(self._previous)}) / "pylock.toml"
         with self._progress.step("resolving packages"):
             self._tools.lock(listed, lock)
-        # uv may have replaced the file: only a plain one is read.
+        # The builder may have replaced the file, for example by a link: only a regular file is read.
         return locks.parse(self._workshop.take(lock, self._workshop.given), local)
 
     def _locked_local(self, local: Local) -> Locked:
@@ -96,7 +100,7 @@ class Resolution:
         return Locked(wheel, path) if known is None else Locked(known, None)
 
     def _reused(self, pick: Pick) -> Wheel | None:
-        """The previous release's wheel, when the lock still allows it or the sdist that it was built from."""
+        """The previous release's wheel, when the lock still contains it or the sdist that it was built from."""
         hashes = {artifact.sha256 for artifact in pick.wheels}
         for wheel in self._previous:
             if wheel.name == pick.name:
@@ -147,7 +151,7 @@ def _repacked(wheel: Wheel, path: Path) -> Locked:
 
 
 def check_requirements(lines: Sequence[str]) -> None:
-    """Invalid, with every line that is no requirement or means something else on each machine."""
+    """Raise Invalid with every line that is no requirement, or that depends on the machine."""
     mistakes = []
     for line in lines:
         try:

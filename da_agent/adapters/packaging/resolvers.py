@@ -1,4 +1,4 @@
-"""From requirements to the exact wheels that every node installs."""
+"""Resolves requirements to the exact wheels that every node installs."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.errors import NotHere
 
 PATIENCE = 30 * 60.0
-"""Seconds that one build, one download of everything, or one resolution may take."""
+"""Seconds for one build, for one download of all packages, or for one resolution."""
 
 _DESCRIBE = (
     "import platform, sys, sysconfig; print(platform.python_implementation(), "
@@ -29,11 +29,11 @@ _DESCRIBE = (
 
 
 class UvResolver:
-    """ports.Resolver with uv for resolving and building, and pip for fetching.
+    """Implements ports.Resolver: uv resolves and builds, pip fetches.
 
-    `cache` is kept between resolutions, also of other processes; `build_user` is who runs foreign code when we are
-    root. `blobs` saves building again what another node has built, where this one has its wheel. `environ` is where
-    the machine's own indexes stand.
+    `cache` is kept between resolutions and shared with other processes. `build_user` runs foreign code when the agent
+    is root. `blobs`: a wheel that another node has built is reused when this node has its blob. `environ` holds the
+    machine's own indexes.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class UvResolver:
 
     @cached_property
     def target(self) -> Target:
-        """NotHere when there is no such Python, or one of another kind."""
+        """The Python version and platform that wheels must fit; NotHere without a working CPython."""
         try:
             outcome = processes.run([self._python, "-I", "-c", _DESCRIBE], self._environ, folder=Path("/"), patience=60)
         except OSError as error:
@@ -90,7 +90,7 @@ class UvResolver:
         fits = Fits(target)
         workshop = Workshop(root, self._cache, builder(self._build_user), self._environ)
         kept = self._cache / "built" / f"{target.python}-{target.platform}"
-        # Anew each time: what an admin changes in it holds from the next publication on.
+        # Read for each resolution: an admin's change of pip's configuration applies from the next publication on.
         pip = tools.pip_configuration(self._python, self._environ, Path("/"))
         where = indexes.places(wanted, indexes.of_machine(self._environ, pip))
         bench = Tools(

@@ -1,4 +1,4 @@
-"""uv and pip, as the builder runs them."""
+"""uv and pip, run as the build user."""
 
 import importlib.util
 import sys
@@ -16,7 +16,7 @@ from da_agent.processes import Outcome
 
 
 def uv_program() -> Path:
-    """NotHere when our own environment has none."""
+    """The path of uv; NotHere when the agent's environment has none."""
     try:
         return Path(uv.find_uv_bin())
     except FileNotFoundError as error:
@@ -24,21 +24,25 @@ def uv_program() -> Path:
 
 
 def pip_program(python: Path) -> list[str | Path]:
-    """Our own pip working for `python`, or else the one that `python` has."""
+    """The command of the agent's own pip, working for `python`, or else of the pip of `python`."""
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-I", "-m", "pip", "--python", python]
     return [python, "-I", "-m", "pip"]
 
 
 def pip_configuration(python: Path, environ: Mapping[str, str], folder: Path) -> str:
-    """What `pip config list` says to us; nothing where there is no pip."""
+    """The output of `pip config list`; empty without pip."""
     command = [*pip_program(python), "config", "list"]
     outcome = processes.run(command, {**environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}, folder=folder, patience=60)
     return outcome.output if outcome.well else ""
 
 
 class Tools:
-    """`python` is the Python that packages are for. `configured`: config.yml names the indexes, not this machine."""
+    """`python` is the Python that packages are for. `configured`: config.yml names the indexes, not this machine.
+
+    A tool that fails raises what `complaints.explain` returns. Invalid after `patience` seconds; NotHere when the tool
+    is killed or there is no pip.
+    """
 
     def __init__(
         self,
@@ -59,7 +63,7 @@ class Tools:
         self._patience = patience
 
     def lock(self, requirements: Path, lock: Path) -> None:
-        """Resolve into `lock`, whose versions are preferred where it exists."""
+        """Resolve `requirements` into `lock`; versions in an existing `lock` are preferred."""
         command: list[str | Path] = [
             "pip",
             "compile",
@@ -73,7 +77,7 @@ class Tools:
         self._run([self._uv, *command, *self._for_python()], "install these packages together")
 
     def build(self, filename: str, source: Path, into: Path) -> Path:
-        """The wheel of a source."""
+        """Build `source` in `into`; returns the wheel's path. Invalid unless the build makes exactly one wheel."""
         task = f"build {filename}"
         command: list[str | Path] = [
             "build",
@@ -92,7 +96,10 @@ class Tools:
         return made[0]
 
     def fetch(self, links: Path, into: Path, tick: Callable[[int], None]) -> None:
-        """Every distribution of `links` (a requirements file of URLs with hashes) as a wheel in `into`."""
+        """Get each distribution in `links`, a requirements file of URLs with hashes, as a wheel in `into`.
+
+        `tick` gets 1 for each.
+        """
 
         def count(line: str) -> None:
             if line.startswith("Collecting "):
@@ -103,8 +110,8 @@ class Tools:
         self._run(arguments, "fetch the packages", count)
 
     def compile(self, writer: Path, wheels: Sequence[Path], into: Path, tick: Callable[[int], None]) -> None:
-        """Put the bytecode of their modules into copies of `wheels` in `into`."""
-        # Its lines are the names of finished wheels.
+        """Copy `wheels` to `into` with the bytecode of their modules; `tick` gets 1 for each."""
+        # The writer prints the name of each finished wheel.
         self._run([self._python, "-I", writer, into, *wheels], "compile the packages", lambda _: tick(1))
 
     def _run(self, command: list[str | Path], task: str, watch: Callable[[str], object] = processes.ignore) -> None:

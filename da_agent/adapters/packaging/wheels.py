@@ -1,4 +1,4 @@
-"""What wheel and source files say about themselves, and which wheels fit a Python."""
+"""The names and metadata of wheel and source files, and which wheels fit a Python."""
 
 import gzip
 import hashlib
@@ -36,7 +36,7 @@ _DAMAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Title:
-    """What a wheel's file name says."""
+    """The parts of a wheel's file name."""
 
     name: str
     version: Version
@@ -45,7 +45,7 @@ class Title:
 
 
 def title(filename: str) -> Title:
-    """Invalid when it is not a wheel's file name."""
+    """Parse a wheel's file name; Invalid when it is none."""
     try:
         name, version, build, found = parse_wheel_filename(filename)
     except (InvalidWheelFilename, InvalidVersion) as error:
@@ -54,7 +54,7 @@ def title(filename: str) -> Title:
 
 
 class Fits:
-    """Which wheels a target can use, and which of them it likes best."""
+    """Which wheels a target can use, and which of them it prefers."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -68,7 +68,7 @@ class Fits:
         self._ranks: Mapping[Tag, int] = {tag: rank for rank, tag in reversed(list(enumerate(ordered)))}
 
     def rank(self, filename: str) -> int | None:
-        """The smaller the better; None when the target cannot use it."""
+        """The wheel's rank, smaller is better; None when the target cannot use it."""
         return min((self._ranks[tag] for tag in title(filename).tags if tag in self._ranks), default=None)
 
     def require(self, filename: str) -> int:
@@ -82,7 +82,7 @@ class Fits:
 
 
 def check_wheel(filename: str, path: Path) -> None:
-    """Invalid unless it is a whole zip whose metadata has the name and version of its file name."""
+    """Raise Invalid unless the file is a complete zip whose metadata has the name and version of `filename`."""
     expected = title(filename)
     with _whole(filename), zipfile.ZipFile(path) as archive:
         _check_members(archive)
@@ -98,7 +98,7 @@ def check_wheel(filename: str, path: Path) -> None:
 
 
 def check_source(filename: str, path: Path) -> None:
-    """Invalid unless it is a whole archive of a kind that can be built."""
+    """Raise Invalid unless the file is a complete archive of a kind that can be built."""
     if not filename.endswith(SOURCES):
         raise Invalid(f"{filename} is no package: put .whl, .tar.gz or .zip files into packages/")
     with _whole(filename):
@@ -126,6 +126,6 @@ def _whole(filename: str) -> Iterator[None]:
 
 
 def blob(path: Path) -> Blob:
-    """The name of the bytes of a file."""
+    """The blob (sha256 and size in bytes) of a file."""
     with path.open("rb") as file:
         return Blob(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)

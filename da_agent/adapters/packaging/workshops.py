@@ -1,4 +1,4 @@
-"""A scratch folder where a user without rights resolves, downloads and builds."""
+"""A scratch folder in which an unprivileged user resolves, downloads and builds."""
 
 import os
 import shutil
@@ -13,12 +13,15 @@ from da_agent.domain.node import disk_space
 from da_agent.errors import NodeBroken, NotHere
 from da_agent.processes import Account, Outcome
 
-# So that a build's wheel has the same bytes whenever it is made: the first second that every zip tool can write.
+# The first time that every zip tool can write. A fixed time gives the same wheel bytes in every build.
 _LONG_AGO = "315619200"
 
 
 def builder(name: str | None) -> Account | None:
-    """Whom builds run as: None for ourselves. Foreign code never runs as root, so root must name somebody else."""
+    """The account that builds run as; None for the agent's own user.
+
+    Foreign code never runs as root: NotHere when the agent is root and `name` is missing, unknown or root.
+    """
     if os.geteuid() != 0:
         return None
     if name is None:
@@ -33,9 +36,9 @@ def builder(name: str | None) -> Account | None:
 
 
 class Workshop:
-    """The folder `root` is ours, so that what is in it cannot be exchanged; only `outbox`es and home are the builder's.
+    """The agent owns the folder `root`, so that the builder cannot replace its content.
 
-    `cache` is where uv and pip of the builder keep what they know.
+    The builder owns only its home and each `outbox`. `cache` holds the caches of its uv and pip.
     """
 
     def __init__(self, root: Path, cache: Path, account: Account | None, environ: Mapping[str, str]) -> None:
@@ -51,7 +54,7 @@ class Workshop:
             self._give(folder)
         self._require_entrance(own_cache)
         self._environment = {
-            # As every other program on this machine: a company's own authority is trusted where the system trusts it.
+            # Trust the system's certificates like other programs do: a company's own authority may be among them.
             "UV_SYSTEM_CERTS": "1",
             **{name: value for name, value in environ.items() if indexes.PASSED_ON.fullmatch(name)},
             "HOME": str(self._home),
@@ -82,17 +85,17 @@ class Workshop:
         )
 
     def require_room(self, task: str, needed: int) -> None:
-        """NodeBroken, "cannot `task`: …", when `needed` bytes more would take what is left to others."""
+        """Raise NodeBroken, "cannot `task`: …", when `needed` more bytes would use up disk space kept for others."""
         files.require_room(task, self.root, needed)
 
     def _guard(self) -> None:
-        """Nobody knows what a build writes: it ends before the disk is full."""
+        """Raise NodeBroken before a build fills the disk: how much it writes is unknown."""
         if disk_space.shortage(files.disk(self.root), disk_space.BLOCK) is not None:
-            # As much again is a fair guess.
+            # The estimate: it will write as much again as it has written.
             self.require_room("resolve packages", disk_space.on_disk(_sizes(self.root)))
 
     def outbox(self, name: str, texts: Mapping[str, str] | None = None) -> Path:
-        """A new folder with files of these `texts` in it that the builder may write to."""
+        """A new folder that the builder owns, with the files `texts` (content by name), which it owns too."""
         folder = self.root / name
         folder.mkdir(mode=0o755)
         for filename, text in (texts or {}).items():
@@ -102,7 +105,7 @@ class Workshop:
         return folder
 
     def lend(self, path: Path, filename: str) -> Path:
-        """A copy of `path` that the builder can read, under the name that people gave it."""
+        """A copy of `path` that the builder can read, named `filename`; NodeBroken unless that is a plain name."""
         copy = self.given / filename
         if copy.name != filename:
             raise NodeBroken(f"cannot use {filename}: it is not a plain file name")
@@ -111,8 +114,11 @@ class Workshop:
         return copy
 
     def take(self, made: Path, into: Path) -> Path:
-        """Our own copy of a file that the builder made: nobody changes it once it has been hashed."""
-        # The builder could have left a link to a file that only we may read.
+        """The agent's own copy of a file that the builder made: the builder cannot change it after it is hashed.
+
+        Raises NodeBroken when it is no regular file, and OSError when it is a link.
+        """
+        # The builder could have left a link to a file that only the agent may read.
         with os.fdopen(os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as source:
             if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
                 raise NodeBroken(f"cannot take {made.name} from the build: it is not a file")
@@ -126,7 +132,7 @@ class Workshop:
             os.chown(path, self._account.uid, self._account.gid)
 
     def _require_entrance(self, cache: Path) -> None:
-        """Say it in one sentence, where uv and pip would stumble in a hundred."""
+        """Raise NodeBroken when the builder may not enter its folders: uv and pip would report that unclearly."""
         if self._account is None:
             return
         for folder in {*self._home.parents, *cache.parents}:
@@ -140,7 +146,7 @@ class Workshop:
 
 
 def _sizes(root: Path) -> Iterator[int]:
-    """Of every file, while others write and remove them."""
+    """The size in bytes of each file below `root`; files that vanish meanwhile are skipped."""
     for folder, _, names in os.walk(root):
         for name in names:
             with suppress(OSError):

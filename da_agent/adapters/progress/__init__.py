@@ -1,4 +1,4 @@
-"""How long work goes on, for a person at a terminal or for a log."""
+"""Progress of long work, at a terminal or in a log."""
 
 from da_agent.adapters.progress.lines import Lines
 from da_agent.adapters.progress.watched import Watched

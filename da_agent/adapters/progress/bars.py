@@ -1,4 +1,4 @@
-"""Progress as bars on a terminal, and one line for each step that is finished."""
+"""Progress as bars on a terminal, and one line for each finished step."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -21,9 +21,9 @@ from da_agent.domain.units import amount, part
 
 
 class Bars:
-    """Implements ports.Progress for a person who watches; writes to stderr, so that stdout stays clean.
+    """Implements ports.Progress for a terminal; writes to stderr, so that stdout stays clean.
 
-    There is one live display, however many steps go on inside each other: two would write over each other.
+    Nested steps share one live display: two displays would overwrite each other.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -56,7 +56,7 @@ class Bars:
 
     @contextmanager
     def _shown(self, title: str, total: int | None, unit: str) -> Iterator[tuple[Progress, TaskID]]:
-        """The display ends with its last step, also after Ctrl-C: the cursor is back, and no half bar is left."""
+        """A task in the live display. The last task ends the display, also after Ctrl-C: the cursor comes back."""
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), _Bar(), _Amount())
         task = None
         try:
@@ -65,7 +65,7 @@ class Bars:
                 if self._live is None:
                     self._live = Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
                 live = self._live
-                # Both draw, and Ctrl-C may come while they do.
+                # Inside the try: both calls draw, and Ctrl-C may interrupt them.
                 live.start()
                 task = live.add_task(title, total=total, unit=unit)
             yield live, task
@@ -83,7 +83,7 @@ class Bars:
 
 
 class _Bar(BarColumn):
-    """Nothing for a step whose length nobody knows: the spinner shows that it goes on."""
+    """A bar for work of known length; nothing for a step without a total, which has only the spinner."""
 
     def render(self, task: Task) -> Text | object:  # type: ignore[override]
         return Text() if task.total is None else super().render(task)

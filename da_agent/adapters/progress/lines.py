@@ -1,4 +1,4 @@
-"""Progress as lines of a log: quiet, but whoever waits is told for what and how long already."""
+"""Progress as lines of a log: few, but each says what the process waits for and for how long."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ class Lines:
     def __init__(
         self, out: TextIO, *, clock: Callable[[], float] = time.monotonic, pause: Callable[[float], float] = float
     ) -> None:
-        """`clock` gives seconds; `pause` turns the seconds of a pause into those that are really waited."""
+        """`clock` returns seconds; `pause` maps the seconds until the next line to those to wait (shorter in tests)."""
         self._out = out
         self._clock = clock
         self._pause = pause
@@ -51,12 +51,15 @@ class Lines:
             self._out.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n")
             self._out.flush()
         except (OSError, ValueError):
-            # A full disk or a closed pipe under the log must not stop the work.
+            # A full disk or a closed pipe behind the log must not stop the work.
             return
 
     @contextmanager
     def _told(self, title: str, state: Callable[[], str]) -> Iterator[Callable[[], float]]:
-        """While the work goes on, a line now and then, from a thread: nobody calls us while uv resolves or builds."""
+        """Write a line now and then until the work ends, from a thread: uv reports nothing while it resolves or builds.
+
+        Yields a function that returns the seconds since the start.
+        """
         began, ended = self._clock(), threading.Event()
 
         def elapsed() -> float:

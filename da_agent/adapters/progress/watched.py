@@ -1,4 +1,4 @@
-"""What goes on at this moment, for whoever asks."""
+"""The work in progress, for reports and `status`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,14 +8,14 @@ from da_agent.domain.units import part
 
 
 class Watched:
-    """Implements ports.Progress by another one, and remembers what it was told."""
+    """Implements ports.Progress: passes everything to another implementation and remembers the current work."""
 
     def __init__(self, progress: ports.Progress) -> None:
         self._progress = progress
         self._going_on: list[Callable[[], str]] = []
 
     def now(self) -> str | None:
-        """The innermost work that goes on, and how far it is. From any thread."""
+        """The innermost work in progress and how far it is; None when there is none. May be called from any thread."""
         going_on = self._going_on[-1:]
         return going_on[0]() if going_on else None
 

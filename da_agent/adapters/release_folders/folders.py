@@ -24,7 +24,7 @@ DiskSpace = Callable[[Release, Collection[Wheel]], None]
 
 
 class _Entry(msgspec.Struct, array_like=True, frozen=True):
-    """What a staged file was like: relative path, size in bytes, modification time in ns."""
+    """The state of a file when it was staged: relative path, size in bytes, modification time in nanoseconds."""
 
     path: str
     size: int
@@ -44,9 +44,11 @@ class ReleaseFolders:
         room: DiskSpace,
         group: int | None,
     ) -> None:
-        """`build` makes a Python environment, as ports.Environments says; `render` writes the web server's part; `room`
-        raises unless a release fits, given the wheels of one that is staged; `group` is the web user's, None when all
-        runs as one user."""
+        """`build` makes a Python environment, as ports.Environments says; `render` writes the web server's files.
+
+        `room` gets a release and the wheels of one that is staged already; it raises NodeBroken unless the release
+        fits on the disk. `group` is the group of the web user, None when everything runs as one user.
+        """
         self._paths = paths
         self._blobs = blobs
         self._build = build
@@ -113,7 +115,7 @@ class ReleaseFolders:
                 folder.mkdir(parents=True, mode=0o755)
                 self._fill(release, settings, Staged(folder))
         except NodeBroken:
-            # What is unfinished takes room that others may need now. If there was too little, this says how much.
+            # The unfinished folder takes room. If there was too little, require_room says how much is missing.
             with suppress(OSError):
                 self._discard(folder)
             self.require_room(release)
@@ -153,7 +155,7 @@ class ReleaseFolders:
         return [folder for folder in folders if folder.name not in used]
 
     def _used(self) -> set[str]:
-        # Not where it is only asked which release is live.
+        # Imported here: psutil is not needed just to ask which release is live.
         from da_agent.adapters.release_folders import uses
 
         staged = {f"{number:010d}": Staged(self._paths.release(number)).manifest for number in self.staged()}
@@ -174,7 +176,7 @@ class ReleaseFolders:
         entries = list(_protect(str(staged.root), "", (f"{staged.certificates.name}/", staged.config.name)))
         inventory = staged.root / "inventory.json"
         files.write(inventory, [msgspec.json.encode(entries)], 0o444)
-        # Everything reaches the disk before the manifest does: a release that has one is whole, also after a power cut.
+        # All else reaches the disk before the manifest: a release with a manifest is whole, also after a power cut.
         os.sync()
         files.replace(staged.manifest, records.encode(release), 0o444)
 
@@ -185,12 +187,12 @@ class ReleaseFolders:
         target.chmod(mode)
 
     def _links(self) -> None:
-        """The names by which people and docassemble's settings know what the switch points to."""
+        """Links at the paths that docassemble's settings and admins use; they follow `current`."""
         for path, target in (
             (self._paths.root / "config.yml", Path("current/config.yml")),
             (self._paths.root / "local", Path("current/local")),
         ):
-            # What is there already and is no link was put there by somebody: it is left alone.
+            # A real file or folder at this path is not the agent's: it stays.
             if path.is_symlink() and path.readlink() != target:
                 path.unlink()
             if not path.is_symlink() and not path.exists():
@@ -203,7 +205,7 @@ class ReleaseFolders:
             return []
 
     def _discard(self, folder: Path) -> None:
-        """The manifest goes first: a release that is half removed is litter, not a release."""
+        """Remove the manifest, then the folder: a release that is half removed must not count as staged."""
         if not folder.exists():
             return
         for current, _, _ in os.walk(folder):
@@ -213,10 +215,10 @@ class ReleaseFolders:
 
 
 def _protect(folder: str, above: str, keep: tuple[str, ...]) -> Iterator[_Entry]:
-    """Every file in `folder`, after which nobody writes to it any more; `keep` have their own modes already.
+    """Make every file in `folder` read-only, and yield its entry. Names that begin with one of `keep` keep their modes.
 
-    Folders stay writable for their owner: removing the release later must not need tricks as another user. There are
-    tens of thousands of files: each is looked at once.
+    Folders stay writable for their owner, so that it can remove the release later. Each of the tens of thousands of
+    files costs one stat.
     """
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda each: each.name):
@@ -226,14 +228,14 @@ def _protect(folder: str, above: str, keep: tuple[str, ...]) -> Iterator[_Entry]
                 continue
             status = entry.stat(follow_symlinks=False)
             mode = stat.S_IMODE(status.st_mode)
-            # A file may be linked into other releases and the cache: an equal mode is not written again.
+            # A file may be hard-linked into other releases and the cache: chmod only when the mode differs.
             if not entry.is_symlink() and (mode & 0o222 or mode & 0o444 != 0o444) and not name.startswith(keep):
                 Path(entry.path).chmod((mode | 0o444) & ~0o222)
             yield _Entry(name, status.st_size, status.st_mtime_ns)
 
 
 def _pinned(web: Path) -> set[str]:
-    """Names of releases that a process of the web server will use when it starts."""
+    """Names of the releases that the web server's processes will use when they start."""
     try:
         return {Path(entry.path).readlink().name for entry in os.scandir(web) if entry.is_symlink()}
     except FileNotFoundError:

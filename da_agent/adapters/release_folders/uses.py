@@ -1,4 +1,4 @@
-"""Which releases the processes of this machine use."""
+"""The releases that running processes of this machine use."""
 
 import os
 import re
@@ -13,12 +13,14 @@ Texts = Callable[[], Iterable[str]]
 
 
 def used(releases: Path, staged_at: Mapping[str, float], group: int | None) -> set[str]:
-    """Names of the releases below `releases` that a running process uses: it has a file of one open, runs or maps one,
-    stands in a folder of it, or was started with its path.
+    """Names of the releases below `releases` that a running process uses.
 
-    Where the kernel does not let us look (a container's root has no right to see another user's files), a process of
-    ours, or of the web user's `group`, is taken to use the release that was staged last before it began: that is the
-    one it was started on. `staged_at` says when each was. Processes of others have no business there.
+    A process uses a release when it has one of its files open, runs or maps one, has its working directory there, or
+    has its path in an argument.
+
+    The kernel may hide that (root in a container may not see the files of another user). Then a process of this user,
+    or of the web user's `group`, counts as using the newest release that was staged before the process started.
+    `staged_at` has these times, in seconds since the epoch. Processes of other users do not count.
     """
     roots = "|".join(re.escape(str(each)) for each in {releases, Path(os.path.realpath(releases))})
     name = re.compile(rf"(?:{roots})/(\d+)(?![^/:;,\s'\"])")
@@ -34,7 +36,7 @@ def used(releases: Path, staged_at: Mapping[str, float], group: int | None) -> s
 
 
 def _look(process: psutil.Process, name: re.Pattern[str]) -> tuple[set[str], bool]:
-    """The releases that it says itself to use, and whether it could be looked at in every way."""
+    """The releases that `process` is seen to use, and whether the kernel answered every question about it."""
     ways: tuple[Texts, ...] = (
         process.cmdline,
         lambda: [process.cwd()],
@@ -53,12 +55,12 @@ def _look(process: psutil.Process, name: re.Pattern[str]) -> tuple[set[str], boo
 
 
 def _maps(pid: int) -> str:
-    """As the kernel tells it. psutil would ask for the sizes, too, for which every page is counted."""
+    """The memory map as the kernel gives it. psutil would ask for sizes, too, and the kernel would count every page."""
     return Path(f"/proc/{pid}/maps").read_text(errors="replace")
 
 
 def _concerns(process: psutil.Process, group: int | None) -> bool:
-    """Whether it may be one of the node's; asked of the kernel, which tells everybody."""
+    """Whether `process` may belong to the node: the kernel shows the user and the group of any process."""
     with suppress(psutil.AccessDenied):
         if process.uids().real == os.geteuid() and not _is_kernels(process):
             return True
@@ -67,5 +69,5 @@ def _concerns(process: psutil.Process, group: int | None) -> bool:
 
 
 def _is_kernels(process: psutil.Process) -> bool:
-    """Threads of the kernel are root's, and have no files."""
+    """Whether `process` is a kernel thread: these run as root and have no files."""
     return process.pid == 2 or process.ppid() == 2

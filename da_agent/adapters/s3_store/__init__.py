@@ -1,4 +1,4 @@
-"""The store as a bucket, at Amazon or wherever S3 is spoken."""
+"""The store as a bucket, at Amazon or any other S3 server."""
 
 from da_agent.adapters.s3_store.stores import S3Store
 

@@ -1,4 +1,4 @@
-"""What S3 and the network answer, in our own errors.
+"""Errors of S3 and of the network, translated into the agent's errors.
 
 Statuses and codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
@@ -27,11 +27,11 @@ _NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError)
 
 
 class ConcurrentWrite(Exception):
-    """409: the store was busy with another write to the same object, and perhaps did ours, perhaps not."""
+    """409: the store was busy with another write to the same object; this write may or may not have happened."""
 
 
 class Beyond(Exception):
-    """416: the object ends before the place from which it was asked for."""
+    """416: the requested range starts after the end of the object."""
 
 
 _Kind = type[AgentError] | type[ConcurrentWrite] | type[Beyond]
@@ -47,9 +47,9 @@ _REMEDIES: dict[object, str] = {
 
 @contextmanager
 def translated(act: str, store: str, *, conditional: bool = False) -> Iterator[None]:
-    """Turn whatever boto3 raises into our own errors; `act` is such as "read config.yml", `store` its URL.
+    """Translate the exceptions of boto3 into the agent's errors. `act` is such as "read config.yml", `store` a URL.
 
-    `conditional`: what gets no clear answer is OutcomeUnknown, and 409 is ConcurrentWrite.
+    With `conditional`, a request without a clear answer is OutcomeUnknown, and 409 is ConcurrentWrite.
     """
     task = f"cannot {act} in the store {store}"
     unclear = OutcomeUnknown if conditional else Unreachable
@@ -79,7 +79,10 @@ def _judged(error: ClientError, act: str, task: str, store: str, *, conditional:
 
 
 def _kind(status: int, code: str, *, conditional: bool) -> _Kind:
-    """By status first: look-alikes have codes of their own. Only "no such key" itself is an absent object."""
+    """The error for an answer. The status decides first, because other S3 servers have codes of their own.
+
+    NotFound is not decided here: only the code NoSuchKey means a missing object.
+    """
     kind: _Kind = Unreachable
     if status == 412:
         kind = Conflict
@@ -94,12 +97,12 @@ def _kind(status: int, code: str, *, conditional: bool) -> _Kind:
     elif code == "KeyTooLongError":
         kind = Invalid
     elif conditional and not 300 <= status < 500:
-        # Below 500 the store at least says that it did nothing.
+        # A status from 300 to 499 says that the store has not written.
         kind = OutcomeUnknown
     return kind
 
 
 def _sentence(error: Exception) -> str:
-    """One line, beginning in lower case: what botocore says may have a list of parameters under it."""
+    """The message of `error` as one line in lower case; a message of botocore may go on with a list of parameters."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return text[:1].lower() + text[1:]

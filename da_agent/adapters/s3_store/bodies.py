@@ -1,4 +1,4 @@
-"""The bytes of one answer as they come: whole, from the right place, and not too slowly."""
+"""The body of one answer as a stream: complete, from the right offset, and not too slow."""
 
 import re
 import time
@@ -10,7 +10,7 @@ from da_agent.adapters.s3_store.answers import translated
 from da_agent.errors import Unreachable
 
 STREAM = "Stream"
-"""Where an answer has the stream that gives what has come, without waiting for more."""
+"""The key of the raw stream in an answer. Its `read1` returns the bytes that have arrived, without waiting for more."""
 
 _CHUNK = 1024 * 1024
 _PACE_SECONDS = 30.0
@@ -19,10 +19,10 @@ _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class Body:
-    """What get_object has answered; to be read once, by one thread."""
+    """The answer of get_object. It can be read once, by one thread."""
 
     def __init__(self, answer: Any, act: str, store: str) -> None:
-        """`act` is such as "read config.yml", `store` its URL: for what is told about errors."""
+        """`act` (such as "read config.yml") and `store` (its URL) are for error messages."""
         self._answer = answer
         self._act = act
         self._store = store
@@ -39,7 +39,10 @@ class Body:
 
     @property
     def chunks(self) -> Iterator[bytes]:
-        """What goes wrong between two chunks, in a sink, is no fault of the store and is not translated here."""
+        """The bytes as they arrive. Only errors of the store are translated, not those of the consumer.
+
+        Unreachable when less than 32 KiB arrive in 30 seconds of waiting, or when the length is wrong.
+        """
         stream, length = self._answer[STREAM], self._answer.get("ContentLength")
         pace, received = _Pace(), 0
         while True:
@@ -56,7 +59,10 @@ class Body:
             raise self._unreachable(f"it sent {received} of {length} bytes")
 
     def rest(self, start: int) -> Iterator[bytes]:
-        """The bytes of the object from `start` on; a store that does not know of ranges has sent those before, too."""
+        """The bytes of the object from `start` on. A store without ranges sends all bytes; the first ones are dropped.
+
+        Unreachable when the store sends another range.
+        """
         told = self._answer.get("ContentRange")
         surplus = start
         if told is not None:
@@ -74,7 +80,7 @@ class Body:
 
 
 class _Pace:
-    """Whether a store that sends little by little sends enough. Only the time in which it is waited for counts."""
+    """Measures whether a slow store sends enough. Only the time spent waiting for the store counts."""
 
     def __init__(self) -> None:
         self._seconds = 0.0

@@ -25,14 +25,14 @@ _READ_TIMEOUT = 20
 _ATTEMPTS = 3
 _CONNECTIONS = 32
 _SERVICES = frozenset({"s3", "sts", "oidc", "portal.sso"})
-"""Ourselves, and where boto3 may get credentials."""
+"""S3 itself, and the services from which boto3 may get credentials."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """`patient` asks again by itself; `once` never does: a repeated conditional write would lose to its own success.
+    """`patient` repeats failed requests. `single_try` does not: a repeated conditional write would fail on itself.
 
-    `straight` is for many objects whose bytes alone are wanted.
+    `straight` gets the bytes of many objects at little cost.
     """
 
     patient: "S3Client"
@@ -41,10 +41,10 @@ class Clients:
 
 
 def connect(location: S3Location, credentials: tuple[str, str] | None) -> Clients:
-    """Clients for a store; without `credentials` boto3 looks for them (environment, files, the machine's role), and
-    again when the store refuses what it has found.
+    """Clients for the store at `location`. `credentials` are access key and secret.
 
-    Nothing is asked yet. Invalid when they cannot be made from what the location says.
+    Without `credentials`, boto3 finds them (environment, files, the machine's role), and again when the store refuses
+    them. Sends no request to the store. Invalid when boto3 cannot make a client for the location.
     """
     key, secret = credentials or (None, None)
     try:
@@ -72,7 +72,7 @@ def connect(location: S3Location, credentials: tuple[str, str] | None) -> Client
 
 
 def _connections(core: Session, endpoint_url: str) -> URLLib3Session:
-    """With the time-outs, proxies and certificates of the clients."""
+    """A session with the time-outs, proxies and certificates of the clients."""
     known: dict[str, Any] = {
         "verify": core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True,
         "proxies": get_environ_proxies(endpoint_url),
@@ -82,12 +82,12 @@ def _connections(core: Session, endpoint_url: str) -> URLLib3Session:
 
 
 class _Frugal(Loader):
-    """Keeps the end points of the services that we talk to: those of all the others are 7 MB of memory."""
+    """Keeps only the endpoints of the services in use: those of all others take 7 MB of memory."""
 
     def load_data_with_path(self, name: str) -> Any:
         if name != "endpoints":
             return super().load_data_with_path(name)
-        # A loader remembers everything it has read: this one goes away with it.
+        # A loader caches everything it has read, so a temporary one reads the file.
         data, path = Loader(self.search_paths).load_data_with_path(name)
         kept = [{**each, "services": _ours(each["services"])} for each in data["partitions"]]
         return {**data, "partitions": kept}, path
@@ -106,7 +106,7 @@ def _core() -> Session:
 
 
 def _config(location: S3Location, attempts: int) -> Config:
-    # Amazon's own host names cannot hold every bucket's name; "auto" knows which.
+    # Not every bucket name fits into Amazon's host names; "auto" knows which do.
     style: Literal["path", "virtual", "auto"] = (
         "path" if location.path_style else "virtual" if location.endpoint_url else "auto"
     )
@@ -116,7 +116,7 @@ def _config(location: S3Location, attempts: int) -> Config:
         max_pool_connections=_CONNECTIONS,
         retries={"mode": "standard", "total_max_attempts": attempts},
         s3={"addressing_style": style},
-        # Some stores keep the check sums that newer clients append as part of the object.
+        # Some stores save the checksums that newer clients append as part of the object.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )

@@ -1,4 +1,4 @@
-"""The time of a store, learned from the Date header of its answers."""
+"""The time of a store, taken from the Date header of its answers."""
 
 import threading
 import time
@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 _GRAIN = timedelta(seconds=2)
-"""The header has whole seconds: two answers may disagree by one, and by a little for the way."""
+"""The header has whole seconds, so two answers may differ by one, and a little more for the network."""
 
 
 def _steady() -> float:
-    """Seconds that nobody can set. They go on while the machine is suspended: the store's time does, too."""
+    """Seconds of a monotonic clock that goes on while the machine is suspended, as the store's time does."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class StoreClock:
-    """Goes on by this machine's steady clock from the newest answer; may be told answers by many threads."""
+    """Counts on from the newest answer by this machine's monotonic clock. May be used by many threads."""
 
     def __init__(self, steady: Callable[[], float] = _steady) -> None:
         self._steady = steady
@@ -25,7 +25,7 @@ class StoreClock:
         self._heard_at = 0.0
 
     def hear(self, date: str | None) -> None:
-        """Take the Date header of an answer that has just come. One that is no date is not heard."""
+        """Take the Date header of an answer that has just arrived; one that is no date is ignored."""
         try:
             told = parsedate_to_datetime(date or "")
         except ValueError:
@@ -34,12 +34,13 @@ class StoreClock:
         zero = (told if told.tzinfo else told.replace(tzinfo=UTC)) - timedelta(seconds=now)
         with self._lock:
             self._heard_at = now
-            # A header is always a little late, never early. Without this the clock would jump to and fro.
+            # A header is always a little late, never early: within the grain only a later zero is better, and
+            # taking every zero would make the clock jump back and forth.
             if self._zero is None or abs(zero - self._zero) > _GRAIN or zero > self._zero:
                 self._zero = zero
 
     def now(self, patience: float) -> datetime | None:
-        """The store's time (UTC); None when it has not answered within the last `patience` seconds."""
+        """The store's time (UTC); None when the store has not answered within the last `patience` seconds."""
         now = self._steady()
         with self._lock:
             if self._zero is None or now - self._heard_at > patience:

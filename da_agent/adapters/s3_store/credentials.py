@@ -1,4 +1,4 @@
-"""Credentials that are read again from their source once the store has refused them."""
+"""Credentials that are read again from their source when the store refuses them."""
 
 import threading
 import time
@@ -8,28 +8,28 @@ from typing import Any
 from botocore.exceptions import BotoCoreError
 
 AGAIN = 1.0
-"""Seconds: many requests that are refused together read the source once."""
+"""Seconds between two reads of the source: many requests that are refused together read it once."""
 
 BAD = frozenset(
     {"AuthorizationHeaderMalformed", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "TokenRefreshRequired"}
 )
-"""Error codes that speak of the credentials whatever the status is."""
+"""Error codes that mean bad credentials, whatever the status is."""
 
 _USED, _REPEATED = "da_agent_credentials", "da_agent_repeated"
 
 
 class Rereadable:
-    """Stands where botocore expects credentials, and for their provider. May be used by many threads."""
+    """Takes the place of botocore's credentials and of their provider. May be used by many threads."""
 
     def __init__(self, read: Callable[[], Any]) -> None:
-        """`read` asks every source anew (environment, files, programs, the machine's role): None when none has any."""
+        """`read` asks every source again (environment, files, programs, the machine's role); None when none has any."""
         self._read = read
         self._lock = threading.Lock()
         self._current: Any = None
         self._read_at: float | None = None
 
     def load_credentials(self) -> "Rereadable | None":
-        """What botocore asks of a provider: None when there are no credentials."""
+        """The method that botocore calls on a provider; None when there are no credentials."""
         self._current = self._read()
         return None if self._current is None else self
 
@@ -37,7 +37,7 @@ class Rereadable:
         return getattr(self._current, name)
 
     def watch(self, client: Any) -> None:
-        """Have each request of `client` that is refused repeated once, if the source has other credentials by now."""
+        """Repeat each refused request of `client` once, if the source has other credentials by then."""
         client.meta.events.register_first("before-sign.s3", self._remember)
         client.meta.events.register("needs-retry.s3", self._repeat)
 
@@ -46,7 +46,7 @@ class Rereadable:
             request.context[_USED] = self._current.get_frozen_credentials()
 
     def _repeat(self, response: Any, request_dict: dict[str, Any], **_: object) -> float | None:
-        """The seconds until the request is sent again; None when it is not. A refused request had no effect."""
+        """Seconds until the request is repeated; None for no repetition. Repeating is safe: a refusal had no effect."""
         context = request_dict["context"]
         if response is None or not _refused(response) or _REPEATED in context or _USED not in context:
             return None
@@ -60,7 +60,7 @@ class Rereadable:
                     self._renew()
                 return bool(self._current.get_frozen_credentials() != used)
         except (BotoCoreError, OSError):
-            # The source cannot be read just now: the store's refusal is what counts.
+            # The source cannot be read at the moment, so the refusal of the store is the error to report.
             return False
 
     def _renew(self) -> None:

@@ -1,4 +1,4 @@
-"""Reading and writing a bucket: one request each, whole objects only, and conditions judged by the store alone."""
+"""Reading and writing a bucket: one request each, whole objects only, and conditions that only the store checks."""
 
 import hashlib
 import itertools
@@ -30,20 +30,20 @@ _MIB = 1024 * 1024
 _PART = 16 * _MIB
 _IN_PARTS = 64 * _MIB
 _DEAD = timedelta(days=1)
-"""No living writer takes so long for one object."""
+"""An upload that started longer ago than this belongs to a dead writer."""
 _PAGE = 1000
 _WORTH_GOING_ON = 64 * 1024
-"""Bytes: a store that is cut off after fewer is not asked again at once."""
+"""Bytes. A connection that is cut after fewer bytes is not resumed at once."""
 
 _CONFLICTS = 5
 _CLOCK_PATIENCE = 60.0
 
 
 class S3Store:
-    """The bucket at `location`, or what lies below its prefix. May be used by many threads at once."""
+    """The bucket at `location`, or the part of it below the prefix. May be used by many threads at once."""
 
     def __init__(self, location: S3Location, credentials: tuple[str, str] | None = None) -> None:
-        """`credentials` are access key and secret; without them boto3 looks for some. Nothing is asked yet."""
+        """`credentials` are access key and secret; without them boto3 looks for some. Sends no request yet."""
         self._location = location
         self._folder = f"{location.prefix}/" if location.prefix else ""
         self._clients = connect(location, credentials)
@@ -66,7 +66,7 @@ class S3Store:
     def clock(self) -> datetime:
         now = self._clock.now(_CLOCK_PATIENCE)
         if now is None:
-            # Listing, not HEAD: its answer says why when there is no such bucket, or no right to see it.
+            # A listing, not HEAD: its answer has the reason when the bucket is missing or forbidden.
             self._list("ask for the time", "", "", 1)
             now = self._clock.now(_CLOCK_PATIENCE)
         if now is None:
@@ -99,13 +99,13 @@ class S3Store:
             except Conflict as lost:
                 raise Conflict(f"{key} in the store {self.name} was replaced while it was read") from lost
             except Unreachable:
-                # Asked again by whoever asked us: with a pause, and not for ever.
+                # The caller retries, with pauses and a limit; retrying here could go on for ever.
                 if given - begun < _WORTH_GOING_ON:
                     raise
 
     @contextmanager
     def _streamed(self, key: str, start: int, tag: str) -> Iterator[Body]:
-        """What comes from byte `start` on, of the object with `tag` alone where there is one."""
+        """The body of `key` from byte `start` on; with a `tag`, only of the object that has this tag."""
         first = f"bytes={start}-"
         headers = ({"Range": first} if start else {}) | ({"If-Match": tag} if tag else {})
         answer = self._clients.straight.open(self._key(key), headers)
@@ -134,7 +134,7 @@ class S3Store:
                     raise StoreUnfit(f"cannot use the store {self.name}: it does not list objects in order")
                 last = each["Key"]
                 key = last.removeprefix(self._folder)
-                # What consoles leave as a mark of a folder has no name that could be read.
+                # Folder markers of S3 consoles ("certs/") have no name that could be read.
                 if is_relative(key):
                     yield Entry(key, each["Size"], each["ETag"], each["LastModified"].astimezone(UTC))
             if not page.get("IsTruncated"):
@@ -147,7 +147,10 @@ class S3Store:
             yield from self._together(tuple(near))
 
     def _together(self, near: tuple[str, ...]) -> Iterator[Entry]:
-        """One listing that covers all of `near`, unless too much of others lies between them: then one for each."""
+        """The entries below the prefixes `near`, by one listing that covers all of them if one page suffices.
+
+        When too many other objects lie in between, each prefix gets a listing of its own, also from then on.
+        """
         if len(near) > 1 and near not in self._crowded:
             after = near[0] if near[0].endswith("/") else ""
             page = list(itertools.islice(self.scan(near[0][:1], after), _PAGE - 1))
@@ -194,7 +197,7 @@ class S3Store:
             except ConcurrentWrite as conflict:
                 doubt = conflict
             except Conflict:
-                # After a conflict, what was in the way may be our own earlier write.
+                # After a 409, the object in the way may be this method's own earlier attempt.
                 if doubt:
                     self._look_after_conflict(key, body, when)
                 raise
@@ -229,7 +232,7 @@ class S3Store:
         return answer["ETag"]
 
     def _write_in_parts(self, key: str, body: Path) -> str:
-        """Each part is asked for again by itself; the object is there when the last request has been answered."""
+        """The tag of `body`, uploaded in parts. Each part is retried alone; the last request creates the object."""
         client = self._clients.patient
         target: Any = {"Bucket": self._location.bucket, "Key": self._key(key)}
         with translated(f"write {key}", self.name):
@@ -240,13 +243,13 @@ class S3Store:
                 answer = client.complete_multipart_upload(**target, UploadId=upload, MultipartUpload={"Parts": parts})
                 return answer["ETag"]
         except BaseException:
-            # The owner of the bucket would go on paying for parts that nobody sees.
+            # Parts of an unfinished upload are invisible, but the owner of the bucket would go on paying for them.
             with suppress(AgentError), translated(f"abort the upload of {key}", self.name):
                 client.abort_multipart_upload(**target, UploadId=upload)
             raise
 
     def _clear(self) -> None:
-        """Once in a process, abort the uploads of ours whose writers were killed. What people upload is theirs."""
+        """Once per process, abort uploads below `.agent/` whose writers died. Uploads to the inbox are not touched."""
         if self._cleared:
             return
         self._cleared = True
@@ -277,7 +280,10 @@ class S3Store:
 
 @contextmanager
 def _content(body: bytes | Path) -> Iterator[bytes | BinaryIO]:
-    """A file that cannot be opened is this node's fault. It is sent from the disk, never held in memory."""
+    """`body` in the form that boto3 sends: a file is streamed from the disk, never held in memory.
+
+    NodeBroken when the file cannot be opened.
+    """
     if isinstance(body, bytes):
         yield body
         return

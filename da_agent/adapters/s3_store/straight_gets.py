@@ -1,6 +1,7 @@
-"""GET of an object without the layers that make a model of the question and of the answer.
+"""GET of an object without botocore's models of request and answer.
 
-They are two thirds of what a small object costs, and a release has hundreds. botocore still signs and sends.
+The models are two thirds of the cost of a small object, and a release has hundreds of them. botocore still signs and
+sends the request.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ _GOOD = (200, 206)
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How the objects of the bucket are asked for: `base` is the URL before the key, the others are botocore's."""
+    """How to request objects of the bucket: `base` is the URL before the key; `signer` and `context` are botocore's."""
 
     base: str
     signer: Any
@@ -29,19 +30,19 @@ class _Way:
 
 
 class StraightGets:
-    """Learns from the client's own requests where the bucket is and how it wants them signed.
+    """Learns from the client's own requests the URL of the bucket and how to sign.
 
-    Whatever is not a plain answer with the bytes is left to the client: it knows of errors, other regions and retries.
+    Any answer but 200 or 206 is left to the client, which handles errors, other regions and retries.
     """
 
     def __init__(self, client: Any, session: URLLib3Session) -> None:
-        """`session` has the connections; both may be used by many threads."""
+        """`session` has the connections. `client` and `session` may be used by many threads."""
         self._session = session
         self._way: _Way | None = None
         client.meta.events.register(_EVENT, self._learn)
 
     def open(self, name: str, headers: Mapping[str, str]) -> dict[str, Any] | None:
-        """What get_object answers, as far as a `Body` needs it, and "Date"; None when the client should ask."""
+        """The part of get_object's answer that a `Body` needs, and "Date"; None when the client must ask instead."""
         way = self._way
         if way is None:
             return None
@@ -75,5 +76,5 @@ class StraightGets:
 
 
 def _quoted(name: str) -> str:
-    """As botocore writes a key in a URL."""
+    """`name` as botocore writes it in a URL."""
     return quote(name, safe="/~")

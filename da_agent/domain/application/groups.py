@@ -4,7 +4,8 @@ from enum import StrEnum
 
 
 class Group(StrEnum):
-    """Each serves in its turn; names are those of mod_wsgi's process groups."""
+    """A group of worker processes; the groups take over from each other. The names are those of mod_wsgi's process
+    groups."""
 
     BLUE = "blue"
     GREEN = "green"

@@ -1,4 +1,4 @@
-"""When a node may say that it serves a release: every worker process has answered with its fingerprint."""
+"""When a node is ready with a release: every worker process has answered with the fingerprint of the release."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Worker:
-    """A process of the web server that runs the application. A pid alone may have been given to another process."""
+    """A process of the web server that runs the application. The pid alone is not enough: it may be reused."""
 
     pid: int
     started_at: float
@@ -14,10 +14,10 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the loader's URL answered: by which process, what it has loaded, or why the application did not load.
+    """What a process answered at the loader's URL: what it has loaded, or why the application did not load.
 
-    `release` is None while a process has loaded nothing yet. The process may have been loaded from an older one, where
-    the `fingerprint` of the application is the same. `active` are the requests that it answers now.
+    `release` is None while the process has loaded nothing yet. It may be an older release with the same `fingerprint`
+    of the application. `active` is the number of requests that the process answers now.
     """
 
     pid: int
@@ -27,7 +27,8 @@ class Answer:
     active: int = 0
 
     def has(self, wanted: "Wanted") -> bool:
-        """Whether it comes from what is wanted. Older agents wrote no fingerprint: then the number counts."""
+        """Whether the process has loaded what is `wanted`. Older agents wrote no fingerprint: then the number
+        counts."""
         if wanted.fingerprint is None:
             return self.release == wanted.release
         return self.fingerprint == wanted.fingerprint
@@ -35,7 +36,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A release that is to be served, and the fingerprint of its application."""
+    """A release that should be served, and the fingerprint of its application."""
 
     release: int
     fingerprint: str | None
@@ -43,7 +44,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`missing` workers have not answered yet; `wrong` answers came from another release or a broken application."""
+    """Whether all workers are ready with a release.
+
+    `missing` workers have not answered yet. `wrong` answers came from another release or a broken application.
+    """
 
     wanted: Wanted
     workers: frozenset[Worker]
@@ -56,11 +60,12 @@ class Readiness:
 
     @property
     def holds(self) -> bool:
+        """Whether there are workers and every one of them is ready."""
         return bool(self.workers) and not self.missing and not self.wrong
 
     @property
     def broken(self) -> str | None:
-        """Why the application cannot be loaded from the release, when a worker said so itself."""
+        """Why the application cannot be loaded from the release, when a worker said so; None otherwise."""
         return next((answer.error for answer in self.wrong if answer.error and answer.has(self.wanted)), None)
 
     def __str__(self) -> str:
@@ -78,9 +83,9 @@ class Readiness:
 
 
 def readiness_of(wanted: Wanted, workers: Iterable[Worker], answers: Iterable[Answer]) -> Readiness:
-    """Judge the newest answer of each worker that is alive; answers of processes that have ended do not count.
+    """The readiness by the newest answer of each live worker; answers of processes that have ended do not count.
 
-    One that has loaded nothing yet has not answered.
+    A process that has loaded nothing yet has not answered.
     """
     alive = frozenset(workers)
     newest = {answer.pid: answer for answer in answers if answer.release is not None or answer.error is not None}

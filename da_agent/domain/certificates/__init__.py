@@ -1,1 +1,1 @@
-"""Certificates and keys: whether they can be served, and by which server."""
+"""Certificates and keys: whether a server can use them, and which of them the web server presents."""

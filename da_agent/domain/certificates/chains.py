@@ -1,4 +1,4 @@
-"""Whether certificates lead, one after the other, from a server to an authority that clients know."""
+"""Whether a chain of certificates leads from a server to an authority that clients trust."""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from cryptography.x509 import Certificate, Name
 from cryptography.x509.oid import NameOID
 
 _LEAST_BITS = 2048
-"""Of an RSA key: the security level 2 of OpenSSL, with which Apache reads certificates, takes no shorter one."""
+"""The shortest RSA key. Apache reads certificates at OpenSSL's security level 2, which accepts no shorter key."""
 
 
 def title(certificate: Certificate) -> str:
@@ -25,17 +25,20 @@ def common_names(name: Name) -> list[str]:
 
 
 def _called(name: Name) -> str:
-    """How people call it: by its common name, or else by all of it."""
+    """The name for messages: the common name, or else the whole distinguished name."""
     return next(iter(common_names(name)), "") or _printable(name.rfc4514_string()) or "(no name)"
 
 
 def _printable(text: str) -> str:
-    """Anybody can make a certificate, and these names end up on terminals."""
+    """`text` with a ? for each unprintable character.
+
+    A certificate can have any name, and unprintable characters in it could control a terminal.
+    """
     return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def issued(certificate: Certificate, by: Certificate) -> bool:
-    """Whether `by` signed `certificate`: by name and by signature."""
+    """Whether `by` signed `certificate`: the names match and the signature is valid."""
     try:
         certificate.verify_directly_issued_by(by)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
@@ -46,9 +49,9 @@ def issued(certificate: Certificate, by: Certificate) -> bool:
 def mistakes(
     leaf: Certificate, chain: Sequence[Certificate], files: str, *, now: datetime, anchors: Collection[bytes]
 ) -> Iterator[str]:
-    """What is wrong with a server's certificate `leaf` and the chain that it stands in, in sentences.
+    """The mistakes in a server's certificate `leaf` and its chain, one sentence each.
 
-    `files` says where the others belong. `anchors` are the subjects (DER) of authorities that clients know.
+    `files` names the file for missing certificates. `anchors` are the subjects (DER) of authorities that clients know.
     """
     for certificate in chain:
         yield from _dates(certificate, now)
@@ -70,7 +73,7 @@ def mistakes(
 
 
 def _path(leaf: Certificate, chain: Sequence[Certificate]) -> list[Certificate]:
-    """From `leaf` as far up as the others lead, whatever their order."""
+    """The certificates from `leaf` upwards, each signed by the next, as far as `chain` has them in any order."""
     path = [leaf]
     while not issued(path[-1], path[-1]):
         above = next((other for other in chain if other not in path and issued(path[-1], other)), None)
@@ -89,7 +92,7 @@ def _dates(certificate: Certificate, now: datetime) -> Iterator[str]:
 
 
 def _strength(certificate: Certificate) -> Iterator[str]:
-    """What OpenSSL refuses as too weak."""
+    """The mistakes that make OpenSSL reject a certificate as too weak."""
     key, called = certificate.public_key(), title(certificate)
     if isinstance(key, RSAPublicKey) and key.key_size < _LEAST_BITS:
         yield (

@@ -1,4 +1,4 @@
-"""Folders outside the releases in which a node's certificates lie, and what became of them."""
+"""Folders outside the releases that hold a node's certificates, and the result of writing them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """`install` is for programs that begin as root; `web`, where it is asked for, belongs to the web user `owner`.
+    """The folders of a node. `install` is for programs that start as root; the optional `web` belongs to user `owner`.
 
-    Without an `owner` everything on the node runs as one user.
+    `owner` is the web user. It is None when everything on the node runs as one user.
     """
 
     install: Path
@@ -18,7 +18,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What became of one of the places. `remark` is what people should know about it, or empty."""
+    """The result for one folder. `remark` is a note for admins, or empty."""
 
     path: Path
     changed: bool

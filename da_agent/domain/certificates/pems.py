@@ -1,4 +1,4 @@
-"""Certificates and keys as people keep them: PEM files."""
+"""PEM files with certificates and keys."""
 
 import re
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Pem:
-    """What a file holds. Of a private key only the public half is kept: nothing here can give a secret away."""
+    """The contents of a file. Only the public half of a private key is kept, so this value contains no secret."""
 
     certificates: tuple[x509.Certificate, ...]
     keys: tuple[bytes, ...]
 
 
 def parse(data: bytes, name: str) -> Pem:
-    """Raises Invalid, naming `name` and never showing its contents, for what a server could not read."""
+    """The contents of a PEM file. Invalid, with `name` but never the contents, when a server could not read it."""
     blocks = [(match[1], match[0]) for match in _BLOCK.finditer(data)]
     if not blocks:
         raise Invalid(f"{name}: {_foreign(data, name)}")
@@ -40,7 +40,7 @@ def parse(data: bytes, name: str) -> Pem:
 
 
 def public_half(key: CertificatePublicKeyTypes) -> bytes:
-    """Equal for a certificate and the private key that belongs to it."""
+    """The DER bytes of a public key: equal for a certificate and the private key that belongs to it."""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -54,14 +54,14 @@ def _key(label: bytes, block: bytes, name: str) -> bytes:
         key = load_pem_private_key(block, password=None)
         return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        # What the library says may quote what it read.
+        # The error of the library is dropped: it may quote the key.
         raise Invalid(f"{name}: holds a private key that cannot be read: export it again") from None
 
 
 def _certificate(block: bytes, name: str) -> x509.Certificate:
     try:
         certificate = x509.load_pem_x509_certificate(block)
-        # The library reads these only when they are asked for: afterwards they are known to be readable.
+        # The library parses these parts on access only. Accessing them here makes later accesses safe.
         public_half(certificate.public_key())
         _ = certificate.subject, certificate.issuer, certificate.extensions
     except _UNREADABLE as error:

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 STEMS = ("docassemble", "apache", "nginx")
-"""docassemble's names, in order of preference: the first release's, then those of later ones, by web server."""
+"""docassemble's file stems, in order of preference: the oldest one first, then the later ones for each web server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """File names relative to certs/; `chain` has the certificates between `certificate` and a trusted authority."""
+    """File names relative to certs/. `chain` has the certificates between `certificate` and a trusted authority."""
 
     certificate: str
     key: str
@@ -17,9 +17,9 @@ class Pair:
 
 
 def pair(names: Iterable[str]) -> Pair | None:
-    """The first name that has both certificate and key; None when the web server has nothing to present.
+    """The files of the first stem with both certificate and key; None when the web server has nothing to present.
 
-    A stem is taken or left as a whole: a certificate is never combined with the key or the chain of another name.
+    All files of a pair have the same stem: a certificate never gets the key or the chain of another stem.
     """
     present = frozenset(names)
     for stem in STEMS:

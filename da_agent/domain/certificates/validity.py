@@ -1,4 +1,4 @@
-"""Whether the files in certs/ can be served: keys belong to certificates, chains are whole, nothing has expired."""
+"""Whether the files in certs/ can be served: keys match certificates, chains are complete, nothing has expired."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from da_agent.errors import Invalid
 _WARNING_DAYS = 30
 _READ = (".crt", ".key", ".pem")
 _AUTHORITIES = ("ca.pem", "_ca.crt", "-ca.crt", ".ca.crt")
-"""Endings of names that hold authorities' certificates, whose keys are kept elsewhere; so does `ca.crt`."""
+"""Name endings of authorities' certificates, whose keys are kept elsewhere. The name `ca.crt` means the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A server's certificate that was found to be good. `name` is its file below certs/.
+    """A valid server certificate. `name` is its file below certs/.
 
-    `subjects` are the names that it is valid for; `days_left` counts whole days until `not_after`.
+    `subjects` are the names that it is valid for. `days_left` is the number of whole days until `not_after`.
     """
 
     name: str
@@ -36,18 +36,18 @@ class Certificate:
 
     @property
     def warning(self) -> str | None:
-        """What to tell people before it is too late."""
+        """A warning about the coming expiry; None while it is at least 30 days away."""
         if self.days_left >= _WARNING_DAYS:
             return None
         return f"{keys.CERTIFICATES}{self.name} expires in {self.days_left} days, on {self.not_after:%Y-%m-%d}"
 
 
 def check(files: Mapping[str, bytes], *, now: datetime, trusted: Collection[bytes]) -> tuple[Certificate, ...]:
-    """The servers' certificates among `files` (names relative to certs/), sorted by name.
+    """The server certificates among `files` (names relative to certs/), sorted by name.
 
-    `trusted` are the subjects (DER) of the authorities that clients know: a chain may end below one of them, or below
-    a root in certs/. Files that are neither .crt, .key nor .pem are left alone. Raises Invalid with every mistake at
-    once; no sentence has anything of a private key in it.
+    `trusted` are the subjects (DER) of the authorities that clients know. A chain must end below one of them, or below
+    a root in certs/. Files other than .crt, .key and .pem are ignored.
+    Raises Invalid with every mistake at once; no sentence contains any part of a private key.
     """
     mistakes = list(misnamed(files))
     read: dict[str, Pem] = {}
@@ -70,7 +70,7 @@ def check(files: Mapping[str, bytes], *, now: datetime, trusted: Collection[byte
 
 
 def misnamed(names: Collection[str]) -> Iterator[str]:
-    """What a store can hold and a folder cannot: nothing can be laid out on a node's disk with such names."""
+    """A mistake for each name that a store can have and a folder cannot: a node could not write such a file."""
     for name in sorted(names):
         if not is_relative(name):
             yield f"{keys.CERTIFICATES}{name}: no part of a name may be empty, . or ..: rename it"
@@ -93,7 +93,7 @@ def _contents(name: str, pem: Pem) -> Iterator[str]:
 
 
 def _needs_key(name: str, pem: Pem, files: Mapping[str, bytes]) -> bool:
-    """Servers' certificates do; those of authorities, told by name or by being able to sign others, do not."""
+    """Whether the certificate needs a key. Server certificates do; authorities, found by name or CA flag, do not."""
     if name.endswith(".key") or name.rsplit("/", 1)[-1] == "ca.crt" or name.endswith(_AUTHORITIES):
         return False
     if name.endswith(".crt") or not _can_sign(pem.certificates[0]):
@@ -104,13 +104,13 @@ def _needs_key(name: str, pem: Pem, files: Mapping[str, bytes]) -> bool:
 def _server(
     name: str, read: Mapping[str, Pem], files: Mapping[str, bytes], *, now: datetime, anchors: Collection[bytes]
 ) -> Iterator[str]:
-    """Everything that is wrong with one server's certificate, its key and its chain."""
+    """Every mistake in one server certificate, its key and its chain."""
     stem = _stem(name)
     key_name, others = f"{stem}.key", (f"{stem}.ca.pem", f"{stem}_ca.crt")
     chain = list(read[name].certificates)
     for other in others:
         chain += read[other].certificates if other in read else ()
-    chain = list(dict.fromkeys(chain))  # full chains are often given in both files; Apache does not mind
+    chain = list(dict.fromkeys(chain))  # both files often have the full chain, which Apache accepts
     leaf = chain[0]
     if key_name not in files:
         yield (
@@ -118,14 +118,14 @@ def _server(
             f"if this is an authority's certificate, name it {stem}.ca.pem"
         )
     elif key_name in read and len(read[key_name].keys) == 1:
-        # The certificate that has the key is the server's, wherever in the chain it stands.
+        # The certificate that matches the key is the server's, wherever it is in the chain.
         owner = next((each for each in chain if pems.public_half(each.public_key()) == read[key_name].keys[0]), None)
         leaf = owner or leaf
         if owner is None:
             called = chains.title(leaf)
             yield f'the key in {keys.CERTIFICATES}{key_name} does not belong to the certificate of "{called}"'
     if any(other in files and other not in read for other in others):
-        return  # said already; without it the chain cannot be whole
+        return  # reported already; without that file the chain would seem incomplete
     yield from chains.mistakes(leaf, chain, f"{keys.CERTIFICATES}{others[0]}", now=now, anchors=anchors)
 
 
@@ -141,7 +141,7 @@ def _can_sign(certificate: x509.Certificate) -> bool:
 
 
 def _roots(read: Mapping[str, Pem]) -> Iterator[bytes]:
-    """Authorities that are brought along: whoever uses a private one gives it to its clients."""
+    """The subjects (DER) of the roots in certs/. They are trusted: clients of a private authority have its root."""
     for pem in read.values():
         for certificate in pem.certificates:
             if _can_sign(certificate) and chains.issued(certificate, certificate):
@@ -154,7 +154,7 @@ def _describe(name: str, certificate: x509.Certificate, now: datetime) -> Certif
 
 
 def _subjects(certificate: x509.Certificate) -> dict[str, None]:
-    """Its common name, then the alternative names that it adds."""
+    """The common name of the certificate, then its further alternative names, as ordered keys."""
     names = chains.common_names(certificate.subject)
     try:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -1,4 +1,4 @@
-"""The keys of config.yml that name folders for certificates, and what they may hold."""
+"""The keys of config.yml that name folders for certificates, and their valid values."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ OWNER = "web server user"
 
 
 def check(root: Section) -> Iterator[Mistake]:
-    """Every mistake in the names of the places; that they are texts is checked with docassemble's other keys."""
+    """Every mistake in the paths of the folders. `docassemble_keys.check` checks that the values are texts."""
     seen: dict[str, Path] = {}
     for name in (INSTALL, WEB):
         entry = docassemble_keys.find(root, name)

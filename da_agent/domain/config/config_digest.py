@@ -1,4 +1,4 @@
-"""What a YAML file says, whatever its comments, quotes and order of writing."""
+"""A digest of the content of a YAML file, independent of its comments, quotes and order of keys."""
 
 import hashlib
 import json
@@ -13,13 +13,13 @@ Fact = str | tuple["Fact", ...]
 
 
 def digest(data: bytes, without: str) -> str:
-    """Equal for two files of which every reader reads the same, the top key `without` left out.
+    """Equal for two files that mean the same to every YAML reader, apart from the top-level key `without`.
 
-    Scalars count as they are written, and with the type that YAML gives them: readers of other versions of YAML take
-    `yes` for a text. A file that cannot be read counts by its bytes.
+    Each scalar counts with its exact text and its YAML type, because YAML versions differ: some read `yes` as text.
+    For an unreadable file this is the digest of its bytes.
     """
     try:
-        # Whoever reads it here has refused what would take for ever: aliases that grow, documents too deep.
+        # Rejects files that would take for ever below: aliases that grow, documents that are too deep.
         documents.parse(data, "config.yml")
         top = yaml.compose(data.decode("utf-8-sig"), Loader=documents.Loader)
     except Invalid:

@@ -1,4 +1,4 @@
-"""What config.yml says, once it has been found to be right."""
+"""The content of a valid config.yml."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from da_agent.domain.store import keys
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A valid configuration. The file's bytes are never made from it: they go through as people wrote them."""
+    """A valid configuration. The bytes of the file are never made from it: they are passed on as written."""
 
-    root: Section = field(repr=False)  # has passwords in it
+    root: Section = field(repr=False)  # contains passwords
     settings: Settings
     indexes: Indexes = field(repr=False)
 
     def value(self, *path: str) -> object:
-        """What stands under these keys, in either spelling; None when nothing does."""
+        """The value under these keys, in either spelling (spaces or underscores); None when it is missing."""
         found: documents.Value = self.root
         for name in path:
             entry = docassemble_keys.find(found, name) if isinstance(found, Section) else None
@@ -31,7 +31,7 @@ class Configuration:
 
 
 def parse(data: bytes) -> Configuration:
-    """Raises Invalid with every mistake at once, each with its line and key, and without values that may be secret."""
+    """The configuration in `data`. Invalid with every mistake, each with line and key but without possible secrets."""
     document = documents.parse(data, keys.CONFIG)
     root = document.root
     mistakes = [*document.mistakes, *docassemble_keys.check(root), *sections.misspelt(root), *_index_mistakes(root)]
@@ -41,11 +41,11 @@ def parse(data: bytes) -> Configuration:
     return Configuration(root, settings, _indexes(root))
 
 
-# ---- indexes of packages --------------------------------------------------------------------------------------
+# ---- package indexes ------------------------------------------------------------------------------------------
 
 
 def names_index(text: str) -> bool:
-    """Whether `text` is a URL under which an index of packages can be."""
+    """Whether `text` is a URL that a package index can have."""
     return re.fullmatch(r"(https?|file)://\S+", text) is not None
 
 
@@ -57,7 +57,7 @@ def _index_mistakes(root: Section) -> Iterator[Mistake]:
         entry = docassemble_keys.find(root, name)
         urls = _texts(root, name)
         if entry and not all(map(names_index, urls)):
-            # The value itself may hold a password.
+            # The message must not repeat the value: it may contain a password.
             yield Mistake(entry.line, f'"{entry.key!s}" must be a URL that begins with https://, http:// or file://')
         if entry and name == _INDEX_KEYS[0] and len(urls) > 1:
             yield Mistake(entry.line, f'"{entry.key!s}" must be one URL: put others under "{_INDEX_KEYS[1]}"')
@@ -71,7 +71,7 @@ def _indexes(root: Section) -> Indexes:
 
 
 def _texts(root: Section, name: str) -> list[str]:
-    """The words of a text, or of every text of a list; the types have their own check."""
+    """The words of a text, or of every text of a list. `docassemble_keys.check` checks the types."""
     entry = docassemble_keys.find(root, name)
     plain = entry.value.plain if entry else None
     items = plain if isinstance(plain, list) else [plain]

@@ -1,7 +1,7 @@
-"""Those of docassemble's keys that concern a node, and what each may hold.
+"""The docassemble keys that concern a node, and the valid values of each.
 
-docassemble wrote its keys with underscores first and with spaces since; both are read, at both levels. What is not
-listed here belongs to the application alone and is passed through unseen.
+docassemble first spelt its keys with underscores and now spells them with spaces. Both are accepted, at both levels.
+Keys that are not listed here belong to the application alone and are passed through unchecked.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from da_agent.domain.config.documents import Entry, Mistake, Section, Series, Va
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a key may hold, in the words of messages. It may always be empty: that means docassemble's default."""
+    """The valid values of a key; `name` is for messages. Every key may be empty, which means docassemble's default."""
 
     name: str
     accepts: Callable[[object], bool]
@@ -64,17 +64,17 @@ KEYS: Schema = {
 
 
 def canonical(key: object) -> object:
-    """The newer spelling of a key."""
+    """The newer spelling of a key, with spaces."""
     return key.replace("_", " ") if isinstance(key, str) else key
 
 
 def find(section: Section, name: str) -> Entry | None:
-    """The entry of that name, in either spelling."""
+    """The entry called `name`, in either spelling; None when it is missing."""
     return next((entry for entry in section.entries if canonical(entry.key) == canonical(name)), None)
 
 
 def check(root: Section) -> Iterator[Mistake]:
-    """Every mistake in the keys of docassemble."""
+    """Every mistake in the docassemble keys of config.yml."""
     for entry in root.entries:
         if not isinstance(entry.key, str):
             yield Mistake(entry.line, f'the key "{entry.key!s}" must be a text: put it into quotes')
@@ -83,7 +83,10 @@ def check(root: Section) -> Iterator[Mistake]:
 
 
 def both_spellings(section: Section, path: str, names: Schema | None = None) -> Iterator[Mistake]:
-    """Keys given in both spellings with different values: docassemble would use one of them, and nobody knows which."""
+    """A mistake for each key with both spellings and different values: it is unclear which one docassemble would use.
+
+    With `names`, only these keys are checked.
+    """
     first: dict[object, Entry] = {}
     for entry in section.entries:
         name = canonical(entry.key)
@@ -103,7 +106,7 @@ def _check_section(section: Section, schema: Schema, path: str) -> Iterator[Mist
             if not rule.accepts(entry.value.plain):
                 yield wrong(entry, here, rule)
             continue
-        # docassemble also takes a list of mail servers.
+        # docassemble also accepts a list of mail servers.
         parts = entry.value.items if here == "mail" and isinstance(entry.value, Series) else (entry.value,)
         for part in parts:
             if isinstance(part, Section):
@@ -114,7 +117,7 @@ def _check_section(section: Section, schema: Schema, path: str) -> Iterator[Mist
 
 
 def wrong(entry: Entry, path: str, kind: Kind) -> Mistake:
-    """Says what was found by its type only: values may be secrets."""
+    """The mistake for a value that is not of `kind`. It names only the type of the value: values may be secrets."""
     remedy = ""
     if kind is TEXT and not isinstance(entry.value, Section | Series):
         remedy = ": put it into quotes"
@@ -126,7 +129,7 @@ def wrong(entry: Entry, path: str, kind: Kind) -> Mistake:
 
 
 def _is_reference(plain: object) -> bool:
-    """Whether docassemble looks the value up in a vault when it starts; it may be anything then."""
+    """Whether docassemble looks the value up in a vault at its start. The type of the value is unknown until then."""
     return isinstance(plain, str) and plain.startswith(("arn:aws:secretsmanager:", "@Microsoft.KeyVault("))
 
 

@@ -1,7 +1,7 @@
-"""YAML documents as frozen values that know their lines, read more strictly than YAML itself.
+"""YAML documents as frozen values with line numbers, read more strictly than YAML itself.
 
-What a lenient reader would guess, drop or execute is refused: a second key of the same name, a tag that makes objects,
-a second document, aliases that grow into more than anybody wrote. The bytes are only ever read, never written again.
+Input that a lenient reader would guess, drop or execute is invalid: a repeated key, a tag that creates objects,
+a second document, aliases that expand to far more than is written. The bytes are only read, never rewritten.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,17 +13,17 @@ import yaml
 from da_agent.errors import Invalid
 
 MAX_VALUES = 100_000
-"""More values than this, aliases written out, are an attack or an accident: a large configuration has some thousand."""
+"""The most values in a document, aliases expanded. More is an attack or an accident: big files have a few thousand."""
 
 MAX_DEPTH = 64
-"""Deeper than anybody nests; the reader below, and those that read the file after us, follow nesting by recursion."""
+"""The deepest nesting. The reader below and all later readers of the file recurse, and could overflow the stack."""
 
 Plain = str | int | float | bool | date | datetime | bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value. `line` is where it stands, counted from 1."""
+    """A single value. `line` is its line number, counted from 1."""
 
     plain: Plain
     line: int
@@ -43,7 +43,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A key, the line that it stands on, and its value."""
+    """A key, its line number, and its value."""
 
     key: Plain
     line: int
@@ -67,7 +67,7 @@ Value = Scalar | Series | Section
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
-    """Something to mend, sorted by where it stands."""
+    """Something to correct. Mistakes sort by line."""
 
     line: int
     text: str
@@ -75,14 +75,14 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The mapping at the top, and every mistake that left it readable."""
+    """The top-level mapping, and the mistakes that did not prevent reading it."""
 
     root: Section
     mistakes: tuple[Mistake, ...]
 
 
 def parse(data: bytes, name: str) -> Document:
-    """The one document in `data`. Raises Invalid, naming `name`, line and column, for what cannot be read at all."""
+    """The single document in `data`. Raises Invalid, with `name`, line and column, when it cannot be read at all."""
     text = _decode(data, name)
     try:
         _check_depth(text, name)
@@ -100,14 +100,14 @@ def parse(data: bytes, name: str) -> Document:
 
 
 def refuse(name: str, mistakes: Iterable[Mistake]) -> None:
-    """Raise Invalid with every mistake in the order of the file; nothing happens when there is none."""
+    """Raise Invalid with all mistakes in the order of the file; does nothing when there are none."""
     sentences = [f"{name} line {mistake.line}: {mistake.text}" for mistake in sorted(set(mistakes))]
     if sentences:
         raise Invalid(sentences)
 
 
 def below(path: str, key: Plain) -> str:
-    """How messages name a key: `s3.bucket`."""
+    """The name of a key in messages, such as `s3.bucket`."""
     name = "".join(each if each.isprintable() else "?" for each in f"{key!s:.100}")
     return f"{path}.{name}" if path else name
 
@@ -131,7 +131,10 @@ def _decode(data: bytes, name: str) -> str:
 
 
 def _check_depth(text: str, name: str) -> None:
-    """Before nodes are made: the fast reader makes them by recursion without a limit, and would end the process."""
+    """Raise Invalid when the text is nested too deep.
+
+    This runs before nodes are built: the C reader builds them by unlimited recursion, which would crash the process.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=Loader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -144,7 +147,7 @@ def _check_depth(text: str, name: str) -> None:
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> str:
-    """Where and what, with the remedy for the mistakes that people make every day."""
+    """The place and the reason of a syntax error, with the remedy for common mistakes."""
     mark, start, problem = error.problem_mark, error.context_mark, error.problem or ""
     assert mark is not None  # every error of pyyaml's scanner, parser and composer has one
     lines = text.splitlines()
@@ -178,12 +181,12 @@ _TAGS = {
 }
 _MERGE = _PREFIX + "merge"
 _UNREADABLE = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError)
-"""What pyyaml's constructors let out for `!!int x`, the 30th of February or a number beyond every size."""
+"""What pyyaml's constructors raise for `!!int x`, the 30th of February or a number that is too large."""
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Turns nodes into values. A node with several aliases is read once, so work grows with what is written."""
+    """Turns nodes into values. A node with several aliases is read once, so the work grows only with the file size."""
 
     name: str
     mistakes: list[Mistake] = field(default_factory=list)
@@ -217,7 +220,7 @@ class _Reader:
         return self._section(node, path)
 
     def _weigh(self, node: yaml.Node) -> None:
-        """How many values this is, and how deep, with its aliases written out: the bomb is found before it grows."""
+        """Count the values and the depth of a node, aliases expanded, to find an alias bomb before it expands."""
         weights = [self.weights.get(id(child), (1, 1)) for child in _children(node)]
         size = 1 + sum(size for size, _ in weights)
         depth = 1 + max((depth for _, depth in weights), default=0)
@@ -230,7 +233,7 @@ class _Reader:
     def _scalar(self, node: yaml.ScalarNode, path: str) -> Scalar:
         try:
             plain = self.constructor.construct_object(node)
-            str(plain)  # Python refuses to print some numbers that it can read; messages must be able to
+            str(plain)  # Python reads some huge numbers that it cannot print, and messages must print them
             return Scalar(plain, _line(node))
         except _UNREADABLE:
             kind = _shown(node.tag).removeprefix("!!")

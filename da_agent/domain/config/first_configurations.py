@@ -1,4 +1,4 @@
-"""The configuration of a new cluster, made from the environment of the node that is first."""
+"""The configuration of a new cluster, made from the environment of its first node."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from da_agent.domain.config.configurations import names_index
 from da_agent.errors import Invalid
 
 _UNSET = ("", "null", "Null", "None")
-"""docassemble's own start-up takes these for "no value"."""
+"""docassemble's own start-up treats these as unset."""
 
 _FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -37,10 +37,10 @@ da agent:
 
 
 def render(variables: Mapping[str, str], secret: str) -> bytes:
-    """A config.yml that `configurations.parse` accepts. An empty variable counts as unset.
+    """The text of a config.yml that `configurations.parse` accepts. An empty variable counts as unset.
 
-    `secret` is random and becomes the secret key unless DADEFAULTSECRET says another.
-    Invalid, with every variable at fault, when a value cannot be what its key holds.
+    `secret` is random and becomes the secret key, unless DADEFAULTSECRET sets another one.
+    Invalid, naming every wrong variable, when a value is not valid for its key.
     """
     read = _Variables(variables)
     sections: list[tuple[str, Mapping[str, object]]] = [
@@ -56,7 +56,7 @@ def render(variables: Mapping[str, str], secret: str) -> bytes:
 
 
 def _dump(section: Mapping[str, object]) -> str:
-    # Everything beyond ASCII is escaped, so no value can have a character that ends a line for one reader only.
+    # safe_dump escapes everything beyond ASCII: some characters end a line for one YAML reader and not for another.
     return yaml.safe_dump(dict(section), sort_keys=False, width=1000)
 
 
@@ -91,7 +91,7 @@ def _store(read: "_Variables") -> dict[str, object]:
 
 
 def _supervisor(read: "_Variables") -> list[tuple[str, Mapping[str, object]]]:
-    """As in docassemble: both or none."""
+    """The `supervisor` section; empty unless both variables are set, as in docassemble."""
     username, password = read.text("DASUPERVISORUSERNAME"), read.text("DASUPERVISORPASSWORD")
     if username is None or password is None:
         return []
@@ -118,7 +118,7 @@ def _given(values: Mapping[str, object]) -> dict[str, object]:
 
 
 class _Variables:
-    """Reads variables by type; collects what is wrong, without the values, which may be secret."""
+    """Reads variables by type. It collects mistakes without the values, which may be secret."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables

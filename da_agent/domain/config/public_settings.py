@@ -1,4 +1,4 @@
-"""Which settings hold nothing secret, told by their place: every other one might."""
+"""Which settings are never secret, decided by their place in config.yml. Every other setting might be."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from da_agent.domain.config.redaction import names_secret
 from da_agent.domain.config.sections import NAMES, OUR_SECTION
 
 Place = tuple[object, ...]
-"""The keys from the top. A list's items are where the list is."""
+"""The keys from the top. The items of a list have the place of the list."""
 
 _COMMANDS = frozenset({(OUR_SECTION, "release command"), (OUR_SECTION, "health command")})
 _ADDRESSES = (
@@ -17,22 +17,22 @@ _ADDRESSES = (
     ("s3", "endpoint url"),
     ("url root",),
 )
-"""Their names would give them away; what is secret in them is masked."""
+"""Public although their names look secret: `redaction.masked` hides the secret parts of these URLs."""
 _COMMON = (
     *("root", "exitpage", "default interview", "dispatch", "default title", "default short title", "appname"),
     *("brandname", "title", "locale", "os locale", "other os locales", "language", "timezone", "country", "currency"),
     *("currency symbol", "debug", "maximum content length", "celery processes", "bootstrap theme", "log level"),
 )
-"""What docassemble shows to whoever opens its pages, or what is only about how it runs."""
+"""Settings that docassemble shows on its public pages, or that only tune how it runs."""
 
 
 def is_command(place: Place) -> bool:
-    """Whether command lines stand there, in which passwords are often given."""
+    """Whether the setting holds command lines, which often contain passwords."""
     return _spelt(place) in _COMMANDS
 
 
 def is_public(place: Place) -> bool:
-    """Keys may be in either spelling. In a text that stands there, something may be secret all the same."""
+    """Whether the setting is public; its keys may be in either spelling. Its text may still contain a secret."""
     if len(place) > 1 and place[0] == "dispatch":
         return not names_secret(str(place[-1]))
     return _spelt(place) in _PUBLIC

@@ -1,6 +1,6 @@
-"""What may be read of a text that might have a secret in it, told by what its parts are called and look like.
+"""Masks the secret parts of a text, found by their names and by their form.
 
-Nothing here says that a whole value is harmless: `harmless` knows that of some, and of all others only names are shown.
+This module never decides that a whole value is public: `public_settings` does. Other values are shown by name only.
 """
 
 import re
@@ -14,17 +14,17 @@ _SECRET = re.compile(
     r"|\b(url|uri)s?\b",
     re.IGNORECASE,
 )
-"""Parts of names that give a secret away. Rather one too many: what is named `url` may have a password in it."""
+"""Parts of names that indicate a secret. The list errs on the safe side: a `url` may contain a password."""
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _USER_IN_URL = re.compile(r"(?<=://)\S*@|(?<!\S)[^\s:@/]+:(?!//)\S+@(?=\S)")
-"""Up to the last @: passwords have slashes in them."""
+"""Matches up to the last @, because passwords can contain slashes."""
 _SCHEME = re.compile(r"\b(Bearer|Basic|Digest|Token|ApiKey)\s+\S+", re.IGNORECASE)
 _VALUE = r"""("[^"]*"|'[^']*'|[^\s&]+)"""
 _OPTION = re.compile(rf"(?<!\S)(--?[\w-]+)(\s+|=){_VALUE}")
 _SHORT_OPTION = re.compile(r"(?<!\S)-([pu])\s*\S+")
-"""Of psql, mysql, curl and others: a password, or a user with one."""
+"""Short options of psql, mysql, curl and others: a password, or a user with one."""
 _ASSIGNMENT = re.compile(rf"([\w.-]+)(\s*[=:]\s*){_VALUE}")
 _PARAMETER = re.compile(r"(?<=[?&])([^=&\s]+)=([^&\s]+)")
 _URL = re.compile(r"(?<=://)\S+")
@@ -39,23 +39,23 @@ _PLAIN_WORDS = frozenset(
     }
 )
 _LARGEST = 99_999
-"""Ports, seconds, sizes; longer numbers may be of an account, a telephone or a card."""
+"""The largest public number: a port, seconds, a size. Longer ones may be an account, a telephone or a card."""
 
 
 def names_secret(name: str) -> bool:
-    """Whether a value of this name is to be kept secret, in any spelling."""
+    """Whether a value with this name must be kept secret, in any spelling."""
     return _SECRET.search(re.sub(r"[^A-Za-z0-9]+", " ", _HUMP.sub(" ", name))) is not None
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value is too common to be a secret, unless its name says that it is one."""
+    """Whether a value is too common to be a secret. A name that indicates a secret overrides this."""
     if isinstance(value, str):
         return value.lower() in _PLAIN_WORDS
     return value is None or isinstance(value, bool) or (isinstance(value, int | float) and abs(value) <= _LARGEST)
 
 
 def masked(text: str) -> str:
-    """A text that is harmless by its place, without what is secret in it all the same."""
+    """`text`, which its place makes public, with the secrets in it masked."""
     if _PRIVATE_KEY.search(text):
         return MASK
     text = _USER_IN_URL.sub(f"{MASK}@", text)
@@ -70,12 +70,12 @@ def masked(text: str) -> str:
 
 
 def is_token(name: str) -> bool:
-    """Whether the name of a key is a key itself, as where people are listed by their tokens."""
+    """Whether the name of a setting is itself a secret token, as in a mapping of tokens to users."""
     return _WORD.sub(_without_order, _UUID.sub(MASK, name)) != name
 
 
 def command(line: str) -> str:
-    """Which program a command line runs: passwords stand before its name and behind it."""
+    """The program that a command line runs. The other words are hidden: passwords can be before or after the name."""
     try:
         words = shlex.split(line)
     except ValueError:
@@ -92,7 +92,7 @@ def _is_short_number(text: str) -> bool:
 
 
 def _without_order(found: re.Match[str]) -> str:
-    """Keys and tokens have letters and digits without order; names that people give have hyphens or one case."""
+    """Masks a word that looks random. Keys and tokens mix letters and digits; given names have hyphens or one case."""
     word = found[0]
     kinds = [re.search(kind, word) is not None for kind in ("[a-z]", "[A-Z]", "[0-9]")]
     is_random = kinds[2] and (all(kinds) or (any(kinds[:2]) and not re.search("[-_]", word)))

@@ -1,4 +1,4 @@
-"""Reading the `da agent` section of config.yml."""
+"""Reads the `da agent` section of config.yml."""
 
 import difflib
 import re
@@ -18,7 +18,7 @@ OUR_SECTION = "da agent"
 
 
 def misspelt(root: Section) -> Iterator[Mistake]:
-    """Keys that can only be meant for us: a section that silently does nothing is the worst answer."""
+    """A mistake for each top-level key that looks like `da agent`: a misspelt section would silently do nothing."""
     for entry in root.entries:
         if not isinstance(entry.key, str) or canonical(entry.key) == OUR_SECTION:
             continue
@@ -27,7 +27,7 @@ def misspelt(root: Section) -> Iterator[Mistake]:
 
 
 def read(root: Section, mistakes: list[Mistake]) -> Settings:
-    """What our section says; adds to `mistakes` what it may not say."""
+    """The settings of the `da agent` section; appends everything invalid to `mistakes`."""
     section = docassemble_keys.find(root, OUR_SECTION)
     if section is None or section.value.plain is None:
         return Settings()
@@ -55,7 +55,7 @@ def _settings(values: Mapping[str, Any]) -> Settings:
 
 
 def _together(settings: Settings, section: Entry, path: str) -> Iterator[Mistake]:
-    """Numbers that are right one by one, and cannot work together."""
+    """Settings that are valid one by one, but not together."""
     if settings.slot_timeout is not None and settings.slot_timeout < settings.shortest_slot_timeout:
         given, needed = settings.slot_timeout.total_seconds(), settings.shortest_slot_timeout.total_seconds()
         text = f'{path}.slot timeout" of {given:g} s is too short: drain, start timeout, health timeout and'
@@ -63,7 +63,7 @@ def _together(settings: Settings, section: Entry, path: str) -> Iterator[Mistake
 
 
 def _setting(entry: Entry) -> dict[str, Any]:
-    """One setting under its name; nothing for an empty one. ValueError says what is wrong with it."""
+    """One setting by its field name; an empty mapping for an empty setting. ValueError has the reason it is invalid."""
     name = str(canonical(entry.key))
     if name not in _READERS:
         raise ValueError(_unknown(name))
@@ -168,4 +168,4 @@ _READERS: Mapping[str, tuple[str, Callable[[Value], Any]]] = {
 }
 
 NAMES = frozenset(_READERS)
-"""Every setting that there is."""
+"""The names of all settings of the section."""

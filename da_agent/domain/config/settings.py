@@ -7,17 +7,19 @@ from keyword import iskeyword
 from da_agent.domain.config.strategies import ONE, Share, Strategy
 
 MARGIN = timedelta(seconds=30)
-"""What a turn must have beside the waits that are part of it: reloading, slow disks, and requests to a slow store."""
+"""The part of a slot beyond its configured waits: for reloading, slow disks, and requests to a slow store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """When a release counts as well, beside the worker processes' own word.
+    """When a release counts as healthy, in addition to the readiness of the worker processes.
 
-    path      asked of this node's web server; must answer `status` (None: anything below 500, and no redirection is
-              followed) and, where given, hold `text`; None asks nothing
-    command   run as the web user with the release's environment; must end with exit code 0
-    minimum   how long everything must hold without a break;  patience: how long it may take until it does (seconds)
+    path      a path that this node's web server must answer; None sends no request; redirections are not followed
+    status    the HTTP status that the answer must have; None accepts every status below 500
+    text      a text that the answer must contain, if set
+    command   runs as the web user with the release's environment; must end with exit code 0
+    minimum   how long all checks must pass without a break (seconds in the file)
+    patience  how long it may take until they do (seconds in the file)
     """
 
     path: str | None = "/"
@@ -30,17 +32,18 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the section says, with defaults.
+    """The settings of the section, with defaults. Durations are seconds in the file.
 
-    poll_interval   how often a node looks for a new release (seconds in the file)
-    quiet_period    how long nobody must have written to the inbox before it is published (seconds)
-    start_timeout   how long the web server may take to prove that it serves a release (seconds)
-    drain           how long a node that is about to change waits for requests that are being answered (seconds)
-    turn            how long a turn may last (seconds); None for what the other waits need
-    once            commands that are run once in the cluster for each release; None for docassemble's own, where
-                    it is installed
-    application     `MODULE:CALLABLE` of the WSGI application; None for docassemble's own, where installed
-    processes, threads   of the web server, per node
+    poll_interval     how often a node polls for a new release
+    quiet_period      how long the inbox must stay unchanged before it is published
+    start_timeout     how long the web server may take until its workers are ready with a release
+    drain             how long a node that is about to update waits for running requests
+    health            when a release counts as healthy
+    slot_timeout      how long a slot may last; None for the time that the other waits need
+    release_command   commands that run once in the cluster for each release; None for docassemble's own, if installed
+    application       `MODULE:CALLABLE` of the WSGI application; None for docassemble's own, if installed
+    processes, threads   of the web server: processes on each node, threads in each process
+    max_unavailable, canary, max_failures   as in `Strategy`
     """
 
     poll_interval: timedelta = timedelta(seconds=10)
@@ -59,21 +62,21 @@ class Settings:
 
     @property
     def probation(self) -> timedelta:
-        """How long a release may take from the switch to the proof that it serves and is well."""
+        """How long a release may take from the switch until it is ready and healthy."""
         return self.start_timeout + self.health.patience + self.health.minimum
 
     @property
     def there_and_back(self) -> timedelta:
-        """How long a node may be out of service: a whole probation, and then the start of the release before."""
+        """How long a node may be out of service: a whole probation, and then the start of the previous release."""
         return self.probation + self.start_timeout
 
     @property
     def shortest_slot_timeout(self) -> timedelta:
-        """Anything less would end while the node is still busy, and let the next one begin."""
+        """The shortest valid slot timeout. A shorter slot could end on a busy node, and the next node would begin."""
         return self.drain + self.there_and_back + MARGIN
 
     def strategy(self, release_command: tuple[str, ...]) -> Strategy:
-        """`once` are the commands, as the release needs them."""
+        """The strategy of a rollout with these settings; `release_command` has the commands that the release needs."""
         return Strategy(
             self.max_unavailable,
             self.canary,
@@ -84,7 +87,7 @@ class Settings:
 
 
 def names_application(text: str) -> bool:
-    """Whether `text` is a `MODULE:CALLABLE` that Python could import; it becomes part of the loader."""
+    """Whether `text` is a `MODULE:CALLABLE` that Python can import. It becomes part of the loader's code."""
     module, colon, callable_ = text.partition(":")
     names = [*module.split("."), callable_]
     return bool(colon) and all(name.isidentifier() and not iskeyword(name) for name in names)

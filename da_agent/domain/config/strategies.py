@@ -1,4 +1,4 @@
-"""How carefully a release goes through the cluster."""
+"""Rollout strategies: how many nodes update at once, and how many may fail."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,13 +6,13 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Some of the nodes: `amount` of them, or `amount` per cent of those that are alive."""
+    """A number of nodes: `amount`, or `amount` per cent of the live nodes."""
 
     amount: int
     percent: bool = False
 
     def of(self, total: int) -> int:
-        """Rounded down, but never none: a share that allows nobody would hold everything up for ever."""
+        """The number of nodes out of `total`, rounded down, but at least 1: with 0 no rollout would ever proceed."""
         return max(1, total * self.amount // 100 if self.percent else self.amount)
 
     def __str__(self) -> str:
@@ -22,19 +22,23 @@ class Share:
 ONE = Share(1)
 
 MOST = 64
-"""Nodes that move at once, whatever is allowed: all write the one record, which takes some ten changes a second. More
-would forestall each other, and some so often that their turn ends before they can say that they are back."""
+"""The most nodes that update at once, whatever the strategy allows.
+
+All of them write the one rollout record, which takes about ten changes a second. More nodes would cause so many write
+conflicts that some slots would expire before their nodes could report back.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """What a rollout goes by; part of its record, so that every node goes by the same.
+    """The rules of a rollout. They are part of its record, so every node follows the same rules.
 
-    max_unavailable   how many nodes may be out of service at the same time because of it
-    canary            so many nodes go first, one at a time, before any others may
-    max_failures      more nodes than this fail, or in the end more than serve it: the release is quarantined
-    turn              how long a turn lasts at most; a node that is not back by then has lost it
-    once              commands that are run once in the whole cluster before the first node serves the release
+    max_unavailable   how many nodes the rollout may take out of service at the same time
+    canary            how many nodes update first, one at a time, before the others
+    max_failures      the release is quarantined when more nodes than this fail, or when at the end more live nodes
+                      have failed than serve it
+    slot_timeout      how long a slot lasts at most; a node that has not reported back by then loses it
+    release_command   commands that run once in the whole cluster before the first node serves the release
     """
 
     max_unavailable: Share = ONE
@@ -44,5 +48,5 @@ class Strategy:
     release_command: tuple[str, ...] = ()
 
     def at_once(self, total: int) -> int:
-        """How many of so many nodes may have their turn at the same time, once the canaries have moved."""
+        """How many of `total` nodes may have a slot at the same time, once the canaries are updated."""
         return min(self.max_unavailable.of(total), MOST)

@@ -1,1 +1,1 @@
-"""Domain values as text for a person."""
+"""Domain values as text for an admin."""

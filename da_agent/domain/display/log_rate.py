@@ -1,7 +1,7 @@
-"""How often a log tells of work that goes on."""
+"""How often a log reports work in progress."""
 
 FIRST = 3.0
-"""Seconds: what is done before that is told once, when it is done."""
+"""Seconds: work that ends before this is reported once, at its end."""
 
 EVERY = 10.0
 """Seconds between two lines about the same work in its first minute."""
@@ -11,7 +11,7 @@ LATER = 60.0
 
 
 def next_line(elapsed: float) -> float:
-    """In how many seconds the next line is due, `elapsed` seconds after the beginning."""
+    """The seconds until the next line is due, `elapsed` seconds after the beginning."""
     if elapsed < FIRST:
         return FIRST - elapsed
     return EVERY if elapsed < LATER else LATER

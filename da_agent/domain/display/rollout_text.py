@@ -1,4 +1,4 @@
-"""How far a rollout is, in words."""
+"""The progress of a rollout as text."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -11,20 +11,21 @@ from da_agent.domain.rollout.rollouts import NodeFailure, Note, Rollout, Slot, S
 
 
 def progress(rollout: Rollout | None, live: Collection[str], *, now: datetime) -> str:
-    """One clause: how many have moved, and who holds the turns."""
+    """One clause: how many nodes are updated, and which hold the slots."""
     if rollout is None:
         return "no node has begun it"
     return f"{updated(rollout, live)}, {holders(rollout, now=now)}{_paused(rollout)}"
 
 
 def updated(rollout: Rollout, live: Collection[str]) -> str:
-    """Of the nodes that are alive; those that have died since do not count."""
+    """How many of the live nodes are updated; nodes that have died since do not count."""
     there = len(set(rollout.updated) & set(live))
     return f"{there} of {len(live)} nodes updated"
 
 
 def holders(rollout: Rollout, *, now: datetime) -> str:
-    """Those that start are no matter of turns: they serve nobody yet."""
+    """Which nodes are updating. Starting nodes are listed apart: they do not serve yet and take no other node's
+    place."""
     held = current(rollout, now=now)
     updating = ", ".join(slot.node for slot in held if not slot.joining)
     starting = ", ".join(slot.node for slot in held if slot.joining)
@@ -33,12 +34,12 @@ def holders(rollout: Rollout, *, now: datetime) -> str:
 
 
 def current(rollout: Rollout, *, now: datetime) -> tuple[Slot, ...]:
-    """Every turn that has not ended, also of nodes that take nobody's place."""
+    """Every slot that has not expired, sorted by node, with those of nodes that take no other node's place."""
     return tuple(sorted((slot for slot in rollout.slots if slot.until > now), key=lambda slot: slot.node))
 
 
 def lines(rollout: Rollout, live: Collection[str], *, now: datetime) -> list[str]:
-    """Everything that an admin wants to know of it."""
+    """Everything that an admin wants to know about the rollout, one fact a line."""
     found = [f"Rollout of release {rollout.release}: {rollout.state.value}, {updated(rollout, live)}"]
     found += [
         f"  {slot.node} has a slot for release {slot.release} until {units.time(slot.until)}"
@@ -61,14 +62,14 @@ def lines(rollout: Rollout, live: Collection[str], *, now: datetime) -> list[str
 
 
 def quarantine(rollout: Rollout) -> str:
-    """Why nobody goes there, in one sentence."""
+    """Why no node goes to the release, in one sentence."""
     assert rollout.state is State.QUARANTINED
     reasons = failures(rollout.failures)
     return f"release {rollout.release} is quarantined{': ' if reasons else ''}{'; '.join(reasons)}"
 
 
 def stuck(rollout: Rollout) -> str:
-    """Why there is no verdict although nobody can go on, in one sentence."""
+    """Why there is no verdict although no node can go on, in one sentence."""
     reasons = "; ".join(_together((note.by, note.reason) for note in rollout.unhealthy))
     return (
         f"release {rollout.release} is neither stable nor quarantined: every node is unhealthy: {reasons}; they"
@@ -77,17 +78,17 @@ def stuck(rollout: Rollout) -> str:
 
 
 def failures(failures: Collection[NodeFailure]) -> list[str]:
-    """`web-1, web-2: it answers 500`: what is the same on many nodes is told once."""
+    """`web-1, web-2: it answers 500`: a reason that many nodes share is told once."""
     return _together((failure.node, failure.reason) for failure in failures)
 
 
 def last_log(failures: Collection[NodeFailure]) -> NodeFailure | None:
-    """The newest failure of which there is a log: those of other nodes say the same, as a rule."""
+    """The newest failure that has a log: the logs of other nodes usually say the same. None without a log."""
     return max((failure for failure in failures if failure.log), key=lambda failure: failure.at, default=None)
 
 
 def log(failure: NodeFailure) -> list[str]:
-    """Its lines, without what is secret in them: programs print what they cannot connect to."""
+    """The lines of its log with secrets masked: programs print what they cannot connect to."""
     return [redaction.masked(one_line(line)) for line in failure.log]
 
 
@@ -103,7 +104,7 @@ def said(note: Note) -> str:
 
 
 def behind(report: Report) -> str:
-    """What a node that has not moved waits for, or is at."""
+    """What a node that is not updated waits for or does."""
     return report.problem or report.waiting or report.activity or report.phase.value
 
 
@@ -116,7 +117,7 @@ def _paused(rollout: Rollout) -> str:
 
 
 def places(rollout: Rollout, live: Collection[str], *, now: datetime) -> int:
-    """How many more nodes may take a turn now."""
+    """How many more nodes may take a slot now."""
     if rollout.closed or rollout.paused is not None:
         return 0
     return slots.places(rollout, "", live, now=now)

@@ -1,4 +1,4 @@
-"""A rollout as a table of nodes that somebody watches."""
+"""A rollout as a table of nodes, for an admin who watches it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from da_agent.domain.rollout.rollouts import Rollout, State
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One node: the release that it serves, what it is at, since when, and what it waits for or what is wrong."""
+    """One node: the release it serves, its phase and since when, and what it waits for or what is wrong."""
 
     node: str
     release: str
@@ -22,13 +22,14 @@ class Row:
 
     @property
     def line(self) -> str:
-        """What is new when it has changed; how long it goes on already is not."""
+        """The text that is new when the row has changed; it leaves the duration out."""
         return f"{self.node}: release {self.release}, {self.phase}{': ' if self.note else ''}{self.note}"
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`header` is one line about the whole rollout; `verdict` is what there is to say once there is one."""
+    """The table at one moment. `header` is one line about the whole rollout; `verdict` is a sentence once there is a
+    verdict."""
 
     at: datetime
     release: int
@@ -38,6 +39,7 @@ class Table:
     verdict: str | None = None
 
     def age(self, row: Row) -> str:
+        """How long the node has been in its phase."""
         return units.span(self.at - row.since)
 
 
@@ -50,8 +52,7 @@ def table(
     *,
     now: datetime,
 ) -> Table:
-    """As it is now. `before` is the table of the last look: what has not changed since then goes on since the same
-    time."""
+    """The table now. `before` is the last table: an unchanged row keeps its `since`."""
     known = {row.node: row for row in before.rows} if before is not None else {}
     rows = (_row(each, rollout, known, now) for each in sorted(seen, key=lambda each: each.report.node))
     state = State.OPEN if rollout is None else rollout.state
@@ -59,12 +60,12 @@ def table(
 
 
 def unanswered(before: Table, reason: str) -> Table:
-    """What was known last, and why it may be out of date."""
+    """The last known table, with the reason why it may be out of date."""
     return replace(before, header=f"Release {before.release}: {rollout_text.one_line(reason)}", verdict=None)
 
 
 def changes(before: Table | None, after: Table) -> list[str]:
-    """One line for the rollout and for each node that is not as it was."""
+    """One line for the rollout and for each node that changed."""
     had = {before.header, *(row.line for row in before.rows)} if before is not None else set()
     return [line for line in (after.header, *(row.line for row in after.rows)) if line not in had]
 

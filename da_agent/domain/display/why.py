@@ -10,7 +10,7 @@ from da_agent.domain.rollout.rollouts import Rollout, Slot, State
 from da_agent.domain.units import span
 
 LOG_LINES = 5
-"""So many lines of a log fit into a paragraph; status shows all that are kept."""
+"""How many lines of a log fit into the paragraph; `status` shows all that are kept."""
 
 
 def why(
@@ -22,7 +22,8 @@ def why(
     *,
     now: datetime,
 ) -> str:
-    """`head` is the newest release and `rollout` its record; `live` are the nodes that have reported lately."""
+    """The paragraph. `head` is the newest release, `rollout` its record; `live` are the nodes that have reported
+    lately."""
     parts = [*_runs(node, seen, now)]
     if head is None:
         return " ".join([*parts, "There is no release yet."])
@@ -33,7 +34,7 @@ def why(
 
 
 def _runs(node: str, seen: NodeStatus | None, now: datetime) -> Iterator[str]:
-    """What it says of itself."""
+    """What the node reports of itself."""
     if seen is None:
         yield f"{node} has never reported, or its report is damaged."
         return
@@ -55,7 +56,7 @@ def _runs(node: str, seen: NodeStatus | None, now: datetime) -> Iterator[str]:
         yield f"In progress: {rollout_text.one_line(report.activity)}."
     if report.waiting:
         yield f"It waits: {rollout_text.one_line(report.waiting)}."
-    # A failure is told with the release that it is of.
+    # A failure is told together with its release.
     if report.problem and report.problem not in map(str, report.rejected):
         yield f"Problem: {rollout_text.one_line(report.problem)}."
 
@@ -76,7 +77,7 @@ def _rollout(rollout: Rollout, live: Collection[str], now: datetime) -> Iterator
 
 
 def _failures(node: str, seen: NodeStatus | None, rollout: Rollout) -> Iterator[str]:
-    """Here first, then elsewhere; the verdict has told them all when it is a quarantine."""
+    """The failures of this node, then those of others; a quarantine has told them all already."""
     here, told = rollout.failure(node), rollout.state is State.QUARANTINED
     if here is not None and not told:
         yield f"It failed here {units.time(here.at)}: {rollout_text.one_line(here.reason)}."
@@ -96,7 +97,7 @@ def _failures(node: str, seen: NodeStatus | None, rollout: Rollout) -> Iterator[
 
 
 def _next(node: str, seen: NodeStatus | None, rollout: Rollout, now: datetime) -> Iterator[str]:
-    """What comes by itself, or what the admin can do."""
+    """What happens without an admin, or what the admin can do."""
     number = rollout.release
     if seen is not None and seen.has_left:
         yield f"It takes release {number} when it comes back; da-agent forget {node} removes it for good."
@@ -128,7 +129,7 @@ def _next(node: str, seen: NodeStatus | None, rollout: Rollout, now: datetime) -
 
 
 def _while_updating(slot: Slot, rollout: Rollout, phase: Phase) -> Iterator[str]:
-    """A pause stops those that have not switched yet, and none that serves nobody."""
+    """What a node with a slot does next: a pause stops it only when it serves and has not switched yet."""
     if rollout.paused is None:
         yield "It holds a slot and updates by itself."
     elif slot.joining:

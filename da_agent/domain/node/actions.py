@@ -1,32 +1,32 @@
-"""The steps that a node can take next."""
+"""The actions that a node can do next."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing to do; `waiting` says what for, when something is still to come."""
+    """Nothing to do; `waiting` says what the node waits for, if anything."""
 
     waiting: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Fetch the release's blobs and build it beside the live one."""
+    """Fetch the release's blobs and build the release beside the live one."""
 
     release: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rehearse:
-    """Try the staged release where nobody is served by it."""
+    """Try the staged release without serving any request from it."""
 
     release: int
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Ask for a turn; `joining`: this node serves nobody yet."""
+    """Claim a slot; `joining`: this node does not serve yet."""
 
     release: int
     joining: bool = False
@@ -34,19 +34,19 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class RunReleaseCommand:
-    """Run the commands that are run once in the cluster."""
+    """Run the release command, once in the cluster."""
 
     release: int
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Let nobody come, and wait until nobody is being served."""
+    """Tell the load balancer to send no requests, and wait until none is being answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undrain:
-    """Let people come again."""
+    """Tell the load balancer to send requests again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Begin the probation: node state, switch, and the web server takes it over."""
+    """Begin the probation: write the node state, switch the symbolic link, and make the web server take the release
+    over."""
 
     release: int
 
@@ -68,38 +69,39 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Ask the worker processes what they serve."""
+    """Ask the worker processes which release they serve."""
 
     release: int
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Run the health checks once: those of the probation, or of the live release before another one is blamed."""
+    """Make the health checks once: of the release in probation, or of the live one before a failure of another is
+    reported."""
 
     release: int
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The probation ended well."""
+    """End the probation: it passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Revert:
-    """The probation ended badly: back to the release before, and this one is not tried again here."""
+    """End the probation: it failed. Go back to the release before; this node does not try this one again."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """A probation was cut off by the death of the agent: back to the release before."""
+    """Go back to the release before: the death of the agent cut the probation off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """What the switch points to is served by every process, although its probation went wrong: it is the live one."""
+    """Make the current release the live one: every process serves it, although its probation failed."""
 
     release: int
 
@@ -111,26 +113,26 @@ class TellUpdated:
 
 @dataclass(frozen=True, slots=True)
 class TellFailed:
-    """Write into the rollout that this node is well, and its release is not."""
+    """Write into the rollout that this node is healthy and the release failed on it."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class TellUnhealthy:
-    """Write into the rollout that this node is at fault itself."""
+    """Write into the rollout that this node is unhealthy."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """The turn is of no use any more."""
+    """Give back the slot, which is of no use any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """Look whether a rollout in which nobody moves has come to an end."""
+    """Look whether a rollout in which no node updates has ended."""
 
 
 Step = Stage | Rehearse | Start | Probe | Check | Commit | Revert | Recover | Accept

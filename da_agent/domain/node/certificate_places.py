@@ -1,4 +1,4 @@
-"""Where a node's certificates are put for other programs, as config.yml says it."""
+"""Where a node puts its certificates for other programs, by config.yml."""
 
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from da_agent.errors import Invalid
 
 
 def places(root: Section, paths: Paths, web_user: str | None) -> Places:
-    """Of a configuration in which `check` finds nothing. Invalid for a place that is the agent's own."""
+    """The places of a configuration in which `check` finds nothing. Raises Invalid for a place that the agent itself
+    uses."""
     web = _text(root, WEB)
     owner = None if web_user is None else _text(root, OWNER) or web_user
     found = Places(Path(_text(root, INSTALL) or paths.served_certificates), Path(web) if web else None, owner)

@@ -1,4 +1,4 @@
-"""Where a node's certificates come from when no release has them: the rule of docs/decisions/0008."""
+"""Where a node's certificates come from when the release has none: the rule of docs/decisions/0008."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,21 +27,25 @@ _VARIABLES = {
     "S3ACCESSKEY": "access key id",
     "S3SECRETACCESSKEY": "secret access key",
 }
-"""docassemble's variables, and what they are called in the section `s3`."""
+"""docassemble's variables, and their names in the section `s3`."""
 
 
 def home(root: Section, variables: Mapping[str, str]) -> Location | None:
-    """The store: the environment's, or else the bucket of the section `s3`; None without either."""
+    """The location of the store: from the environment, else the bucket of the section `s3`; None without either."""
     return location_of_environment(variables) or _section_store(root)
 
 
 def credentials(root: Section, variables: Mapping[str, str]) -> tuple[str, str] | None:
-    """Those of the environment, or else of the section `s3`; None leaves it to the machine's role and boto3."""
+    """The credentials from the environment, else from the section `s3`; None leaves them to the machine's role and
+    boto3."""
     return credentials_of(variables) or credentials_of(_as_variables(root))
 
 
 def elsewhere(root: Section, store: Location | None) -> Location | None:
-    """The place that the setting `certs` names, unless it is the store's own folder certs/, which needs no setting."""
+    """The place that the setting `certs` names; None for the store's own folder certs/, which needs no setting.
+
+    Raises Invalid when the setting is neither an absolute path nor s3://bucket/prefix.
+    """
     entry = docassemble_keys.find(root, SETTING)
     text = entry.value.plain if entry else None
     if not isinstance(text, str) or not text:
@@ -67,7 +71,7 @@ def certificates_of(store: Location) -> Location:
 
 
 def mistakes(root: Section, store: Location | None, found: bool) -> tuple[str, ...]:
-    """What is wrong with the setting beside a store that has certificates (`found`), or none."""
+    """What is wrong with the setting when the store has certificates, too (`found`), or nothing."""
     try:
         place = elsewhere(root, store)
     except Invalid as refused:
@@ -93,7 +97,7 @@ def _bucket(text: str, store: Location | None) -> S3Location:
         raise Invalid(f'"{SETTING}" in {keys.CONFIG} must have a prefix, as in s3://{place.bucket}/certs')
     if "?" in text or not isinstance(store, S3Location):
         return place
-    # A bucket is looked for where the store's own is.
+    # A bucket without an endpoint is at the endpoint of the store.
     return replace(store, bucket=place.bucket, prefix=place.prefix)
 
 

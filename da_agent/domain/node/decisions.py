@@ -1,12 +1,11 @@
-"""What a node does next, as a function of what it sees.
+"""The next action of a node, as a function of what the node observes.
 
-The loop observes, asks `decide`, does the one action and begins again; nothing else remembers where it was. So the
-process may be cut between any two effects: the next observation finds whatever was done, and goes on from there.
+The loop observes, calls `decide`, does that one action and begins again. No other state says where the loop was. So the
+process may die between any two effects: the next observation shows what was done, and the loop goes on from there.
 
-Order of things for a node that is behind: stage, rehearse, claim a turn, drain, look at the record again, switch
-(which begins the probation), prove, check, then settle or revert, and tell the others. The probation is in the node
-state before
-the switch; whoever finds a probation that it did not begin itself takes it back.
+A node that is behind stages, rehearses, claims a slot, drains and reads the record again. Then it switches, probes,
+checks, and commits or reverts; last, it reports the result. The switch begins the probation. The probation is written
+to the node state before the switch. A process that finds a probation it did not begin takes it back.
 """
 
 from dataclasses import dataclass
@@ -47,10 +46,13 @@ from da_agent.domain.rollout.verdicts import review_is_due
 class Cluster:
     """What the store says.
 
-    rollout     the record of the newest release;  fallback: where to go when that one is quarantined or not stable
-    at          the store's clock;  node: this node's name;  others: how many other nodes are alive; None: not listed
-    denied      why this node got no turn when it last asked; None when it has not asked since the record has changed
-    aside       why this machine takes no part in the rollout: another one may have its name
+    rollout    the record of the newest release
+    fallback   the release to go to when the newest one is quarantined or not stable
+    at         the time by the store's clock
+    node       the name of this node
+    others     how many other nodes are alive; None: not listed
+    denied     why the last claim of a slot failed; None when this node has not asked since the record changed
+    aside      why this machine takes no part in the rollout: another machine may have its name
     """
 
     node: str
@@ -63,36 +65,41 @@ class Cluster:
 
     @property
     def slot(self) -> Slot | None:
-        """This node's own, while it lasts."""
+        """This node's slot; None when it has none or when the slot has expired."""
         held = self.rollout.slot(self.node)
         return held if held is not None and held.until > self.at else None
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a node sees. Numbers are those of releases.
+    """What a node observes. Numbers are release numbers.
 
-    cluster      what the store says; None when it has not answered
-    offered      releases of the ledger whose manifests are at hand, so that they could be staged
-    current      where the switch points
-    staged       complete on disk and not damaged;  rehearsed: found good by this process
-    harmless     releases that could be served without touching a worker process
-    conducting   whether this process began the probation in the node state itself
-    running      whether the web server runs;  workers: its worker processes now
-    stable       those of them that have answered as the live release does
-    proof        the state of the proof of the probation's release, None before the first question
-    refused      why the web server did not take the probation's release, when it has said so
-    left         of the time of a probation that this process conducts; nobody can set the clock that it is measured
-    with
-    health_left  of the time in which the release must become healthy: `health timeout`, from the proof on
-    asked_late   whether its processes, or its health, were asked once more after that;  checked_late: its health,
-                 after its own time
-    healthy_for  how long all health checks of the probation's release have held;  unhealthy: which one does not
-    draining     whether the loader's URL says that nobody should come;  drained: nobody is being served, or time is up
-    looked       whether this process has read the record since it has drained
-    begun        the release in whose turn this process may switch, for as long as that is sure to end well within it
-    sick         why this node is at fault itself
-    well         the live release, when its health checks have held since this process looked last
+    cluster          what the store says; None when the store has not answered
+    offered          releases of the ledger whose manifests are at hand, so that they can be staged
+    current          the release that the symbolic link `current` points to
+    staged           releases that are complete and undamaged on disk
+    rehearsed        releases that passed the rehearsal in this process
+    without_reload   releases that can be served without touching a worker process
+    conducting       whether this process began the probation in the node state
+    running          whether the web server runs
+    workers          the worker processes of the web server now
+    ready_workers    the workers that have answered as the live release does
+    readiness        the readiness of the release in probation; None before the first probe
+    refused          why the web server did not accept the release in probation, when it has said so
+    left             the time left of a probation that this process conducts, by a monotonic clock
+    health_left      the time left in which the release must become healthy: `health timeout`, from readiness on
+    asked_late       whether the workers were probed, or the health checks made, once after `left` had run out
+    checked_late     whether the health checks were made once after `health_left` had run out
+    healthy_for      how long all health checks of the release in probation have passed
+    failing_check    the health check that fails
+    draining         whether the loader's URL tells the load balancer to send no requests
+    drained          whether no request is being answered, or the time to drain is up
+    looked           whether this process has read the record since it drained
+    begun            the release in whose slot this process may switch, while the probation is sure to end within the
+                     slot
+    unhealthy        why this node itself is unhealthy
+    well             the live release, when its health checks passed in the last check of this process
+    min_healthy      how long the health checks must pass before the probation is committed
     """
 
     now: datetime
@@ -124,9 +131,11 @@ class Observation:
     min_healthy: timedelta = timedelta()
 
     def retries(self, number: int) -> int:
-        """How many release `number` has. In its probation, as many as it had when that began: the store may be away
-        when a
-        probation ends, and a failure that seems older than it is would be tried again."""
+        """The number of retries of release `number`.
+
+        In the probation of that release it is the number when the probation began. The store may be away when a
+        probation ends, and a rejection with too low a number would be retried.
+        """
         probation = self.node_state.probation
         if probation is not None and probation.release == number:
             return probation.retries
@@ -135,19 +144,20 @@ class Observation:
 
 
 RETRY_REJECTED = timedelta(seconds=60)
-"""After this a node takes up again what it gave up because of the store, and if it has never served anything,
-everything: its database may have come."""
+"""After this time a node retries a release that it rejected because of the store. A node that has never served anything
+retries every release: its database may be there by now."""
 
 RETRY_STABLE = timedelta(minutes=5)
-"""After this a node takes up again what it gave up and others have stable: it was not the release's fault."""
+"""After this time a node retries a release that it rejected and that is stable on others: the release was not the
+cause."""
 
 
 def wanted(seen: Observation) -> int | None:
-    """The release that this node should serve; without an answer from the store, the one that is there.
+    """The release that this node should serve; None: no release. Without an answer from the store: the current one.
 
-    The newest release, unless it is quarantined or was given up here. A node that serves nobody, and has nothing as new
-    on its disk, starts on what is stable. Whoever must leave a quarantined release goes back to the newest stable one.
-    A release that this node has rejected is never wanted before its time; None: no release is.
+    That is the newest release, unless it is quarantined or rejected by this node. A node that does not serve, and has
+    nothing as new on its disk, starts on the stable release. A node that must leave a quarantined release goes back to
+    the newest stable one. A release that this node rejected is not wanted before its retry is due.
     """
     here = _unless_rejected(seen, seen.current if seen.current is not None else seen.node_state.live)
     if seen.cluster is None:
@@ -166,7 +176,7 @@ def wanted(seen: Observation) -> int | None:
 
 
 def _way_back(seen: Observation, cluster: Cluster) -> int | None:
-    """The release to go to instead of the newest; None where only a record of it is there, and nothing to stage."""
+    """The release to go to instead of the newest; None when the ledger has a record of it but nothing to stage."""
     at_hand = cluster.fallback in seen.staged or cluster.fallback in seen.offered
     return _unless_rejected(seen, cluster.fallback) if at_hand else None
 
@@ -176,16 +186,17 @@ def _unless_rejected(seen: Observation, number: int | None) -> int | None:
 
 
 def rejected(seen: Observation) -> frozenset[int]:
-    """The releases that this node takes up again only after their time."""
+    """The releases that this node rejected and whose retry is not due."""
     return frozenset(each.release for each in seen.node_state.rejected if _is_rejected(seen, each.release))
 
 
 def skipped(seen: Observation) -> frozenset[int]:
-    """The releases that are no way back for this node: what it has rejected, while it has nothing good to serve."""
+    """The releases that are no way back for this node: those it rejected, while it has nothing good to serve."""
     return rejected(seen) if seen.node_state.live is None or is_on_bad(seen) else frozenset()
 
 
 def decide(seen: Observation) -> Action:
+    """The next action of the node."""
     if seen.node_state.probation is not None:
         return _in_probation(seen)
     return _complaint(seen) or _go_on(seen)
@@ -196,8 +207,8 @@ def _go_on(seen: Observation) -> Action:
     if target is None:
         return _stay(seen)
     if target not in seen.staged:
-        # Without an offer there is nothing to stage it from: a damaged release is better served than none.
-        # Nor is it staged anew under processes that are serving it.
+        # Without an offer there is nothing to stage the release from, and a damaged release is better than none. A
+        # release is not staged again under the processes that serve it.
         able = (
             target in seen.offered and not _is_rejected(seen, target) and not (target == seen.current and seen.running)
         )
@@ -215,18 +226,18 @@ def _go_on(seen: Observation) -> Action:
 
 
 def _move(seen: Observation, target: int) -> Action:
-    """What stands between a rehearsed release and the switch to it."""
+    """The next step between a rehearsed release and the switch to it."""
     cluster = seen.cluster
     if cluster is None or _is_free(seen, cluster, target):
         return Switch(target)
     if cluster.denied is not None or cluster.aside is not None:
         return _stay(seen)
-    # With nobody else there to serve, saying that one should not come would be an outage.
+    # When no other node serves, telling the load balancer to stay away would be an outage.
     alone = not seen.running or not cluster.others or target in seen.without_reload
     drained = alone or (seen.draining and seen.drained)
     release_command = target == cluster.rollout.release and cluster.rollout.release_command_is_due
     if not _has_slot(seen, cluster, target, release_command=release_command):
-        # Nobody asks while it drains: an answer may take longer than the turn lasts.
+        # A claim may take longer than the slot lasts, so a node does not claim while it drains.
         return Undrain() if seen.draining else Claim(target, joining=not seen.running)
     if release_command:
         return Undrain() if seen.draining else RunReleaseCommand(target)
@@ -236,18 +247,18 @@ def _move(seen: Observation, target: int) -> Action:
 
 
 def _has_slot(seen: Observation, cluster: Cluster, target: int, *, release_command: bool) -> bool:
-    """Whether it has one that is good for what comes next; or else it claims one, or makes its own last longer."""
+    """Whether this node has a slot that is good for the next step. If not, the node claims or renews one."""
     slot = cluster.slot
     if slot is None or slot.release != target or slot.joining is seen.running:
         return False
-    # Whoever asks is told why.
+    # A new claim says why the rollout is stopped.
     if is_stopped(cluster.rollout, joining=slot.joining):
         return False
     return slot.until > cluster.at + SLACK and (release_command or seen.begun == target)
 
 
 def _is_free(seen: Observation, cluster: Cluster, target: int) -> bool:
-    """Whether this node needs no turn: away from what is quarantined, or from nothing to what is stable."""
+    """Whether this node needs no slot: it leaves a quarantined release, or goes from nothing to a stable release."""
     return escapes(seen, target) or (not seen.running and not _is_open_head(cluster, target))
 
 
@@ -256,8 +267,10 @@ def _is_open_head(cluster: Cluster, target: int) -> bool:
 
 
 def escapes(seen: Observation, target: int) -> bool:
-    """Whether what is there is quarantined: away from it at once, to what has been stable already. So does whoever was
-    interrupted on that way, behind the switch."""
+    """Whether this node must leave a quarantined release at once, for one that has been stable.
+
+    True as well after an interruption on that way, when the switch was already made.
+    """
     cluster = seen.cluster
     if cluster is None or _is_open_head(cluster, target):
         return False
@@ -265,9 +278,10 @@ def escapes(seen: Observation, target: int) -> bool:
 
 
 def way_out(seen: Observation) -> int | None:
-    """Where a probation leads that does not end well; None: nowhere. Never to what is quarantined, unless there is
-    nothing
-    else."""
+    """The release to go back to when the probation fails; None: none.
+
+    Never a quarantined release, unless there is nothing else.
+    """
     probation, cluster = seen.node_state.probation, seen.cluster
     assert probation is not None
     if cluster is None or probation.before is None or not is_bad(cluster.rollout, probation.before):
@@ -278,15 +292,17 @@ def way_out(seen: Observation) -> int | None:
 
 
 def is_on_bad(seen: Observation) -> bool:
-    """Whether anything that this node could start without asking the store is quarantined."""
+    """Whether a release that this node could start without asking the store is quarantined."""
     probation, cluster = seen.node_state.probation, seen.cluster
     here = (seen.current, seen.node_state.live, probation.before if probation is not None else None)
     return cluster is not None and any(is_bad(cluster.rollout, each) for each in here if each is not None)
 
 
 def _starts_first(seen: Observation, target: int) -> bool:
-    """Whether what is there should be served while this node waits for its turn; on its way to what is stable it need
-    not, and what is quarantined is never started."""
+    """Whether to serve the current release while this node waits for its slot.
+
+    Not on the way to a stable release, which needs no slot. A quarantined release is never started.
+    """
     cluster = seen.cluster
     if cluster is None or seen.running or seen.current is None or seen.current not in seen.staged:
         return False
@@ -299,7 +315,7 @@ def _is_rejected(seen: Observation, number: int) -> bool:
         return False
     age, cluster = seen.now - failure.at, seen.cluster
     if age < timedelta():
-        # It was noted under a clock that went ahead: nobody waits until then.
+        # The rejection was written under a clock that was ahead, and the wait until then could be very long.
         return False
     if not failure.lasting or seen.node_state.live is None or escapes(seen, number):
         return age < RETRY_REJECTED
@@ -331,18 +347,21 @@ def _in_probation(seen: Observation) -> Action:
 
 
 def _is_over(seen: Observation) -> bool:
-    """Whether the release had its time, and was asked once more: a machine that stood still meanwhile is no witness."""
+    """True once the deadline has passed and one probe was made after it; a suspended machine must not fail the
+    release."""
     return seen.left <= timedelta() and seen.asked_late
 
 
 def _is_checked(seen: Observation) -> bool:
-    """Whether the health checks had their time, and were made once more after it."""
+    """True once the health deadline has passed and the health checks were made once after it."""
     return seen.health_left <= timedelta() and seen.checked_late
 
 
 def _checked(seen: Observation, release: int) -> Action:
-    """Every process serves it: now it must be well for some time. What is well when its time is over is watched to the
-    end of that, which is little."""
+    """The next step when every process serves the release: the release must now be healthy for `min_healthy`.
+
+    A release that is healthy at its deadline is still watched for the short rest of `min_healthy`.
+    """
     if seen.healthy_for is not None and seen.healthy_for >= seen.min_healthy:
         return Commit()
     able = bool(seen.workers) and seen.workers <= seen.ready_workers
@@ -350,7 +369,7 @@ def _checked(seen: Observation, release: int) -> Action:
         return Revert(seen.failing_check or "not healthy in time")
     if able:
         return Check(release)
-    # A process has died meanwhile, and another has taken its place.
+    # A worker process died, and another one replaced it.
     return Probe(release) if seen.running else Start()
 
 
@@ -358,7 +377,7 @@ def _checked(seen: Observation, release: int) -> Action:
 
 
 def _stay(seen: Observation) -> Action:
-    """Serve what is there, as everybody may come again; then tell the others what they wait for."""
+    """Serve the current release without draining; then write what is missing in the rollout record."""
     if seen.draining:
         return Undrain()
     kept = _keep_serving(seen)
@@ -376,10 +395,10 @@ def _keep_serving(seen: Observation) -> Action:
 
 
 def _tell(seen: Observation, cluster: Cluster) -> Action:
-    """What the record of the newest release should have from this node, and has not yet."""
+    """What this node has yet to write into the record of the newest release."""
     rollout, node, node_state = cluster.rollout, cluster.node, seen.node_state
     if cluster.aside is not None:
-        # What the record has under this name is another machine's, its slot as well.
+        # The entries under this name, its slot too, belong to another machine.
         return Idle(cluster.aside)
     if rollout.closed:
         return Idle(cluster.denied)
@@ -390,7 +409,8 @@ def _tell(seen: Observation, cluster: Cluster) -> Action:
         return told
     held = rollout.slot(node)
     if held is not None and (cluster.slot is None or _is_useless(seen, held, rollout)):
-        # One that is over, too: whoever has come back is not lost. Nor is whoever waits for the end of a pause.
+        # An expired slot is given back, too: a node that reports back is not lost. Nor is one that waits for the end of
+        # a pause.
         return GiveBack()
     due = cluster.denied is None and review_is_due(rollout, node, now=cluster.at)
     return Review() if due else Idle(cluster.denied)
@@ -402,10 +422,11 @@ def _is_useless(seen: Observation, slot: Slot, rollout: Rollout) -> bool:
 
 
 def _fault(seen: Observation, cluster: Cluster) -> Action | None:
-    """What the others do not know yet of why this node has given up the newest release.
+    """The action that reports why this node rejected the newest release; None when there is nothing new to report.
 
-    One that has never served anything is no witness: its database may be away. It is at fault itself. Nor is one that
-    is not well on the old release: it is asked for its health there before it says anything.
+    A node that has never served anything says nothing about the release, as its database may be away: it reports itself
+    unhealthy. A node checks its health on the old release before it reports a failure: if it is unhealthy there too,
+    the release is not the cause.
     """
     rollout, node = cluster.rollout, cluster.node
     failure = seen.node_state.rejection(rollout.release)
@@ -423,15 +444,19 @@ def _fault(seen: Observation, cluster: Cluster) -> Action | None:
 
 
 def _complaint(seen: Observation) -> Action | None:
-    """This node is at fault itself: the others need not wait for it."""
+    """The action that reports this node as unhealthy, so that the others need not wait for it; None when there is
+    none."""
     if seen.unhealthy is None or seen.cluster is None:
         return None
     return None if is_excused(seen.cluster) else TellUnhealthy(seen.unhealthy)
 
 
 def is_excused(cluster: Cluster) -> bool:
-    """Whether nobody waits for this node: it has moved, has said that it is at fault, or all is over. Nor does the
-    record say anything of a machine that takes no part."""
+    """Whether no other node waits for this one: it is updated, it has reported itself unhealthy, or the rollout has
+    ended.
+
+    True for a machine that takes no part, too: the record says nothing about it.
+    """
     if cluster.aside is not None:
         return True
     rollout, node = cluster.rollout, cluster.node

@@ -1,7 +1,7 @@
-"""Whether a release fits on the disks of a node that goes on serving meanwhile.
+"""Whether a release fits on the disks of a node that serves meanwhile.
 
-What people upload to docassemble lies on the same disks, so the last of the room is not ours. What a wheel takes when
-it is unpacked is known once the node has it; before that it is estimated.
+Uploads to docassemble go to the same disks, so the agent leaves a reserve. The unpacked size of a wheel is known once
+the node has the wheel; before that it is estimated.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,27 +14,27 @@ from da_agent.domain.store.blobs import Blob
 from da_agent.domain.units import amount
 
 RESERVE = 100_000_000
-"""Bytes that are left to others; on a small disk a fiftieth of it."""
+"""Bytes that are left to others; on a small disk, a fiftieth of it."""
 
 BLOCK = 4096
-"""Bytes that a disk gives to a file at the least."""
+"""Bytes that a file takes on disk at the least."""
 
 TENTH = 100_000
-"""Bytes: the least that is seen in an amount of megabytes."""
+"""Bytes: the smallest step that shows in an amount of megabytes."""
 
 SWELLING = 3
-"""How much larger a wheel becomes when it is unpacked: 950 MB of 300 in docassemble's own."""
+"""The factor by which a wheel grows when it is unpacked: docassemble's own grows from 300 to 950 MB."""
 
 FOLDERS = 80_000
-"""Bytes of an installed wheel that are not shared with any other release: 20 MB for 252 packages."""
+"""Bytes of an installed wheel that are shared with no other release: 20 MB for 252 packages."""
 
 OWN = 500_000
-"""Bytes of a release that has no packages: the bare environment, configuration, certificates, inventory."""
+"""Bytes of a release without packages: the bare environment, configuration, certificates, inventory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The disk that `folder` lies on, and how many bytes of it are free. `device` tells disks from each other."""
+    """The disk that `folder` lies on, with `free` and `total` in bytes. `device` identifies the disk."""
 
     folder: str
     device: int
@@ -42,7 +42,7 @@ class Disk:
     total: int
 
     def spare(self) -> int:
-        """What we may write; less than nothing when others have taken some of what is left to them."""
+        """Bytes that the agent may write; negative when others have used part of the reserve."""
         return self.free - min(RESERVE, self.total // 50)
 
 
@@ -64,8 +64,8 @@ def needs(
 ) -> dict[Place, int]:
     """Bytes still to be written in each place. `unpacked` wheels take no more room where files are shared.
 
-    `size` is what a wheel that the node has takes when it is unpacked. `shared`: releases are on the same disk as what
-    is unpacked, so that their files are links.
+    `size` returns the unpacked size of a wheel that the node has. `shared`: releases lie on the same disk as the
+    unpacked wheels, so their files are hard links.
     """
     known = set(unpacked)
     sizes = {
@@ -82,7 +82,7 @@ def needs(
 
 
 def shortages(disks: Mapping[Place, Disk], needed: Mapping[Place, int]) -> tuple[str, ...]:
-    """A sentence for each disk that would become full. Places on one disk share its room."""
+    """A sentence for each disk that would become full. Places on one disk share its free bytes."""
     found = []
     for device in dict.fromkeys(disk.device for disk in disks.values()):
         there = [place for place, disk in disks.items() if disk.device == device]
@@ -93,21 +93,21 @@ def shortages(disks: Mapping[Place, Disk], needed: Mapping[Place, int]) -> tuple
 
 
 def shortage(disk: Disk, needed: int) -> str | None:
-    """None where `needed` bytes may be written."""
+    """The sentence for a disk with too little room; None where `needed` bytes may be written."""
     lack = needed - disk.spare()
     return None if lack <= 0 or needed == 0 else full(disk, lack)
 
 
 def refused(disk: Disk, needed: int) -> str:
-    """The sentence for a disk that has refused `needed` bytes."""
+    """The sentence for a disk that refused to take `needed` bytes."""
     if needed <= disk.free:
         return f"the disk of {disk.folder} is full, or its quota is: {amount(needed)} are needed; make room there"
     return full(disk, needed - disk.free)
 
 
 def full(disk: Disk, lack: int) -> str:
-    """What an admin must know at night: where, what is left, and how much is to be removed."""
-    # Up, to what is shown: whoever removes as much as we say shall not be told of a little more.
+    """What an admin must know at night: where, how much is free, and how much to remove."""
+    # Rounded up to what is shown: an admin who frees that much must not be told of a little more.
     lack = -(-lack // TENTH) * TENTH if lack > TENTH else lack
     return (
         f"the disk of {disk.folder} is full: {amount(disk.free)} free, about {amount(lack)} more are needed; "
@@ -116,5 +116,5 @@ def full(disk: Disk, lack: int) -> str:
 
 
 def on_disk(sizes: Iterable[int]) -> int:
-    """What files of these sizes take: whole blocks."""
+    """Bytes that files of these sizes take on disk, in whole blocks."""
     return sum(-(-size // BLOCK) * BLOCK for size in sizes)

@@ -1,8 +1,7 @@
 """Which node looks at the inbox, and when: one for all, so that the others ask the store for the next release only.
 
-Nothing but the number of requests depends on who has the inbox lease: with two, or for a while with none, what lies
-in the
-inbox still becomes one release, sooner or later.
+Only the number of requests depends on the inbox lease. With two leaders, or with none for a while, the contents of the
+inbox still become one release, sooner or later.
 """
 
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from datetime import datetime, timedelta
 from da_agent.domain.store.polls import due
 
 ASK = timedelta(seconds=30)
-"""How often a node asks for the inbox lease, and whoever has it renews it."""
+"""How often a node asks for the inbox lease, and how often its holder renews it."""
 
 EVERY = 2
 """Polls from one look at the inbox to the next."""
@@ -20,19 +19,19 @@ ASIDE = timedelta(seconds=60)
 """How long a node leaves an inbox that it could not publish to others."""
 
 TRUST = timedelta(minutes=5)
-"""How long a node believes without asking that the newest verdict is the one it knows, if the ledger does not move."""
+"""How long a node trusts, while the ledger does not change, that the newest verdict is the one it knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An inbox that has its verdict, and what the ledger's head was when this node read it."""
+    """An inbox that has its verdict, and the newest release of the ledger when this node read the verdict."""
 
     fingerprint: str
     head: int | None
     at: datetime
 
     def covers(self, fingerprint: str, head: int | None, *, now: datetime) -> bool:
-        """False when there may have been a verdict on another inbox since: people put old files back."""
+        """False when there may have been a verdict on another inbox since: an admin may put old files back."""
         return (fingerprint, head) == (self.fingerprint, self.head) and not due(self.at, TRUST, now=now)
 
 
@@ -49,11 +48,11 @@ class Unable:
 class Leadership:
     """What one node knows of its own part in the inbox lease.
 
-    has        whether it has the inbox lease; only the store knows for certain
-    asked_at   when it last asked for it; None: never
-    polls      how many there were since it last looked
-    pending    what it last saw is not decided, or it could not see it
-    unable     what it last saw it could not publish
+    has        whether this node has the inbox lease; only the store knows for certain
+    asked_at   when this node last asked for the lease; None: never
+    polls      the number of polls since this node last looked at the inbox
+    pending    whether the inbox that it last saw has no verdict yet, or it could not see the inbox
+    unable     the inbox that this node last saw and could not publish
     """
 
     has: bool = False
@@ -63,7 +62,7 @@ class Leadership:
     unable: Unable | None = None
 
     def steps_aside(self, now: datetime) -> bool:
-        """Whether others have their chance to publish what this node could not."""
+        """Whether this node lets others try to publish what it could not."""
         return self.unable is not None and not due(self.unable.at, ASIDE, now=now)
 
     def asks(self, now: datetime) -> bool:
@@ -71,7 +70,8 @@ class Leadership:
         return not self.steps_aside(now) and due(self.asked_at, ASK, now=now)
 
     def looks(self, *, urgent: bool) -> bool:
-        """Whether to look with this poll. While something is pending also whoever has not got the inbox lease does."""
+        """Whether to look at the inbox with this poll. While something is pending, nodes without the inbox lease look
+        as well."""
         return urgent or self.pending or (self.has and self.polls >= EVERY)
 
 

@@ -1,4 +1,4 @@
-"""What a node must remember across its own death."""
+"""What a node must remember when its agent dies."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -7,10 +7,11 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Probation:
-    """Between the switch to `release` and the proof that it serves; `before` is where to go back to, None: nowhere.
+    """The time from the switch to `release` until it is committed or reverted.
 
-    `attempt` counts from 1: a probation may be interrupted by something that is not the release's fault, but not twice.
-    `retries` is how many the release had when it began.
+    `before` is the release to go back to; None: none. `attempt` counts from 1: a probation may be interrupted by
+    something other than the release once, but not twice. `retries` is the number of retries of the release when it
+    began.
     """
 
     release: int
@@ -22,10 +23,11 @@ class Probation:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A release that this node tried and gave up, and why.
+    """A release that this node tried and rejected, and why.
 
-    lasting   False when the store or this node was at fault: then it is tried again after a while
-    retries   how many the release had then;  log: the end of the web server's log
+    lasting   False when the store or this node was the cause: then the release is tried again after a while
+    retries   the number of retries of the release then
+    log       the end of the web server's log
     """
 
     release: int
@@ -41,9 +43,10 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """`live` is the newest release that was stable to serve here; `rejected` are those that are not tried again.
+    """What one node has served, tries and rejects.
 
-    `interrupted` is the release whose last probation was cut off by the death of the agent.
+    `live` is the newest release that was ready here; `rejected` are those that are not tried again. `interrupted` is
+    the release whose last probation the death of the agent cut off.
     """
 
     live: int | None = None
@@ -55,7 +58,10 @@ class NodeState:
     def begin(
         self, release: int, *, until: datetime, current: int | None = None, retries: int = 0, escape: bool = False
     ) -> "NodeState":
-        """`current` is where to go back to while nothing has been stable here yet; an `escape` leads nowhere back."""
+        """The state with a probation of `release`.
+
+        `current` is the release to go back to while none has been ready here. An `escape` has no release to go back to.
+        """
         attempt = 2 if self.interrupted == release else 1
         before = self.live if self.live is not None else current
         return replace(self, probation=Probation(release, None if escape else before, until, attempt, retries))
@@ -66,12 +72,12 @@ class NodeState:
         return replace(self, probation=None, interrupted=self.probation.release)
 
     def commit(self) -> "NodeState":
-        """The probation ended well: its release is the live one."""
+        """The probation passed: its release is the live one."""
         assert self.probation is not None
         return replace(self.accept(self.probation.release), probation=None, interrupted=None)
 
     def accept(self, release: int) -> "NodeState":
-        """It serves, whatever was thought of it before."""
+        """The release serves, even if it was rejected before: it is the live one."""
         return replace(self, live=release, rejected=tuple(each for each in self.rejected if each.release != release))
 
     def revert(self) -> "NodeState":
@@ -79,11 +85,12 @@ class NodeState:
         return replace(self, probation=None)
 
     def reject(self, rejection: Rejection) -> "NodeState":
+        """The state with this rejection instead of an earlier one of the same release."""
         others = tuple(each for each in self.rejected if each.release != rejection.release)
         return replace(self, rejected=(*others, rejection)[-KEPT_REJECTIONS:])
 
     def excuse(self, release: int, *, at: datetime) -> "NodeState":
-        """This node was at fault, not the release: it is tried again after a while."""
+        """This node was the cause, not the release: it is tried again after a while."""
         rejection = self.rejection(release)
         return self if rejection is None else self.reject(replace(rejection, at=at, lasting=False))
 
@@ -92,4 +99,4 @@ class NodeState:
 
 
 KEPT_REJECTIONS = 20
-"""Old failures are of no use once newer releases have come; the node state stays one small file."""
+"""Old rejections are of no use once newer releases have come; the node state stays one small file."""

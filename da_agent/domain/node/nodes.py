@@ -9,14 +9,18 @@ from pathlib import Path
 class Node:
     """One node of the cluster, as its environment describes it.
 
-    store         the store's URL, without credentials
-    address       where the web server listens; `https_port` is only opened when there is a certificate
-    python        the interpreter that the managed environments are made with
-    web_user      who runs the application; None when the agent is not root and everything runs as one user
-    application   `MODULE:CALLABLE` used when the configuration names none (dev --app);
-                  `application_path` is the folder to import it from
-    rpc_address, rpc_port   where supervisord can be notified; the port is None when it cannot
-    variables     the environment itself, for the first configuration and for the application's processes
+    root               the directory of everything that belongs to the node
+    store              the store's URL, without credentials
+    address            the address that the web server listens on
+    https_port         is only opened when there is a certificate
+    python             the interpreter of the managed environments
+    web_user           the user that runs the application; None when the agent is not root and everything runs as one
+                       user
+    application        the `MODULE:CALLABLE` used when the configuration names none (dev --app)
+    application_path   the folder to import `application` from
+    rpc_address        the address on which supervisord can be notified
+    rpc_port           its port; None when supervisord cannot be notified
+    variables          the environment itself, for the first configuration and for the application's processes
     """
 
     root: Path

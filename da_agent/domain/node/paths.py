@@ -14,7 +14,7 @@ class Paths:
 
     @property
     def current(self) -> Path:
-        """The one switch: a symbolic link to the live release's directory."""
+        """The switch: a symbolic link to the live release's directory."""
         return self.root / "current"
 
     @property
@@ -26,7 +26,7 @@ class Paths:
 
     @property
     def wsgi(self) -> Path:
-        """The loader. Touching it reloads the node."""
+        """The loader. Touching this file reloads the node."""
         return self.root / "webapp" / "docassemble.wsgi"
 
     @property
@@ -53,7 +53,7 @@ class Paths:
 
     @property
     def heard(self) -> Path:
-        """Its modification time is when the store last answered."""
+        """An empty file: its modification time is when the store last answered."""
         return self.agent / "heard"
 
     @property
@@ -71,12 +71,12 @@ class Paths:
 
     @property
     def scratch(self) -> Path:
-        """Everything unfinished; emptied at start."""
+        """Everything unfinished; emptied when the agent starts."""
         return self.agent / "scratch"
 
     @property
     def partial(self) -> Path:
-        """What has come of blobs so far; it outlives a start, so that nothing is fetched twice."""
+        """Partly fetched blobs. They outlive a start of the agent, so that no byte is fetched twice."""
         return self.agent / "partial"
 
     @property
@@ -84,7 +84,7 @@ class Paths:
         return self.agent / "blobs"
 
     def blob(self, blob: Blob) -> Path:
-        """All in one folder: making others takes as long as what is fetched into them."""
+        """All blobs are in one folder: making more folders takes as long as fetching what goes into them."""
         return self.blobs / blob.sha256
 
     @property
@@ -94,12 +94,13 @@ class Paths:
 
     @property
     def certificate_sets(self) -> Path:
-        """Copies of certificates: of a machine without a release, or with another owner."""
+        """Copies of certificates: of a machine without a release, or for another owner."""
         return self.agent / "certificates"
 
     @property
     def certificate_links(self) -> Path:
-        """Which places outside have had a link of ours: one that is no longer configured keeps it, and its set."""
+        """Which places outside the tree have had a link of the agent. A place no longer configured keeps its link and
+        its set."""
         return self.agent / "certificate-links.json"
 
     @property
@@ -113,26 +114,26 @@ class Paths:
 
     @property
     def web(self) -> Path:
-        """What the web server serves now, of which release: pins, and which group is live."""
+        """What the web server serves now: the pins, and which group is live."""
         return self.agent / "web"
 
     def pin(self, name: str) -> Path:
-        """A link to the release that a group of worker processes, or one of the two Apaches, is to serve."""
+        """A link to the release that a group of worker processes, or one of the two Apaches, must serve."""
         return self.web / name
 
     @property
     def groups(self) -> Path:
-        """The map that Apache looks at for each request: which group of worker processes is live."""
+        """The map that Apache reads for each request: which group of worker processes is live."""
         return self.web / "groups"
 
     @property
     def secret(self) -> Path:
-        """By which the two Apaches and the agent know each other, as Apache reads it."""
+        """The secret by which the two Apaches and the agent recognise each other, as Apache reads it."""
         return self.web / "secret.conf"
 
     @property
     def rpc_port(self) -> Path:
-        """What supervisord reads besides supervisord.conf: there when the node can be notified."""
+        """What supervisord reads besides supervisord.conf: it exists when the node can be notified."""
         return self.agent / "supervisor" / "rpc-port.conf"
 
     @property
@@ -153,7 +154,7 @@ class Staged:
 
     @property
     def manifest(self) -> Path:
-        """Written last: a release without it is litter."""
+        """Written last: a release without it is incomplete."""
         return self.root / "release.json"
 
     @property
@@ -170,12 +171,12 @@ class Staged:
 
     @property
     def web_server(self) -> Path:
-        """Of the Apache that runs the application."""
+        """The configuration of the Apache that runs the application."""
         return self.root / "apache2.conf"
 
     @property
     def tls(self) -> Path:
-        """The configuration of the Apache in front of it; only where there is a certificate to serve."""
+        """The configuration of the Apache in front; only where there is a certificate to serve."""
         return self.root / "tls.conf"
 
     @property

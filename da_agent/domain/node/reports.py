@@ -1,4 +1,4 @@
-"""How a node is, in its own words."""
+"""What a node reports of itself."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,20 +24,22 @@ class Phase(Enum):
 
 
 AWAY = frozenset({Phase.DRAINING, Phase.SWITCHING, Phase.PROBATION})
-"""Perhaps out of service: nothing should keep the node there for longer than it must be."""
+"""The phases in which the node may be out of service: nothing should keep it there longer than needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Written by one node alone; the store's modification time of the record is the heartbeat.
+    """A record that one node alone writes; the store's modification time of the record is the heartbeat.
 
-    `release` is what the web server was last stable to serve, `target` what the node is on its way to.
-    `problem` is a sentence, None when all is well. `doing` is what it was at, or waited for, when it wrote this;
-    None when that is nothing that takes long. `rejected` are the releases that were given up here last.
-    `waiting` is what keeps the node from its target: others whose turn it is, or a pause.
-    `rpc` is where its supervisord can be notified, as in 10.0.0.7:9001; None for a node that only polls.
-    `unable` is the inbox that this node could not publish, and why.
-    `identity` is the machine's: a copy of its disk has another one.
+    release    the release that the web server was last shown to serve
+    target     the release that the node is on its way to
+    problem    one sentence; None when the node has no problem
+    activity   the long-running step in progress, if any
+    rejected   the releases that this node rejected last
+    waiting    what keeps the node from its target: the slots of other nodes, or a pause
+    rpc        where its supervisord can be notified, as in 10.0.0.7:9001; None for a node that only polls
+    unable     the inbox that this node could not publish, and why
+    identity   identifies the machine: a copy of its disk has another one
     """
 
     node: str
@@ -60,27 +62,27 @@ class Report:
 
 
 def is_no_news(report: Report, before: Report) -> bool:
-    """Whether it can wait for the heartbeat: whoever waits only waits for somebody else now."""
+    """Whether the report can wait for the heartbeat: nothing changed, or only the reason for waiting."""
     waits = report.waiting is not None and before.waiting is not None
     return report == (replace(before, waiting=report.waiting) if waits else before)
 
 
 SILENT = timedelta(seconds=100)
-"""A node that has not reported for three heartbeats is silent."""
+"""A node that has not reported for this time, three heartbeats, is silent."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """A report and when the store received it."""
+    """A report, and when the store received it."""
 
     report: Report
     at: datetime
 
     @property
     def has_left(self) -> bool:
-        """It has signed off: it is no more silent than it is alive."""
+        """Whether the node has signed off: then it is neither silent nor alive."""
         return self.report.phase is Phase.LEFT
 
     def silent(self, now: datetime, patience: timedelta) -> bool:
-        """An old "well" is worth nothing."""
+        """Whether the report is older than `patience`: an old "healthy" is worth nothing."""
         return now - self.at > patience

@@ -1,4 +1,4 @@
-"""The port on which a node's supervisord can be notified, and what has to be known to use it."""
+"""The port on which a node's supervisord can be notified, and what is needed to use it."""
 
 from __future__ import annotations
 
@@ -12,31 +12,36 @@ from da_agent.domain.node.nodes import Node
 from da_agent.errors import Invalid
 
 if TYPE_CHECKING:
-    # What reads YAML takes long to import, and whoever only notifies needs none of it.
+    # The YAML reader takes long to import, and a process that only notifies does not need it.
     from da_agent.domain.config.configurations import Configuration
 
 _UNSET = ("", "null", "Null", "None")
 """docassemble's own start-up takes these for "no value"."""
 
 _USERNAME = re.compile(r"[A-Za-z0-9._@+-]{1,100}")
-"""A colon would end it in a request; a percent sign, a semicolon or a space would mean something to supervisord."""
+"""A colon would end the name in a request; a percent sign, a semicolon or a space has a meaning in supervisor's
+files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What every supervisord of the cluster asks for."""
+    """The user name and password that every supervisord of the cluster asks for."""
 
     username: str
     password: str = field(repr=False)
 
 
 def given(variables: Mapping[str, str]) -> Credentials | None:
-    """DASUPERVISORUSERNAME and DASUPERVISORPASSWORD; None unless there are both. Invalid when they are of no use."""
+    """The credentials from DASUPERVISORUSERNAME and DASUPERVISORPASSWORD; None unless both are set.
+
+    Raises Invalid when they are not usable.
+    """
     return _credentials(variables.get("DASUPERVISORUSERNAME"), variables.get("DASUPERVISORPASSWORD"))
 
 
 def configured(configuration: Configuration) -> Credentials | None:
-    """What stands in the section `supervisor`; None unless there are both. Invalid when they are of no use."""
+    """The credentials from the section `supervisor`; None unless both are there. Raises Invalid when they are not
+    usable."""
     return _credentials(configuration.value("supervisor", "username"), configuration.value("supervisor", "password"))
 
 
@@ -51,9 +56,9 @@ def _credentials(username: object, password: object) -> Credentials | None:
 
 
 def section(node: Node, credentials: Credentials | None) -> bytes | None:
-    """What supervisord has to read besides supervisord.conf; None when the node has no such port.
+    """What supervisord must read besides supervisord.conf; None when the node has no such port.
 
-    Invalid when there would be one without a password: whoever reaches it can start programs and read logs.
+    Raises Invalid for a port without a password: any program that reaches it could start programs and read logs.
     """
     if node.rpc_port is None:
         return None
@@ -62,8 +67,8 @@ def section(node: Node, credentials: Credentials | None) -> bytes | None:
             f"cannot open port {node.rpc_port} (DA_AGENT_RPC_PORT) without a password: set DASUPERVISORUSERNAME and"
             " DASUPERVISORPASSWORD, or supervisor: username and password in config.yml"
         )
-    # Hashed, because a password may have every character that means something in this file. This is the one hash that
-    # supervisor knows, and it keeps passwords from eyes only, not from whoever wants to guess them.
+    # Hashed, because a password may contain any character that has a meaning in this file. It is the one hash that
+    # supervisor knows. It hides the password from view only, not from guessing.
     password = hashlib.sha1(credentials.password.encode()).hexdigest()  # noqa: S324
     return (
         "; Written by the agent, from DA_AGENT_RPC_PORT and the supervisor credentials of the cluster.\n"

@@ -1,11 +1,11 @@
 """Which of several machines with one name, such as a clone and its original, has that name.
 
-The report in the store is a lease on the name: the machine that wrote it has the name while it goes on reporting. A
-machine that finds a fresh report with another identity is the second one. It stays beside: it reports elsewhere, claims
-no slot and writes nothing into a rollout, until the first has been silent for the usual time.
+The report in the store is a lease on the name: the machine that wrote it has the name as long as it reports. A machine
+that finds a fresh report with another identity is the second one. It stays aside until the first machine has been
+silent for the usual time: it reports elsewhere, claims no slot and writes nothing into a rollout.
 
-A restarted machine finds its own last report, with another identity where the kernel was started anew. That report is
-never renewed, and a twin's is: so only a renewed one is called a twin's.
+A restarted machine finds its own last report, with another identity when its kernel was restarted. That report is never
+renewed, and the report of a twin is. So only a renewed report is a twin's.
 """
 
 from collections.abc import Collection
@@ -21,9 +21,9 @@ UNCONFIRMED = "the store has not taken the report of this node yet"
 class Name:
     """What one process knows of its machine's right to the node's name.
 
-    held      whether the store has taken a report of this machine, and no other machine's has been found since
+    held      whether the store has taken a report of this machine and no other machine's has been found since
     tag       the tag of the report as this process left it; "" when there is none in the store, None when not known
-    rival     the fresh report of another machine, as it was when it was found first
+    rival     the fresh report of another machine, as it was when it was first found
     renewed   whether that machine has reported again since: then two machines have the name
     """
 
@@ -35,7 +35,7 @@ class Name:
     # ---- what happens
 
     def found(self, mine: Report, there: NodeStatus, tag: str, *, now: datetime) -> "Name":
-        """After a look at the report that the store has under this name."""
+        """The state after reading the report that the store has under this name."""
         if is_same(mine, there.report) or there.silent(now, SILENT):
             return Name(self.held, tag)
         if self.rival is None or self.rival.report.identity != there.report.identity:
@@ -47,10 +47,11 @@ class Name:
         return Name(self.held, "")
 
     def sent(self, tag: str) -> "Name":
+        """The store has taken the report of this machine."""
         return Name(held=True, tag=tag)
 
     def doubted(self) -> "Name":
-        """The report is perhaps not as this process left it."""
+        """The report in the store may differ from what this process wrote."""
         return Name(self.held, None, self.rival, self.renewed)
 
     # ---- what follows
@@ -72,7 +73,7 @@ class Name:
 
 
 def is_same(mine: Report, there: Report) -> bool:
-    """Whether one machine wrote both; a report without an identity is taken for its own."""
+    """Whether one machine wrote both; a report without an identity counts as the machine's own."""
     return not mine.identity or not there.identity or mine.identity == there.identity
 
 
@@ -82,7 +83,7 @@ def place(report: Report) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """Two machines with one name: `host` and `address` are those of the one that has it."""
+    """Two machines with one name; `host` and `address` are those of the machine that has it."""
 
     node: str
     host: str
@@ -99,7 +100,7 @@ class Twins:
 
 
 def pairs(holders: Collection[NodeStatus], others: Collection[NodeStatus], *, now: datetime) -> tuple[Twins, ...]:
-    """Every name that two machines report as; `others` are the reports of those that stay beside."""
+    """Every name that two machines report as; `others` are the reports of the machines that stay aside."""
     first = {each.report.node: each.report for each in holders}
     second = sorted((each.report for each in others if not each.silent(now, SILENT)), key=lambda each: each.node)
     return tuple(

@@ -9,7 +9,7 @@ from da_agent.domain.node.reports import Report
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A store as this machine used it last, by its URL: which one it was, and its newest release then."""
+    """The store that this machine used last, by its URL: its identity, and its newest release then."""
 
     url: str
     identity: str
@@ -18,7 +18,8 @@ class Used:
 
 
 def behind_node(name: str, head: int | None, live: int | None) -> str | None:
-    """Why the store `name` with the newest release `head` cannot be this node's, which serves release `live`."""
+    """Why the store `name` with the newest release `head` cannot be this node's, which serves release `live`; None: it
+    can."""
     if live is None or (head is not None and head >= live):
         return None
     return (
@@ -28,7 +29,7 @@ def behind_node(name: str, head: int | None, live: int | None) -> str | None:
 
 
 def behind_reports(name: str, head: int | None, reports: Iterable[Report]) -> str | None:
-    """Why the store has lost releases: a node reports one that is not in it."""
+    """Why the store has lost releases: a node reports one that is not in it; None: it has not."""
     newest = max(reports, key=lambda each: each.release or 0, default=None)
     if newest is None or (newest.release or 0) <= (head or 0):
         return None
@@ -39,9 +40,10 @@ def behind_reports(name: str, head: int | None, reports: Iterable[Report]) -> st
 
 
 def behind_use(name: str, head: int | None, identity: str, used: Used | None, place: str) -> str | None:
-    """Why the store is not the one that this machine used: another file system is there, and it has fewer releases.
+    """Why the store is not the one that this machine used: another file system is there, with fewer releases.
 
-    A folder that was emptied where it is may be filled anew. `place` is the file that keeps `used`.
+    None when it is the same store. A folder that was emptied in place counts as the same: it may be filled again.
+    `place` is the file that keeps `used`.
     """
     if used is None or used.identity == identity or (head or 0) >= used.release:
         return None

@@ -17,8 +17,7 @@ T = TypeVar("T")
 def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
     """The node that `variables` describe; `root`: whether the agent runs as root. An empty variable counts as unset.
 
-    `store` is DA_AGENT_STORE as it stands, empty when unset.
-    Invalid with every mistake at once.
+    `store` is DA_AGENT_STORE as it stands, empty when unset. Raises Invalid with every mistake at once.
     """
     mistakes: list[str] = []
 
@@ -30,7 +29,7 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
             mistakes.append(f"the variable {name} {error}, not {text!r:.200}")
             return default
 
-    # Whoever tries the product on a laptop does not mean to show it to the network.
+    # A trial run on a laptop must not be open to the network.
     address = read("DA_AGENT_ADDRESS", _address, "0.0.0.0" if root else "127.0.0.1")  # noqa: S104
     node = Node(
         root=read("DA_AGENT_ROOT", _root, Path("/usr/share/docassemble")),
@@ -84,7 +83,7 @@ def _address_of_supervisor(text: str) -> str:
 
 
 def _like(address: str) -> str:
-    """Where supervisord listens unless told: where the web server does, or on an IPv4 address that is as private."""
+    """The default address of supervisord: the web server's, or an IPv4 address that is as private."""
     if address == "::":
         return "0.0.0.0"  # noqa: S104
     return "127.0.0.1" if ":" in address else address

@@ -1,1 +1,1 @@
-"""Requirements, and the exact wheels that they resolve to."""
+"""Requirements, and the exact wheels they resolve to."""

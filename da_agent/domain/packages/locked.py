@@ -1,4 +1,4 @@
-"""What is resolved and what comes out of it."""
+"""The input and the result of a resolution."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from da_agent.domain.packages.wheels import Wheel
 
 @dataclass(frozen=True, slots=True)
 class Indexes:
-    """Where distributions come from: docassemble's keys `pip index url`, `pip extra index urls`, `pip trusted host`.
+    """The package indexes, from docassemble's keys `pip index url`, `pip extra index urls`, `pip trusted host`.
 
-    Empty for the machine's own defaults (pip's and uv's environment variables and files).
+    Empty fields mean the machine's own defaults (environment variables and files of pip and uv).
     """
 
     index_url: str | None = None
@@ -21,7 +21,7 @@ class Indexes:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The packages part of an inbox: PEP 508 `requirements` and local `distributions` (file name -> where it lies)."""
+    """The packages of an inbox: PEP 508 `requirements` and local `distributions` (file name -> path)."""
 
     requirements: tuple[str, ...]
     distributions: Mapping[str, Path]
@@ -30,7 +30,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """One wheel of a resolution; `path` is None for a wheel of the previous release, whose blob the store has."""
+    """One wheel of a resolution. `path` is None for a wheel of the previous release, whose blob is in the store."""
 
     wheel: Wheel
     path: Path | None

@@ -1,7 +1,7 @@
-"""What people want installed: the lines of requirements.txt, and the distributions that lie beside it.
+"""The requested packages: the lines of requirements.txt, and the distributions beside it in packages/.
 
-A line is a name with what is said about its version (PEP 508), and nothing else: whatever would make the result depend
-on the machine that resolves it (options, other files, paths) is refused.
+A line is a PEP 508 requirement and nothing else. Options, other files and paths are invalid, because the result would
+depend on the machine that resolves them.
 """
 
 import re
@@ -25,7 +25,7 @@ from da_agent.errors import Invalid
 
 
 def normalise(name: str) -> str:
-    """The one spelling of a distribution's name: `Docassemble.Base` and `docassemble_base` are the same."""
+    """The canonical name of a distribution: `Docassemble.Base` and `docassemble_base` both give `docassemble-base`."""
     return canonicalize_name(name.strip())
 
 
@@ -49,7 +49,7 @@ class _Line:
 
 
 def parse(text: bytes) -> tuple[str, ...]:
-    """The requirements without comments, in order. Raises Invalid with every mistake at once, each with its line."""
+    """The requirements in order, without comments. Raises Invalid with every mistake at once, each with its line."""
     lines: list[_Line] = []
     mistakes: list[tuple[int, str]] = []
     for number, raw in enumerate(_decode(text).splitlines(), start=1):
@@ -67,9 +67,9 @@ def parse(text: bytes) -> tuple[str, ...]:
 
 
 def add(text: bytes, requirement: str) -> bytes:
-    """`text` with this requirement in the place of the lines of the same name, or at the end; the rest stays as it is.
+    """`text` with `requirement` in place of the lines with the same name, or at the end. Other lines do not change.
 
-    Invalid when it is not a valid requirement by itself.
+    Invalid when `requirement` is not a valid requirement.
     """
     try:
         wanted = requirement.strip()
@@ -92,13 +92,13 @@ def add(text: bytes, requirement: str) -> bytes:
 
 
 def remove(text: bytes, name: str) -> bytes:
-    """`text` without the lines of that name; the same bytes when there is none."""
+    """`text` without the requirements called `name`; the same bytes when there are none."""
     lines = _decode(text).splitlines(keepends=True)
     return "".join(line for line in lines if _name(line) != normalise(name)).encode()
 
 
 def told(requirement: str) -> str:
-    """What may be said of it where everybody reads it for ever: nothing of a URL, which may have a password in it."""
+    """`requirement` as it may appear in permanent public records: without its URL, which may contain a password."""
     name, at, _ = requirement.strip().partition("@")
     if "://" in name:
         return "a URL"
@@ -114,12 +114,12 @@ def _decode(text: bytes) -> str:
 
 
 def _content(line: str) -> str:
-    """A line without its comment, and without the mark that some editors put before the first."""
+    """A line without its comment, and without the byte order mark that some editors put before the first line."""
     return _COMMENT.sub("", line.removeprefix("\ufeff")).strip()
 
 
 def _name(line: str) -> str | None:
-    """The normalised name that a line is about; None for comments and for what is no requirement."""
+    """The normalised name in a line; None for a comment or anything else that is not a requirement."""
     try:
         return normalise(Requirement(_content(line)).name)
     except InvalidRequirement:
@@ -127,7 +127,7 @@ def _name(line: str) -> str | None:
 
 
 def _requirement(content: str) -> Requirement:
-    """ValueError says, without the line itself, which may have a password in it, what is wrong and what helps."""
+    """Parse one line. ValueError has the reason and the remedy, but not the line, which may contain a password."""
     if len(content.splitlines()) != 1:
         raise ValueError("must be one line")
     if content.startswith("-") or re.search(r"\s--?[a-z]", content):
@@ -135,7 +135,7 @@ def _requirement(content: str) -> Requirement:
     if content.endswith("\\"):
         raise ValueError("goes on in the next line: write each requirement on one line, without hashes")
     if content.startswith((".", "/", "~")) or (content.lower().endswith(SUFFIXES) and "@" not in content):
-        # Before anything else: most file names are names of distributions as well.
+        # This check comes before parsing, because most file names are also valid names of distributions.
         raise ValueError("is a path: put the file itself into packages/")
     try:
         requirement = Requirement(content)
@@ -163,7 +163,7 @@ def _option(content: str) -> str:
 
 
 def _hidden(text: str) -> str:
-    """Without the user and password that a URL may carry: a password may have slashes and an @ in it."""
+    """`text` without the user and password of a URL. The match is greedy: a password may contain slashes and @."""
     return re.sub(r"://\S*@", "://…@", text)
 
 
@@ -183,7 +183,7 @@ def _contradictions(lines: Iterable[_Line]) -> Iterator[tuple[int, str]]:
 
 
 class Kind(Enum):
-    """A wheel is installed as it is; a source is built into one first."""
+    """A wheel is installed as it is; a source is built into a wheel first."""
 
     WHEEL = "wheel"
     SOURCE = "source"
@@ -191,9 +191,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What a file name promises. Normalised name and version are None where only a build can tell.
+    """The contents of a distribution according to its file name.
 
-    `tags` are those of a wheel (`py3-none-any`): the Pythons and platforms that it is for.
+    The normalised `name` and the `version` are None when only a build can determine them.
+    `tags` are the tags of a wheel (`py3-none-any`): the Python versions and platforms that it supports.
     """
 
     filename: str
@@ -204,7 +205,7 @@ class Distribution:
 
 
 def distribution(filename: str) -> Distribution:
-    """Read a file name of packages/. Invalid when pip could not make anything of it."""
+    """Parse a file name of packages/. Invalid when pip could not install such a file."""
     where = f"{keys.PACKAGES}{filename}"
     if not re.fullmatch(r"\w[\w.+!-]*", filename, re.ASCII):
         raise Invalid(f"{where}: must have a name of letters, digits and ._+!- and lie in {keys.PACKAGES} itself")
@@ -219,6 +220,6 @@ def distribution(filename: str) -> Distribution:
     try:
         name, version = parse_sdist_filename(filename)
     except InvalidSdistFilename:
-        # The archive of a branch, as people download it: docassemble-shop-main.zip.
+        # The downloaded archive of a branch has no version: docassemble-shop-main.zip.
         return Distribution(filename, None, None, Kind.SOURCE)
     return Distribution(filename, name, version, Kind.SOURCE)

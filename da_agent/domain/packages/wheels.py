@@ -1,4 +1,4 @@
-"""Installed distributions: wheels, and the Python and platform that they are made for."""
+"""Installed distributions: wheels, and the Python and platform they are built for."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from da_agent.domain.store.blobs import Blob
 WHEEL = ".whl"
 SOURCES = (".tar.gz", ".zip")
 SUFFIXES = (WHEEL, *SOURCES)
-"""Files that are distributions, by their names: PEP 427 and PEP 625, and the .zip of a branch."""
+"""The endings of distribution files: PEP 427, PEP 625, and the .zip archive of a branch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What wheels are made for: one Python (`3.11`, CPython) on one platform (`linux_x86_64`)."""
+    """The target that wheels are built for: one CPython version (`3.11`) on one platform (`linux_x86_64`)."""
 
     python: str
     platform: str
@@ -25,9 +25,9 @@ class Target:
 class Wheel:
     """An installed distribution: normalised name, version, the wheel's file name, and its bytes.
 
-    `source` is the sha256 of the sdist or zip, of the inbox or of an index, that the wheel was built from; None for
-    one that was a wheel already: it lets the next publication use the same wheel instead of building again.
-    `original` is the sha256 of the wheel as its index or the inbox has it: `blob` has the bytecode in it, too.
+    `source` is the sha256 of the sdist or zip, from the inbox or an index, that the wheel was built from. With it, the
+    next publication reuses the wheel instead of building it again. None when the original was already a wheel.
+    `original` is the sha256 of the wheel in its index or the inbox. `blob` differs, because it also has the bytecode.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Wheel:
 
     @property
     def origin(self) -> str:
-        """The sha256 by which others know it."""
+        """The sha256 of the wheel in its index or the inbox."""
         return self.original or self.blob.sha256
 
     def __post_init__(self) -> None:

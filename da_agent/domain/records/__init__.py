@@ -1,4 +1,4 @@
-"""The records that are stored: how each becomes JSON, and what makes one invalid.
+"""The stored records: how each becomes JSON, and what makes one invalid.
 
 Each module has the shape of one record. The keys are written down there; renaming a field of a value changes no file.
 """

@@ -1,4 +1,4 @@
-"""The shapes of blobs and of named files, as other records contain them."""
+"""The shapes of blobs and named files, as other records contain them."""
 
 from typing import Annotated
 

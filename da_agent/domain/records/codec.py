@@ -1,4 +1,4 @@
-"""How values become the JSON that is kept in the store and on disk."""
+"""How values become the JSON in the store and on disk."""
 
 import hashlib
 from typing import Any, TypeVar
@@ -26,13 +26,13 @@ _DECODERS = {shape.value: msgspec.json.Decoder(shape.wire) for shape in SHAPES}
 
 
 def encode(record: object) -> bytes:
-    """Readable JSON with a newline at the end: administrators look at these files at night."""
+    """Readable JSON with a newline at the end: an admin may read these files at night."""
     wire = _SHAPES[type(record)].to_wire(record)
     return msgspec.json.format(msgspec.json.encode(wire), indent=1) + b"\n"
 
 
 def decode(kind: type[T], data: bytes, name: str) -> T:
-    """The record in `data`; raises Corrupt, naming `name`, unless it is a whole and valid one of a known format."""
+    """The record in `data`. Raises Corrupt, naming `name`, unless it is a whole, valid record of a known format."""
     shape: Shape[T, Any] = _SHAPES[kind]
     try:
         return shape.from_wire(_DECODERS[kind].decode(data))
@@ -64,13 +64,13 @@ _END = b'"\n}\n'
 
 
 def seal(record: object) -> bytes:
-    """As `encode`, with the sha256 of all lines before it in the last one: no byte of it can change unnoticed."""
+    """As `encode`, with the SHA-256 of all lines before it in the last line: a change of any byte is noticed."""
     lines = encode(record).removesuffix(b"\n}\n")
     return lines + _SEAL + hashlib.sha256(lines).hexdigest().encode() + _END
 
 
 def unseal(kind: type[T], data: bytes, name: str) -> T:
-    """The record that was sealed; raises Corrupt, naming `name`, when anything was changed since."""
+    """The record that was sealed. Raises Corrupt, naming `name`, when a byte has changed since."""
     record = decode(kind, data, name)
     lines, _, rest = data.rpartition(_SEAL)
     if rest != hashlib.sha256(lines).hexdigest().encode() + _END:

@@ -17,7 +17,7 @@ class CheckShape(Struct, frozen=True):
 
 
 class ConformanceShape(Struct, frozen=True):
-    """`format` also grows with the checks: then a store is tested again."""
+    """`format` also grows when the checks change: then a store is tested again."""
 
     format: Literal[1]
     store: str

@@ -1,4 +1,4 @@
-"""The shape of a lease: who publishes the inbox, leads the inbox, or removes from the store."""
+"""The shape of a lease: which process publishes the inbox, leads the inbox, or collects garbage in the store."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The shape of what a node remembers on its own disk: agent/node state.json below its root."""
+"""The shape of the node state, which a node keeps in agent/node-state.json below its root."""
 
 from typing import Literal
 
@@ -11,7 +11,8 @@ from da_agent.domain.records.shapes import Count, Number, Shape, Time
 
 
 class ProbationShape(Struct, frozen=True):
-    """`before` is the release to go back to; `retries` is how many `release` had when its probation began."""
+    """`before` is the release to go back to; `retries` is the number of retries of `release` when its probation
+    began."""
 
     release: Number
     before: Number | None
@@ -21,7 +22,7 @@ class ProbationShape(Struct, frozen=True):
 
 
 class NodeStateShape(Struct, frozen=True):
-    """`live` is the newest release that was ready here; `interrupted` the one whose probation was cut off."""
+    """`live` is the newest release that was ready here; `interrupted` is the one whose probation was cut off."""
 
     format: Literal[1]
     live: Number | None

@@ -7,7 +7,8 @@ from da_agent.domain.records.shapes import Count, Number, Time
 
 
 class RejectionShape(Struct, frozen=True):
-    """`lasting` is false when the store or the node was at fault; `retries` is how many the release had then."""
+    """`lasting` is false when the store or the node was the cause; `retries` is the number of retries of the release
+    then."""
 
     release: Number
     reason: str

@@ -37,10 +37,10 @@ class UnableShape(Struct, frozen=True):
 
 
 class ReportShape(Struct, frozen=True):
-    """`agent` is the version of da_agent; `python` what wheels are made for; `rpc` where to notify the node.
+    """`agent` is the version of da_agent; `python` is the Python that wheels are made for.
 
-    `activity` is the long-running step in progress; `waiting` is what keeps the node from its target.
-    `identity` is the machine's; a copy of its disk has another one.
+    `activity` is the long-running step in progress. `waiting` is what keeps the node from its target. `rpc` is where to
+    notify the node. `identity` identifies the machine: a copy of its disk has another one.
     """
 
     format: Literal[1]

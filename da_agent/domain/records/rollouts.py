@@ -23,8 +23,8 @@ class NoteShape(Struct, frozen=True):
 
 
 class EarlierShape(Struct, frozen=True):
-    """Of the releases before this one: the newest that is stable, that a node has served, and that is not bad; and the
-    bad ones after the stable one."""
+    """Of the releases before this one: the newest that is stable, the newest that a node has served, the newest that is
+    not bad, and the bad ones after the stable one."""
 
     stable: Number | None
     served: Number | None

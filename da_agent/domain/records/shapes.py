@@ -1,4 +1,4 @@
-"""A shape: the stored form of one kind of record, and the way between it and the value."""
+"""A shape: the stored form of one kind of record, and its conversion to and from the value."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ Value = TypeVar("Value")
 Wire = TypeVar("Wire", bound=msgspec.Struct)
 
 Time = Annotated[datetime, Meta(tz=True)]
-"""A date and a time with their zone."""
+"""A date and a time with a time zone."""
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
-"""More than 2**53 is not exact in every reader of JSON."""
+"""Numbers above 2**53 are not exact in every JSON reader."""
 
 Number = Annotated[int, Meta(ge=1, le=9_999_999_999)]
-"""Of a release: the key of its record has ten digits."""
+"""The number of a release: the key of its record has ten digits."""
 
 
 @dataclass(frozen=True, slots=True)

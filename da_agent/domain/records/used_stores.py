@@ -1,4 +1,4 @@
-"""The shape of what a machine keeps of a store that it has used, on its own disk."""
+"""The shape of what a machine keeps on its own disk about a store that it has used."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from da_agent.domain.records.shapes import Number, Shape
 
 
 class UsedStoreShape(Struct, frozen=True):
-    """`identity` is the endpoint and bucket, or the file system and path; `release` was the newest one then."""
+    """`identity` is the endpoint and bucket, or the file system and path; `release` was the newest release then."""
 
     format: Literal[1]
     url: str

@@ -19,7 +19,7 @@ class SeenShape(Struct, frozen=True):
 
 
 class VerdictShape(Struct, frozen=True):
-    """`release` is what the inbox became; `mistakes` is why it became none."""
+    """`release` is the release that the inbox became; `mistakes` is why it became none."""
 
     format: Literal[1]
     fingerprint: str

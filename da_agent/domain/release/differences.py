@@ -1,9 +1,9 @@
-"""What a release holds, and what differs between two, in words that anybody may read.
+"""What a release contains, and what differs between two, as text without secrets.
 
-Of a configuration the names of all keys are shown, and the values of those that are known to hold nothing secret
-(`harmless`), but for credentials, tokens and `password=…` in them (`masks`). Of the others only truth values, small
-numbers and a few common words are, unless the key's name tells of a secret; of a command line only the program is.
-What lies below a key whose name tells of a secret is masked as a whole, the names of keys in it, too.
+The names of all configuration keys are shown. The values of keys that are known to hold no secret (`public_settings`)
+are shown with credentials, tokens and `password=…` in them masked (`redaction`). Of other values only truth values,
+small numbers and a few common words are shown, unless the key's name suggests a secret. Of a command line only the
+program is shown. Everything below a key whose name suggests a secret is masked, the names of keys in it, too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ _LONGEST = 100
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`before` is None for what was added, `after` for what was removed."""
+    """One difference; `before` is None for what was added, `after` for what was removed."""
 
     name: str
     before: str | None
@@ -42,7 +42,7 @@ def settings(config: bytes) -> dict[str, str]:
 
 
 def configuration(before: bytes, after: bytes) -> tuple[Change, ...]:
-    """Changed keys, sorted; one that may be secret is named, and both of its values are masked."""
+    """Changed keys, sorted; a key that may be secret is named, and both of its values are masked."""
     old, new = _leaves(before), _leaves(after)
     return tuple(
         Change(path, str(old[path]) if path in old else None, str(new[path]) if path in new else None)
@@ -52,7 +52,7 @@ def configuration(before: bytes, after: bytes) -> tuple[Change, ...]:
 
 
 def expiries(certificates: Mapping[str, bytes], now: datetime) -> dict[str, str]:
-    """By file name: until when its first certificate is valid, or what else it is."""
+    """By file name: until when the first certificate is valid, or what else the file is."""
     return {name: _expiry(data, name, now) for name, data in sorted(certificates.items())}
 
 
@@ -67,7 +67,7 @@ def files(before: Mapping[str, bytes], after: Mapping[str, bytes], now: datetime
 
 
 def packages(before: tuple[Wheel, ...], after: tuple[Wheel, ...]) -> tuple[Change, ...]:
-    """Distributions that were added, removed or changed; one that was made anew keeps its version."""
+    """Distributions that were added, removed or changed; a rebuilt one keeps its version and is marked."""
     old, new = {wheel.name: wheel for wheel in before}, {wheel.name: wheel for wheel in after}
     changes = []
     for name in sorted(old.keys() | new.keys()):
@@ -82,18 +82,18 @@ def packages(before: tuple[Wheel, ...], after: tuple[Wheel, ...]) -> tuple[Chang
 
 
 _LABELS = frozenset({"name", "variable", "var", "env", "key", "id", "label", "parameter", "option", "header", "field"})
-"""In a list of variables the name stands beside the value."""
+"""Keys that hold the name of a variable: in a list of variables the name stands beside the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    """A value and what may be shown of it."""
+    """A value, and what may be shown of it."""
 
     text: str
     shown: str
 
     def __str__(self) -> str:
-        """On one line."""
+        """What may be shown, on one line of at most 100 characters."""
         text = " ".join(self.shown.split())
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
@@ -104,7 +104,8 @@ def _leaves(config: bytes) -> dict[str, _Leaf]:
 
 
 def _below(path: str, place: Place, value: Value, *, secret: bool) -> Iterator[tuple[str, _Leaf]]:
-    """What is secret is one leaf with everything below: names of keys may be what has to be hidden."""
+    """The leaves below `value`. A secret is one leaf with everything below it: the names of its keys may be secret,
+    too."""
     if isinstance(value, Section) and value.entries and not secret:
         beside = _is_named_secret(value)
         tokens = [entry for entry in value.entries if redaction.is_token(str(entry.key))]

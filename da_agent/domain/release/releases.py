@@ -11,10 +11,10 @@ from da_agent.domain.store.blobs import Blob, File
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a node serves. Two releases with equal contents differ in nothing but their place in the ledger.
+    """What a node serves. Two releases with equal contents differ only in their place in the ledger.
 
-    `sources` are the files of the inbox's packages/ folder as they were when `wheels` was resolved from them;
-    their blobs are names only and need not be in the store. `wheels` is the whole lock, sorted by name.
+    `sources` are the files of the inbox's packages/ folder as they were when `wheels` was resolved from them. Their
+    blobs are only hashes and need not be in the store. `wheels` is the whole lock, sorted by name.
     """
 
     config: Blob
@@ -24,17 +24,17 @@ class Contents:
     wheels: tuple[Wheel, ...]
 
     def blobs(self) -> tuple[Blob, ...]:
-        """Everything a node must have to stage this, without repetition."""
+        """Every blob that a node needs to stage this, each once."""
         every = (self.config, *(file.blob for file in self.certificates), *(wheel.blob for wheel in self.wheels))
         return tuple(dict.fromkeys(every))
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A line of the ledger. `nonce` is random: after a doubtful write it tells whose release is there.
+    """An entry of the ledger. `nonce` is random: after a write with an unknown outcome it tells whose release is there.
 
-    `rollback_of` is the release whose contents these are again, for one that is known to be good. `restart`: the web
-    server starts anew although nothing in the contents has changed. `restarted` is the newest restart before it.
+    `rollback_of` is the older, known good release with the same contents. `restart`: the web server starts anew even
+    with unchanged contents. `restarted` is the newest such restart before this release.
     """
 
     number: int
@@ -50,21 +50,24 @@ class Release:
 
     @property
     def newest_restart(self) -> int | None:
-        """For which the worker processes that serve this must have started anew, or for a later one."""
+        """The release for which the workers that serve this one must have restarted, or for a later one; None: for
+        none."""
         return self.number if self.restart else self.restarted
 
     def after(self, number: int, before: "Release | None") -> "Release":
-        """The one after release `number`. Of `before`, the newest that can be read, it carries the restart on: whoever
-        has started anew for that need not do so again."""
+        """The release with the number after `number`, and with the restart of `before`, the newest readable release.
+
+        A node that has restarted for that one need not do so again.
+        """
         return replace(self, number=number + 1, restarted=None if before is None else before.newest_restart)
 
 
 CREATE_TABLES = "python -m docassemble.webapp.create_tables"
-"""What docassemble wants to be run when its packages have changed: the seed's own step."""
+"""What docassemble needs to run when its packages have changed: the seed does the same."""
 
 
 def once_commands(given: tuple[str, ...] | None, contents: Contents) -> tuple[str, ...]:
-    """The commands that are run once in the cluster before the first node serves `contents`."""
+    """The release commands: they run once in the cluster before the first node serves `contents`."""
     if given is not None:
         return given
     installed = any(wheel.name == "docassemble-webapp" for wheel in contents.wheels)
@@ -73,11 +76,11 @@ def once_commands(given: tuple[str, ...] | None, contents: Contents) -> tuple[st
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Fingerprints of what a release serves; None where nobody knows, as with one staged by an older agent.
+    """Fingerprints of what a release serves; None where not known, as in a release that an older agent staged.
 
-    application   wheels, the configuration's meaning without our own section, and what the loader loads
-    certificates  and how they are presented; "" without a certificate that could be served
-    web_server    the text of its configuration
+    application    wheels, the effective configuration without the agent's own section, and what the loader loads
+    certificates   the certificates and how they are presented; "" without a certificate that could be served
+    web_server     the text of the web server's configuration
     """
 
     application: str | None = None
@@ -86,7 +89,7 @@ class Served:
 
 
 class Disturbance(Enum):
-    """What must be done to serve another release: nothing of it ends a request."""
+    """What must be done to serve another release: none of it ends a request."""
 
     RELOAD = "the idle group loads the application and takes over"
     RESTART = "graceful restart of the application's Apache"
@@ -94,7 +97,8 @@ class Disturbance(Enum):
 
 
 def disturbances(before: Served, after: Served) -> frozenset[Disturbance]:
-    """The least that makes the web server serve `after` where it served `before`; what is not known is different."""
+    """The least that makes the web server serve `after` where it served `before`; what is not known counts as
+    different."""
     pairs = {
         Disturbance.RELOAD: (before.application, after.application),
         Disturbance.RESTART: (before.web_server, after.web_server),

@@ -1,4 +1,4 @@
-"""What a newer release has undone of what an older one had changed."""
+"""Which changes of an older release a newer one has undone."""
 
 from collections.abc import Callable
 
@@ -8,17 +8,17 @@ from da_agent.domain.store.blobs import Blob
 
 
 def undone(before: Contents | None, mine: Contents, after: Contents, read: Callable[[Blob], bytes]) -> tuple[str, ...]:
-    """The names of settings, certificates and packages that `mine` has changed and that `after` has otherwise.
+    """The names of settings, certificates and packages that `mine` changed and that `after` changed again.
 
-    `before` is what there was before `mine`, None when that was the first. `read` gives the bytes of a configuration.
-    What others have changed besides counts for nothing.
+    `before` are the contents before `mine`; None when `mine` was the first. `read` returns the bytes of a
+    configuration. Other changes in `after` do not count.
     """
     parts = zip(_changed(before, mine, read), _changed(mine, after, read), strict=True)
     return tuple(name for ours, theirs in parts for name in sorted(ours & theirs))
 
 
 def _changed(before: Contents | None, after: Contents, read: Callable[[Blob], bytes]) -> tuple[frozenset[str], ...]:
-    """Names in configuration, certificates and packages."""
+    """Names in configuration, certificates and packages, in this order."""
     wheels = differences.packages(before.wheels if before is not None else (), after.wheels)
     files = {(file.name, file.blob) for file in after.certificates}
     files ^= {(file.name, file.blob) for file in before.certificates} if before is not None else set()

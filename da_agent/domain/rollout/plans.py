@@ -1,4 +1,4 @@
-"""What another release would do to the nodes, how many at a time, and for how long."""
+"""What the next release would do to the nodes, how many at a time, and for how long."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ NEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class RolloutPlan:
-    """How it would go through `live` nodes: the first `canary` one by one, then `at_a_time`.
+    """How a rollout would go through `live` nodes: the first `canary` one by one, then `at_a_time`.
 
-    `capacity` is how many nodes serve at any moment. `shortest` and `longest` are equal where the pace was measured;
-    `measured` is the release whose rollout gave it, None for the bounds of the settings.
+    `capacity` is how many nodes serve at any moment. `shortest` and `longest` are equal where the pace was measured.
+    `measured` is the release whose rollout gave the pace; None: the bounds come from the settings.
     """
 
     live: int
@@ -45,7 +45,7 @@ class RolloutPlan:
 
 
 def disturbances(before: tuple[Contents, bytes], after: tuple[Contents, bytes]) -> frozenset[Disturbance]:
-    """What each node must do, from contents and configurations; a node with an environment of its own may do less."""
+    """What each node must do, from contents and configurations. A node with its own environment may have to do less."""
     (old, old_config), (new, new_config) = before, after
     was, is_ = _settings(old_config), _settings(new_config)
     pairs = {
@@ -57,12 +57,12 @@ def disturbances(before: tuple[Contents, bytes], after: tuple[Contents, bytes]) 
 
 
 def wheels(contents: Contents) -> list[tuple[str, str]]:
-    """By what an application differs from another one's packages."""
+    """Name and SHA-256 of each wheel: two applications with equal lists have the same packages."""
     return [(wheel.name, wheel.blob.sha256) for wheel in contents.wheels]
 
 
 def presented(contents: Contents) -> list[tuple[str, str]]:
-    """The certificate files that the web server reads, with their hashes; the others are read by nobody here."""
+    """The certificate files that the web server reads, with their hashes. No program of ours reads the others."""
     pair = serving_pairs.pair(file.name for file in contents.certificates)
     if pair is None:
         return []
@@ -77,11 +77,12 @@ def rollout_plan(
     needs: frozenset[Disturbance],
     last: Rollout | None,
 ) -> RolloutPlan:
-    """`last` is the newest stable rollout: how long its rounds took is how long these will take."""
+    """The plan for `live` nodes. `last` is the newest stable rollout: the new rounds are taken to be as long as its
+    rounds."""
     total = len(live)
     canary = min(strategy.canary, total)
     at_a_time = min(strategy.at_once(total), total) if total else 0
-    # Nobody is taken out of service where no worker process is touched.
+    # No node goes out of service where no worker process is touched.
     out = 0 if needs <= {Disturbance.CERTIFICATES} else at_a_time
     count = rounds(strategy, total)
     pace = _pace(last)
@@ -91,14 +92,17 @@ def rollout_plan(
 
 
 def rounds(strategy: Strategy, total: int, *, skip_canary: bool = False) -> int:
-    """How often somebody moves while the others wait."""
+    """How many rounds a rollout takes: in each, some nodes update while the others wait."""
     canary = 0 if skip_canary else min(strategy.canary, total)
     rest = total - canary
     return canary + (ceil(rest / strategy.at_once(total)) if rest else 0)
 
 
 def _pace(last: Rollout | None) -> timedelta | None:
-    """How long one round took. The first release tells nothing: its nodes serve nobody yet, and wait for nobody."""
+    """How long one round of `last` took; None when it tells nothing.
+
+    The first release tells nothing: its nodes do not serve yet and wait for no other node.
+    """
     if last is None or last.release == 1 or last.state is not State.STABLE or last.verdict is None or not last.updated:
         return None
     count = rounds(last.strategy, len(last.updated), skip_canary=last.skip_canary)

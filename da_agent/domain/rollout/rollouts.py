@@ -1,8 +1,8 @@
-"""The record of one release's way through the cluster: who may move, who has moved, the verdict.
+"""The record of one release's rollout: which nodes may update, which are updated, and the verdict.
 
-Every function of it, here and in `turns` and `verdicts`, takes the record as it was read and returns the record as it
-should be; whoever calls writes that by compare-and-swap, or reads again and asks again. So each of these holds for
-whatever the others do meanwhile.
+Every function here and in `slots` and `verdicts` takes the record as it was read and returns the record as it should
+be. The caller writes that by compare-and-swap, or reads again and calls again. So each change holds whatever other
+nodes write meanwhile.
 """
 
 from collections.abc import Collection
@@ -14,17 +14,21 @@ from typing import Literal
 from da_agent.domain.config.strategies import Strategy
 
 PATIENCE = timedelta(seconds=15)
-"""How long those whose turn it is keep the others waiting when they do not claim it."""
+"""How long the nodes that are next keep the others waiting when they do not claim their slots."""
 
 READ_PERIOD = timedelta(seconds=30)
-"""How often a rollout that has ended well is looked into. One that is open is read at each poll, also by those who have
-moved: a notify that is lost costs them one poll interval. Meanwhile it is the ledger that is asked so seldom."""
+"""How often a node reads the record of a stable rollout.
+
+A node reads an open one at each poll, even when it is updated: a lost notification then costs one poll interval. While
+a rollout is open, the ledger is read at this period instead.
+"""
 
 KEPT_LINES = 20
+"""How many lines of a log or an output the record keeps."""
 
 
 class State(Enum):
-    """What is thought of a release."""
+    """The state of a release."""
 
     OPEN = "open"
     STABLE = "stable"
@@ -33,7 +37,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Who did something to a rollout, when and why."""
+    """A change of a rollout: by which node or admin, when and why."""
 
     by: str
     at: datetime
@@ -44,8 +48,8 @@ class Note:
 class Slot:
     """The right to be out of service for a moment, in order to go to `release`.
 
-    `begun`: the holder may switch in it, and is lost if it does not come back. In one that is not, it may only run the
-    commands that are run once. `joining`: it serves nobody yet, so it takes nobody's place.
+    `begun`: the holder may switch in this slot, and counts as lost if it does not report back. Otherwise the holder may
+    only run the release command. `joining`: the holder does not serve yet, so it takes no other node's place.
     """
 
     node: str
@@ -59,7 +63,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class NodeFailure:
-    """A node that failed because of the release; `lost` when it has not come back from its turn. `log` ends the log."""
+    """A node that failed because of the release. `lost`: it did not report back before its slot expired.
+
+    `log` is the end of its log.
+    """
 
     node: str
     reason: str
@@ -70,7 +77,10 @@ class NodeFailure:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseCommandRun:
-    """The commands that are run once: by whom, until when it may take, how it went. `output` ends what they printed."""
+    """The run of the release command: on which node, until when it may take, and how it went.
+
+    `output` is the end of what the command printed.
+    """
 
     node: str
     until: datetime
@@ -80,8 +90,8 @@ class ReleaseCommandRun:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Of the releases before one, the newest that is stable, that some node has served, and that is not bad; and those
-    that are quarantined and newer than the stable one."""
+    """What is known of the releases before one: the newest `stable` one, the newest one that a node has `served`, the
+    newest `fit` one (not bad). `bad` are the quarantined ones that are newer than the stable one."""
 
     stable: int | None = None
     served: int | None = None
@@ -90,19 +100,20 @@ class Past:
 
     @property
     def way_back(self) -> int | None:
-        """Where to go when the release itself cannot be."""
+        """The release to go to when the release itself is not usable."""
         return self.stable or self.served or self.fit
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """`moved` have stable that they serve the release; `sick` are at fault themselves, and hold nobody up.
+    """The rollout record. `updated` nodes have reported that they serve the release; `unhealthy` nodes hold up no
+    other.
 
-    `closed`: a newer release has come; no turn is given here any more, and there is no new verdict.
-    `resumed` is who has last ended a pause, and why. `past` is fixed when the record is opened: those before it are
-    closed by then, so their states are final; None after one that an older agent has opened.
-    `generation` counts the changes, and `nonce` is random for each: after a doubtful write they tell whose it is, and
-    no two records have equal bytes.
+    `closed`: there is a newer release. This record then gives no slot any more and gets no new verdict. `resumed` is
+    who last ended a pause, and why. `past` is fixed when the record is opened: the older records are closed by then, so
+    their states are final. `past` is None after a record that an older agent opened. `generation` counts the changes,
+    and `nonce` is random for each. After a write with an unknown outcome they tell whose change it is, and no two
+    records have equal bytes.
     """
 
     release: int
@@ -140,7 +151,7 @@ class Rollout:
         return tuple(slot for slot in self.slots if slot.node != node)
 
     def release_command_without(self, node: str) -> ReleaseCommandRun | None:
-        """Commands that `node` has not run to their end are another's to run."""
+        """The run of the release command; None when `node` did not finish it, so that another node may run it."""
         return (
             None
             if self.release_command is not None and self.release_command.node == node and not self.release_command.done
@@ -156,7 +167,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """What was asked for is not to be had now, and why: one clause for `why NODE` and the node's report."""
+    """Why a request is denied now: one clause for `why NODE` and the node's report."""
 
     reason: str
 
@@ -167,8 +178,10 @@ class Denied:
 def opened(
     release: int, strategy: Strategy, before: Collection[Rollout], *, now: datetime, skip_canary: bool = False
 ) -> Rollout:
-    """The first record of a release. `before` are the records that were closed for it: what still runs there counts
-    here, and who has paused the cluster has paused this release, too."""
+    """The first record of a release. `before` are the records that were closed for it.
+
+    The slots that still run there are carried over. A pause of the cluster there pauses this release, too.
+    """
     slots = {slot.node: slot for each in before for slot in each.slots if slot.until > now}
     paused = next((each.paused for each in sorted(before, key=lambda each: -each.release) if each.paused), None)
     carried = tuple(replace(slot, begun=False) for slot in slots.values())
@@ -177,13 +190,15 @@ def opened(
 
 
 def knows_way_back(rollout: Rollout) -> bool:
-    """Whether nothing that came before it matters to those that come after it."""
+    """Whether later releases need no record older than this one."""
     return rollout.state is State.STABLE or rollout.past is not None
 
 
 def past(before: Collection[Rollout]) -> Past:
-    """What the records before a release tell. One that knows what came before it speaks for all those, too: however
-    many bad releases follow each other, nobody has to look for the good one."""
+    """What the records before a release tell. A record with a `past` stands for all older ones.
+
+    So a node finds the good release without reading further back, however many bad releases follow each other.
+    """
     found = Past()
     for each in sorted(before, key=lambda each: each.release):
         found = each.past or found
@@ -196,14 +211,14 @@ def past(before: Collection[Rollout]) -> Past:
 
 
 def is_bad(rollout: Rollout, release: int | None) -> bool:
-    """Whether the newest release's record says that `release` is quarantined, which may be an older one."""
+    """Whether the newest release's record says that `release`, the newest or an older one, is quarantined."""
     if release == rollout.release:
         return rollout.state is State.QUARANTINED
     return rollout.past is not None and release in rollout.past.bad
 
 
 def closed(rollout: Rollout, *, now: datetime) -> Rollout:
-    """A newer release has come: its record takes over the turns that run here."""
+    """The record once there is a newer release: the newer record takes over the running slots."""
     return replace(rollout, closed=True, changed_at=now)
 
 
@@ -211,21 +226,22 @@ def closed(rollout: Rollout, *, now: datetime) -> Rollout:
 
 
 def read_period(rollout: Rollout) -> timedelta:
-    """How long the record may be left unread: what a node must learn without being notified, it learns after this."""
-    # One that is quarantined may be retried at any time; one that is open may be quarantined.
+    """How long the record may be left unread: a node learns by then what no notification told it."""
+    # A quarantined release may be retried at any time; an open one may be quarantined.
     return READ_PERIOD if rollout.state is State.STABLE else timedelta()
 
 
 def tells_of_newer(rollout: Rollout) -> bool:
-    """Whether it is read at each poll, so that the ledger need not be: it is closed when a newer release has come."""
+    """Whether the record is read at each poll, so that the ledger need not be: a newer release closes the record."""
     return not rollout.closed and not read_period(rollout)
 
 
-# ---- what people say ------------------------------------------------------------------------------------------------
+# ---- what an admin changes ------------------------------------------------------------------------------------------
 
 
 def pause(rollout: Rollout, note: Note) -> Rollout:
-    """Nobody switches until somebody resumes. Whoever has goes on, and what must go back goes back."""
+    """No node switches until an admin resumes. A node that has switched goes on, and a node that must go back does
+    so."""
     return replace(rollout, paused=note, changed_at=note.at)
 
 
@@ -234,7 +250,7 @@ def resume(rollout: Rollout, note: Note) -> Rollout:
 
 
 def retry(rollout: Rollout, note: Note) -> Rollout:
-    """The release may be tried again, by everybody, as if nothing had been held against it."""
+    """The release is open to every node again, without its failures."""
     state = State.OPEN if rollout.state is State.QUARANTINED else rollout.state
     retries = (*rollout.retries, note)
     return replace(

@@ -1,10 +1,10 @@
-"""Who may move now.
+"""Which node may update now.
 
-- Turns live in the record of the newest release alone, whichever release they are for. When a newer release comes, the
-  older record is closed first, and the turns that still run are carried over: they always count in one place.
-- Claiming a turn is the last change before the switch: once a quarantine or a pause is written, nobody gets one.
-  Whoever has drained since then reads the record once more before it switches.
-- How many turns are free is computed from the list, never stored. A turn ends by itself.
+- Slots live only in the record of the newest release, whichever release they are for. When a newer release comes, the
+  older record is closed first and its running slots are carried over. So all slots always count in one place.
+- Claiming a slot is the last change before the switch: once a quarantine or a pause is written, no node gets one. A
+  node that has drained since its claim reads the record once more before it switches.
+- The number of free slots is computed from the list, never stored. A slot expires by itself.
 """
 
 from collections.abc import Collection
@@ -16,30 +16,31 @@ from da_agent.domain.rollout import verdicts
 from da_agent.domain.rollout.rollouts import KEPT_LINES, PATIENCE, Denied, ReleaseCommandRun, Rollout, Slot, State
 
 SLACK = timedelta(seconds=5)
-"""A turn with less than this left is over for its holder: clocks differ, and writing takes a moment."""
+"""A slot with less than this left is over for its holder: clocks differ, and writing takes a moment."""
 
 LISTING = timedelta(minutes=5)
-"""How long a share is taken of those that were alive, to see by that it is not yet one's turn."""
+"""How long one list of live nodes is good for computing a percentage, when a node only finds out that it must wait."""
 
 FIRST_PAUSE = timedelta(seconds=0.1)
-"""About what it takes to read a record and to write it; the first pause is up to twice as long."""
+"""About the time to read and to write a record; the first pause is up to twice as long."""
 
 LONGEST_PAUSE = timedelta(seconds=5)
 
 
 def running(rollout: Rollout, *, now: datetime) -> tuple[Slot, ...]:
-    """The turns that count."""
+    """The slots that count: those that have not expired and whose nodes serve."""
     return tuple(slot for slot in rollout.slots if slot.until > now and not slot.joining)
 
 
 def places(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> int:
-    """How many turns are free for `node`, its own not counted: canaries go alone, the others when those have moved.
+    """How many slots are free for `node`, its own not counted. Canaries go alone; the others go when the canaries are
+    updated.
 
-    `live` are those that have been heard lately, also where nobody is sure that the others are gone: a share of those
-    that have died since would let more go than are left.
+    `live` are the nodes that have reported lately, even when it is not sure that the others are gone. Otherwise a
+    percentage that includes nodes that have died would let more go than should.
     """
     taken = sum(1 for slot in running(rollout, now=now) if slot.node != node)
-    # However few are heard at the moment: where there are fewer than canaries, all go alone.
+    # With fewer live nodes than canaries, all go alone, however few have reported lately.
     wanted = 0 if rollout.skip_canary else rollout.strategy.canary
     if rollout.state is State.OPEN and len(rollout.updated) < wanted:
         return max(0, 1 - taken)
@@ -47,7 +48,7 @@ def places(rollout: Rollout, node: str, live: Collection[str], *, now: datetime)
 
 
 def queue(rollout: Rollout, live: Collection[str], *, now: datetime) -> tuple[str, ...]:
-    """The live nodes that have still to move and hold no turn, in the order in which they go."""
+    """The live nodes that are not updated and hold no slot, in the order in which they go."""
     busy = {slot.node for slot in rollout.slots if slot.until > now}
     out = {*rollout.updated, *busy, *(failure.node for failure in rollout.failures), *rollout.unhealthy_nodes}
     return tuple(sorted(node for node in live if node not in out))
@@ -64,21 +65,24 @@ def claim(
     joining: bool,
     sure: bool = True,
 ) -> Rollout | Denied:
-    """Claiming twice is the same as claiming once, but lasts longer, unless the first turn is about to end; `live` are
-    the nodes that have reported lately, whether or not that is sure. The turn is begun with that, unless commands that
-    are run once are due: then it is claimed again when they have been run.
+    """The record with a slot for `node`, or why it gets none.
 
-    `joining`: the node serves nobody, so it takes nobody's place and waits for nobody. Not `sure`: the store was away
-    until now, so that nobody could report, and who is not heard of may be well.
+    Claiming twice is claiming once, but the slot lasts longer, unless the first slot is about to end. `live` are the
+    nodes that have reported lately, whether or not that is sure. The claim also begins the slot, unless the release
+    command is due: then the slot is claimed again after the release command.
+
+    `joining`: the node does not serve yet, so it takes no other node's place and waits for none. Not `sure`: the store
+    was away until now, so no node could report, and a silent node may be healthy.
     """
     held = rollout.slot(node)
     if held is None or held.release != target or held.until <= now or held.joining != joining:
         held = None
-    # Others, whose clocks differ, may hold one that ends now to be over: they may go first then.
+    # By a clock that differs, other nodes may take a slot that ends now for expired, and go first.
     free = joining or (held is not None and held.until > now + SLACK)
     before, rollout = rollout.state, verdicts.without_lost(rollout, node, live, now=now) if sure else rollout
     if (denied := _refusal(rollout, target, joining=joining)) is not None:
-        # What was found on the way is worth writing: the caller has no turn in it, and asks again.
+        # A verdict that follows from expired slots is worth writing. It gives the caller no slot; the caller asks
+        # again.
         return denied if rollout.state is before else rollout
     rest = replace(rollout, slots=rollout.slots_without(node))
     if not free and (denied := _wait(rest, node, target, live, now=now)) is not None:
@@ -90,9 +94,10 @@ def claim(
 
 
 def forgone(rollout: Rollout, node: str, target: int, live: Collection[str], *, now: datetime) -> Denied | None:
-    """Why it would be in vain to ask for a turn: the record, as it was just read, tells, and nobody need be listed.
+    """Why a claim would be denied, by the record as it was just read, without listing the nodes; None: ask the store.
 
-    `live` are the nodes that were alive a while ago. None when that may matter: those whose turn it is do not claim it.
+    `live` are the nodes that were alive a while ago. None as well when an old list may mislead: when the nodes that are
+    next do not claim their slots.
     """
     if rollout.slot(node) is not None:
         return None
@@ -103,15 +108,16 @@ def forgone(rollout: Rollout, node: str, target: int, live: Collection[str], *, 
 
 
 def listing_lasts(strategy: Strategy) -> timedelta:
-    """How long `forgone` may go by the same listing.
+    """How long `forgone` may use the same list of live nodes.
 
-    For ever, where a number of nodes may move: who has died since is passed over when the others do not come.
+    For ever where `max unavailable` is a number of nodes: a node that has died since is passed over when it does not
+    claim.
     """
     return LISTING if strategy.max_unavailable.percent else timedelta.max
 
 
 def give_back(rollout: Rollout, node: str, *, now: datetime) -> Rollout:
-    """Unchanged when it has none."""
+    """The record without the slot of `node`; unchanged when it has none."""
     if rollout.slot(node) is None:
         return rollout
     return replace(
@@ -123,12 +129,12 @@ def give_back(rollout: Rollout, node: str, *, now: datetime) -> Rollout:
 
 
 def is_stopped(rollout: Rollout, *, joining: bool) -> bool:
-    """Whether nobody should switch, whatever turn it has: a newer release has come, or all is paused."""
+    """Whether no node may switch, whatever slot it has: a newer release has come, or the cluster is paused."""
     return rollout.closed or (rollout.paused is not None and not joining)
 
 
 def _refusal(rollout: Rollout, target: int, *, joining: bool) -> Denied | None:
-    """Why nobody gets a turn for `target` here, whoever asks."""
+    """Why no node gets a slot for `target` here."""
     if rollout.closed:
         return Denied(f"a newer release than {rollout.release} has come")
     if target == rollout.release and rollout.state is State.QUARANTINED:
@@ -141,7 +147,7 @@ def _refusal(rollout: Rollout, target: int, *, joining: bool) -> Denied | None:
 
 
 def _wait(rollout: Rollout, node: str, target: int, live: Collection[str], *, now: datetime) -> Denied | None:
-    """Why this node has to wait for others."""
+    """Why this node has to wait for other nodes."""
     there = places(rollout, node, live, now=now)
     if there == 0:
         holders = ", ".join(sorted(slot.node for slot in running(rollout, now=now) if slot.node != node))
@@ -159,36 +165,35 @@ def _wait(rollout: Rollout, node: str, target: int, live: Collection[str], *, no
 
 
 def time_to_switch(slot: timedelta, there_and_back: timedelta) -> timedelta:
-    """How long after it was claimed a turn of that length is good for a switch: a probation that comes to nothing
-    should
-    end within the turn, and so should the way back from it.
+    """How long after its claim a slot of length `slot` is good for a switch.
 
-    Where the turn is too short for that, as it may be in an older release, it is good to its end.
+    A probation that fails, and the way back from it, should end within the slot. Where the slot is too short for that,
+    as in an older release, it is good to its end.
     """
     left = slot - there_and_back - SLACK
     return left if left > 2 * SLACK else slot - SLACK
 
 
 def time_to_drain(left: timedelta) -> timedelta:
-    """How long whoever has to switch within `left` may wait for its requests: the switch takes a moment, too."""
+    """How long a node that must switch within `left` may wait for its requests: the switch takes a moment, too."""
     return max(left - SLACK, timedelta())
 
 
 def pause_after(losses: int, chance: float) -> timedelta:
-    """How long to leave the record to others after so many lost swaps; `chance` is from 0 to 1.
+    """How long to leave the record to other nodes after `losses` lost swaps; `chance` is from 0 to 1.
 
-    Exponential, with full jitter: a hundred that want to change one record at the same time then need a few requests
-    each, instead of a hundred (M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015).
+    Exponential, with full jitter: when a hundred nodes want to change one record at the same time, each then needs a
+    few requests instead of a hundred (M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015).
     """
     longest: timedelta = min(FIRST_PAUSE * 2.0 ** min(losses, 10), LONGEST_PAUSE)
     return chance * longest
 
 
-# ---- whose turn has come --------------------------------------------------------------------------------------------
+# ---- which node is next ---------------------------------------------------------------------------------------------
 
 
 def concerned(before: Rollout, after: Rollout, live: Collection[str], *, now: datetime) -> frozenset[str]:
-    """Whom a change makes look at once: those whose turn has come, or everybody who must go back."""
+    """The nodes to notify of a change: those that may claim a slot now, or all that must go back."""
     if after.state is State.QUARANTINED and before.state is not State.QUARANTINED:
         return frozenset({*after.updated, *(slot.node for slot in after.slots)})
     given_back = len(after.slots) < len(before.slots)
@@ -197,11 +202,11 @@ def concerned(before: Rollout, after: Rollout, live: Collection[str], *, now: da
     return frozenset(queue(after, live, now=now)[: places(after, "", live, now=now)])
 
 
-# ---- commands that are run once -------------------------------------------------------------------------------------
+# ---- the release command --------------------------------------------------------------------------------------------
 
 
 def take_release_command(rollout: Rollout, node: str, *, now: datetime) -> Rollout | Denied:
-    """The commands are this node's to run, until its turn ends."""
+    """The record with the release command assigned to `node` until its slot expires, or why it is not."""
     held = rollout.slot(node)
     if held is None or held.until <= now + SLACK:
         return Denied("its slot has expired")
@@ -214,7 +219,7 @@ def take_release_command(rollout: Rollout, node: str, *, now: datetime) -> Rollo
         return Denied(
             f"{release_command.node} {'has run' if release_command.done else 'is running'} the release command"
         )
-    # They have a whole turn's time.
+    # The release command has the whole time of a slot.
     slot = replace(held, until=now + rollout.strategy.slot_timeout)
     return replace(
         rollout,
@@ -225,6 +230,7 @@ def take_release_command(rollout: Rollout, node: str, *, now: datetime) -> Rollo
 
 
 def finish_release_command(rollout: Rollout, node: str, output: tuple[str, ...], *, now: datetime) -> Rollout | Denied:
+    """The record with the release command done and the last lines of its `output`, or why it is not."""
     if rollout.release_command is None or rollout.release_command.node != node:
         return Denied("the commands that are run once have become another's")
     return replace(

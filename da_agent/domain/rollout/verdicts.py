@@ -1,4 +1,4 @@
-"""What has become of the nodes that moved to a release, and what the cluster thinks of it then."""
+"""What became of the nodes that went to a release, and the verdict of the cluster."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -7,16 +7,17 @@ from datetime import datetime, timedelta
 from da_agent.domain.rollout.rollouts import KEPT_LINES, PATIENCE, NodeFailure, Note, Rollout, State
 
 ILL = timedelta(seconds=60)
-"""How long a node is sick before nobody waits for it any more: it has tried again meanwhile."""
+"""How long a node is unhealthy before the others stop waiting for it: it has tried again meanwhile."""
 
 
 def updated(
     rollout: Rollout, node: str, live: Collection[str], *, now: datetime, heard: Collection[str] | None = None
 ) -> Rollout:
-    """The node has stable that it serves the release: its turn is over, and what was held against it is forgotten.
+    """The record after the node has shown that it serves the release: its slot is over and its earlier failures are
+    removed.
 
-    Here and below: `live` are those that may be alive, and `heard` those of them that have reported lately, where that
-    is not the same.
+    Here and below, `live` are the nodes that may be alive. `heard` are those of them that have reported lately, where
+    that is not the same.
     """
     names = rollout.updated if node in rollout.updated else (*rollout.updated, node)
     return judged(replace(_cleared(rollout, node), updated=names, changed_at=now), live, now=now, heard=heard)
@@ -32,7 +33,8 @@ def failed(
     now: datetime,
     heard: Collection[str] | None = None,
 ) -> Rollout:
-    """The node is well on another release, and could not serve this one: the release is to blame."""
+    """The record after the node failed on this release while it is healthy on another one: the release failed, not the
+    node."""
     failure = NodeFailure(node, reason, now, log[-KEPT_LINES:])
     cleared = _cleared(rollout, node)
     names = tuple(each for each in rollout.updated if each != node)
@@ -49,8 +51,10 @@ def reported_unhealthy(
     now: datetime,
     heard: Collection[str] | None = None,
 ) -> Rollout:
-    """The node is not well on any release: it is to blame itself, and the others go on without it. Whoever has said so
-    before has been sick since then."""
+    """The record after the node reported that it is healthy on no release: the node is the cause, and the others go on.
+
+    A node that has reported this before counts as unhealthy since then.
+    """
     since = next((note.at for note in rollout.unhealthy if note.by == node), now)
     cleared = _cleared(rollout, node)
     changed = replace(cleared, unhealthy=(*cleared.unhealthy, Note(node, since, reason)), changed_at=now)
@@ -68,7 +72,7 @@ def _cleared(rollout: Rollout, node: str) -> Rollout:
 
 
 def judged(rollout: Rollout, live: Collection[str], *, now: datetime, heard: Collection[str] | None = None) -> Rollout:
-    """With the verdict, when there can be one."""
+    """The record with the verdict, when there can be one."""
     if rollout.closed or rollout.state is not State.OPEN:
         return rollout
     there = frozenset(live if heard is None else heard)
@@ -84,18 +88,19 @@ def judged(rollout: Rollout, live: Collection[str], *, now: datetime, heard: Col
 
 
 def _verdict(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> State | None:
-    """Too many have failed, or of the nodes that are alive each has moved, failed, or is sick.
+    """The verdict: too many nodes failed, or each live node is updated, failed or unhealthy. None: not yet.
 
-    Those speak for a release that serve it and are heard; what the dead have served proves nothing. Where more have
-    failed than serve it, it is bad, however many may fail: what is stable is what others go back to.
+    Only nodes that serve the release and have reported lately speak for it: what dead nodes served shows nothing. A
+    release that more nodes failed on than serve is bad, whatever `max failures` says: a stable release is what others
+    go back to.
 
-    When some have failed and all others are sick, nobody is left who could speak for the release. Sick nodes alone say
-    nothing of it: they go on by themselves once somebody has mended them.
+    When some nodes failed and all others are unhealthy, no node is left that could speak for the release: it is
+    quarantined. Unhealthy nodes alone say nothing about it: they go on by themselves once an admin has repaired them.
     """
     failed_nodes = {failure.node for failure in rollout.failures}
     shown = sum(1 for failure in rollout.failures if not failure.lost)
     allowed = rollout.strategy.max_failures
-    # One machine may be switched off at any time, whatever is allowed; not one after the other.
+    # One machine may be switched off at any time, whatever is allowed, but not one after the other.
     if shown > allowed or len(failed_nodes) > max(allowed, 1):
         return State.QUARANTINED
     if not live <= {*rollout.updated, *failed_nodes, *rollout.unhealthy_nodes}:
@@ -105,7 +110,7 @@ def _verdict(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> S
     if serving and against <= len(serving):
         return State.STABLE
     if silent:
-        # They may be well, and speak for it; whoever is sure looks again.
+        # The silent nodes may be healthy and speak for the release; a node that is sure of the live nodes looks again.
         return None
     return State.QUARANTINED if shown or (failed_nodes and live <= failed_nodes) else None
 
@@ -114,12 +119,11 @@ def _reasons(rollout: Rollout) -> str:
     return "; ".join(f"{failure.node}: {failure.reason}" for failure in rollout.failures)
 
 
-# ---- when nobody moves ----------------------------------------------------------------------------------------------
+# ---- when no node updates -------------------------------------------------------------------------------------------
 
 
 def without_lost(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> Rollout:
-    """Without the turns that have ended by themselves. Whoever may have switched and has not come back is held against
-    the release."""
+    """The record without expired slots. A node that may have switched and did not report back counts as a failure."""
     over = tuple(slot for slot in rollout.slots if slot.until <= now and slot.node != node)
     if not over:
         return rollout
@@ -130,17 +134,17 @@ def without_lost(rollout: Rollout, node: str, live: Collection[str], *, now: dat
         for slot in over
         if slot.begun and not slot.joining and slot.release == rollout.release and slot.node not in known
     )
-    # The time of the last change stays: whoever lets its turn pass does not become the one to wait for again.
+    # `changed_at` stays: other nodes must not begin to wait again for a node that let its slot expire.
     return judged(replace(rollout, slots=rest, failures=(*rollout.failures, *lost)), live, now=now)
 
 
 def reviewed(rollout: Rollout, node: str, live: Collection[str], *, now: datetime) -> Rollout:
-    """What has become of a rollout in which nobody moves any more: nodes may have died since the last change."""
+    """The record of a rollout in which no node updates any more: nodes may have died since the last change."""
     return judged(without_lost(rollout, node, live, now=now), live, now=now)
 
 
 def review_is_due(rollout: Rollout, node: str, *, now: datetime) -> bool:
-    """Whether it is for `node` to look: those that have had their turn do it, one after the other."""
+    """Whether `node` should review the record: the nodes that are done do so, one after the other."""
     if rollout.closed or rollout.state is not State.OPEN:
         return False
     through = {*rollout.updated, *(failure.node for failure in rollout.failures), *rollout.unhealthy_nodes}
@@ -148,8 +152,7 @@ def review_is_due(rollout: Rollout, node: str, *, now: datetime) -> bool:
 
 
 def is_stuck(rollout: Rollout, live: Collection[str], *, now: datetime) -> bool:
-    """Whether every node that is alive has been at fault itself for a while: there will be no verdict before somebody
-    has mended one."""
+    """Whether every live node has been unhealthy for a while: there is no verdict before an admin has repaired one."""
     over = rollout.closed or rollout.state is not State.OPEN or rollout.paused is not None
     ill = {note.by for note in rollout.unhealthy if now - note.at >= ILL}
     return bool(live) and not over and set(live) <= ill

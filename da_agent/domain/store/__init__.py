@@ -1,1 +1,1 @@
-"""What is in the store, and where the store is."""
+"""The contents of the store, and its location."""

@@ -1,4 +1,4 @@
-"""Bytes known by their own sha256."""
+"""Blobs: bytes stored under their own sha256."""
 
 import hashlib
 import re
@@ -10,18 +10,18 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 PUT_BACK = "da-agent publish, on a node that still has it, puts it back"
-"""What to do about one that the store has lost, or has other bytes for."""
+"""The remedy for a blob that is missing or has wrong bytes in the store."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Blob:
-    """The name of some bytes: their sha256 (64 lower-case hex digits) and how many there are."""
+    """The name of a blob: the sha256 of its bytes (64 lower-case hex digits), and their number."""
 
     sha256: str
     size: int
 
     def __post_init__(self) -> None:
-        # The hash becomes part of a path and of a key: anything else here would be a way out of the folder.
+        # The hash becomes part of a path and a key. Any other text could lead out of the folder.
         if not _SHA256.fullmatch(self.sha256):
             raise ValueError(f"not a sha256: {self.sha256!r}")
         if self.size < 0:
@@ -30,7 +30,7 @@ class Blob:
 
 @dataclass(frozen=True, slots=True, order=True)
 class File:
-    """A blob under the name that people gave it, relative to its folder."""
+    """A blob and the name of its file in the inbox, relative to its folder."""
 
     name: str
     blob: Blob

@@ -1,4 +1,4 @@
-"""Whether a store keeps the promises that a cluster needs, and how that was found out."""
+"""Whether a store gives the guarantees that a cluster needs, and the checks that show it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One promise that was tried; `detail` is empty, or a sentence about what happened instead."""
+    """The check of one guarantee. `detail` is empty, or a sentence about what happened instead."""
 
     name: str
     ok: bool
@@ -15,8 +15,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Conformance:
-    """What was tried on the store with the identity `store`. `format` grows with the checks: old conformance records
-    expire."""
+    """The conformance record of the store with the identity `store`.
+
+    `format` increases when checks are added, which makes old records invalid.
+    """
 
     store: str
     tried: tuple[Check, ...]

@@ -1,4 +1,4 @@
-"""What people put into the store: configuration, certificates, packages."""
+"""The inbox: configuration, certificates and packages that users upload to the store."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from da_agent.domain.store.blobs import Blob
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """An object of the store as a listing shows it. `tag` changes whenever the bytes do."""
+    """An object of the store as a listing shows it. `tag` changes whenever the bytes change."""
 
     key: str
     size: int
@@ -28,12 +28,12 @@ class Inbox:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for two listings when every object is the same: what a verdict is about."""
+        """Equal for two listings with the same objects and tags. A verdict applies to one fingerprint."""
         text = "".join(f"{entry.key}\0{entry.tag}\n" for entry in self.entries)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def quiet_at(self, period: timedelta) -> datetime | None:
-        """When nobody will have written for `period`, by the store's clock; None for an empty inbox."""
+        """When the inbox will have been unchanged for `period`, by the store's clock; None for an empty inbox."""
         return max((entry.modified_at + period for entry in self.entries), default=None)
 
     def entry(self, key: str) -> Entry | None:
@@ -44,25 +44,25 @@ class Inbox:
 
 
 def inbox_of(entries: Iterable[Entry]) -> Inbox:
-    """The inbox among `entries`: S3 consoles leave folder markers, editors leave hidden and backup files."""
+    """The inbox in `entries`, without the folder markers of S3 consoles and the hidden and backup files of editors."""
     return Inbox(tuple(sorted(without_markers(entry for entry in entries if _belongs(entry.key)))))
 
 
 def without_markers(entries: Iterable[Entry], beside: Iterable[str] = ()) -> tuple[Entry, ...]:
-    """Without empty objects that have others below them, here or in `beside`: some tools mark folders like that."""
+    """`entries` without the folder markers of some tools: empty objects with others below them, here or in `beside`."""
     found = tuple(entries)
     folders = {folder for key in (*(entry.key for entry in found), *beside) for folder in _folders(key)}
     return tuple(entry for entry in found if entry.size or entry.key not in folders)
 
 
 def _folders(key: str) -> Iterator[str]:
-    """Every folder that a key lies in."""
+    """Every folder that contains the key."""
     parts = key.split("/")[:-1]
     return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a part of a name says that nobody put it there to be used: a folder marker, hidden, a backup."""
+    """Whether the name is that of a folder marker, a hidden file or a backup, which no tool uploads on purpose."""
     parts = name.split("/")
     return not parts[-1] or any(part.startswith(".") or part.endswith(("~", "_$folder$", ".swp")) for part in parts)
 
@@ -75,7 +75,7 @@ def _belongs(key: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The bytes that an object of the inbox had under a tag: what has been read once need not be read again."""
+    """The blob of an inbox object at a tag. It saves reading the same object again."""
 
     key: str
     tag: str
@@ -84,7 +84,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of an inbox: release `release`, or refused for `mistakes`. Not looked at again until it changes."""
+    """The result for an inbox: release `release`, or rejected with `mistakes`. It is valid until the inbox changes."""
 
     fingerprint: str
     release: int | None

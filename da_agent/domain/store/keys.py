@@ -1,4 +1,4 @@
-"""The names of things in the store: design.md, section 3."""
+"""The keys of the objects in the store: design.md, section 3."""
 
 from da_agent.domain.store.blobs import Blob
 
@@ -25,7 +25,7 @@ def release_key(number: int) -> str:
 
 
 def release_number(key: str) -> int | None:
-    """The number in a ledger key; None for anything else that lies in the folder."""
+    """The number in a ledger key; None for any other key in the folder."""
     return _number(key, RELEASES)
 
 
@@ -34,7 +34,7 @@ def rollout_key(number: int) -> str:
 
 
 def rollout_number(key: str) -> int | None:
-    """The number in the key of a record; None for anything else that lies in the folder."""
+    """The number in the key of a rollout record; None for any other key in the folder."""
     return _number(key, ROLLOUTS)
 
 
@@ -48,17 +48,17 @@ def node_key(node: str) -> str:
 
 
 def twin_key(node: str) -> str:
-    """The report of a machine whose name another one has."""
+    """The key of the report of a machine whose node name another machine already uses."""
     return f"{TWINS}{node}.json"
 
 
 def left_key(node: str) -> str:
-    """The last report of a node that has signed off. It counts only while there is none at `node_key`."""
+    """The key of the last report of a node that has signed off. It counts only while `node_key` has no report."""
     return f"{LEFT}{node}.json"
 
 
 def node_of(key: str) -> str:
-    """The node whose report has this key."""
+    """The name of the node whose report has this key."""
     return key.removeprefix(NODES).removeprefix(LEFT).removesuffix(".json")
 
 

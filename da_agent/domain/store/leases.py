@@ -1,15 +1,15 @@
-"""The right to be the only one at some work, until a time."""
+"""Leases: the exclusive right to some work until a given time."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 PERIOD = timedelta(minutes=2)
-"""How long a dead holder keeps the others waiting."""
+"""The length of a lease: how long other processes wait for a dead holder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """It ends by itself at `until`, by the store's clock. `nonce` tells two processes with one name apart."""
+    """A lease that expires at `until`, by the store's clock. `nonce` distinguishes two processes with the same name."""
 
     holder: str
     until: datetime

@@ -1,4 +1,4 @@
-"""How many bytes of the store are held in memory at once, and why so many."""
+"""The limits on bytes of the store that are held in memory at once, and their reasons."""
 
 from collections.abc import Iterable
 
@@ -7,19 +7,24 @@ from da_agent.errors import Corrupt
 MIB = 1024 * 1024
 
 WRITTEN = 8 * MIB
-"""A configuration, a certificate, a list of requirements. A configuration may have 100,000 values (documents): with 80
-bytes each they fill this. docassemble's own has some 10 KiB, a chain of certificates less."""
+"""The largest configuration, certificate or requirements file, in bytes.
+
+A configuration may have 100,000 values (`documents.MAX_VALUES`), which at 80 bytes each reach this limit.
+docassemble's own configuration has about 10 KiB, a certificate chain less.
+"""
 
 CERTIFICATE = MIB
-"""A file of a folder that is said to hold certificates. A larger one is none: the wrong folder is named."""
+"""The largest file in a certificate folder, in bytes. A larger file is no certificate: the folder is wrong."""
 
 RECORD = 16 * MIB
-"""A manifest, a rollout, a report, a verdict, a lease. The largest are a rollout of 5,000 nodes and a verdict on 10,000
-files: about 3 MiB each."""
+"""The largest manifest, rollout record, report, verdict or lease, in bytes.
+
+The largest known are a rollout of 5,000 nodes and a verdict on 10,000 files, about 3 MiB each.
+"""
 
 
 def joined(chunks: Iterable[bytes], key: str, store: str) -> bytes:
-    """The whole of a small object; Corrupt, after one chunk too many, when it is larger than a record may be."""
+    """The bytes of a small object. Corrupt as soon as they exceed `RECORD`."""
     body = bytearray()
     for chunk in chunks:
         body += chunk

@@ -1,4 +1,4 @@
-"""Where the store is, as a URL or docassemble's own variables say it."""
+"""The location of the store, from a URL or docassemble's own variables."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -25,11 +25,11 @@ _NO_CREDENTIALS = (
 
 @dataclass(frozen=True, slots=True)
 class S3Location:
-    """A bucket, or what lies below `prefix` in it (no slash at either end; empty for the whole bucket).
+    """A bucket, or the part of it below `prefix` (no slash at either end; empty for the whole bucket).
 
-    endpoint_url         None for Amazon's own
-    path_style           whether the bucket's name is part of the path of an address, not of its host name
-    server_side_encryption, kms_key_id   what each object is to be encrypted with; None for the bucket's own default
+    endpoint_url   None for Amazon's own endpoint
+    path_style     whether the bucket's name is in the path of a request, not in the host name
+    server_side_encryption, kms_key_id   the encryption of each object; None for the bucket's default
     """
 
     bucket: str
@@ -42,7 +42,7 @@ class S3Location:
 
     @property
     def url(self) -> str:
-        """The URL that `location_of` turns into this again, but for encryption, which no URL can say."""
+        """The URL that `location_of` parses back to this location, without the encryption, which no URL can express."""
         style = None if self.path_style == (self.endpoint_url is not None) else str(self.path_style).lower()
         values = zip(_PARAMETERS, (self.endpoint_url, self.region, style), strict=True)
         query = "&".join(f"{name}={_quoted(value)}" for name, value in values if value is not None)
@@ -55,7 +55,7 @@ class S3Location:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryLocation:
-    """A directory that every node has: `path` is absolute."""
+    """A directory that all nodes share. `path` is absolute."""
 
     path: Path
 
@@ -71,7 +71,7 @@ Location = S3Location | DirectoryLocation
 
 
 def location_of(url: str) -> Location:
-    """The location that `url` names; Invalid with every mistake at once, none of which repeats a secret."""
+    """The location in `url`. Raises Invalid with every mistake at once; no mistake repeats a secret."""
     mistakes: list[str] = []
     scheme, _, rest = url.partition("://")
     if "#" in url:
@@ -91,10 +91,10 @@ def location_of(url: str) -> Location:
 
 
 def location_of_environment(variables: Mapping[str, str]) -> Location | None:
-    """What DA_AGENT_STORE says, or else S3ENABLE, S3BUCKET, S3REGION and S3ENDPOINTURL; None when they say nothing.
+    """The location in DA_AGENT_STORE, or else in S3ENABLE, S3BUCKET, S3REGION and S3ENDPOINTURL; None without a store.
 
-    How objects are encrypted is in the S3_SSE_ variables in both cases. An empty variable counts as unset.
-    Invalid with every mistake at once.
+    The S3_SSE_ variables set the encryption in both cases. An empty variable counts as unset.
+    Raises Invalid with every mistake at once.
     """
     mistakes: list[str] = []
     location: Location | None = None
@@ -111,7 +111,10 @@ def location_of_environment(variables: Mapping[str, str]) -> Location | None:
 
 
 def credentials_of(variables: Mapping[str, str]) -> tuple[str, str] | None:
-    """S3ACCESSKEY and S3SECRETACCESSKEY; None without them: then the usual variables or the machine's role count."""
+    """S3ACCESSKEY and S3SECRETACCESSKEY; None when unset: then the AWS variables or the machine's role apply.
+
+    Invalid when only one of them is set.
+    """
     key, secret = _text(variables, "S3ACCESSKEY"), _text(variables, "S3SECRETACCESSKEY")
     if key and secret:
         return key, secret
@@ -144,7 +147,7 @@ def _s3_location(address: str, query: str, mistakes: list[str]) -> S3Location:
     elif not bucket:
         mistakes.append("the store's URL names no bucket; write s3://bucket or s3://bucket/prefix")
     elif not _BUCKET.fullmatch(bucket):
-        # Not repeated: it may be a key, a colon and a secret.
+        # The message does not repeat the text: it may be a key, a colon and a secret.
         mistakes.append(f"what follows s3:// in the store's URL must be the name of a bucket: {_NAME_OF_BUCKET}")
     with _collected(mistakes):
         prefix = _unquoted(folder, "prefix").strip("/")
@@ -166,7 +169,7 @@ def _parameters(query: str, mistakes: list[str]) -> dict[str, str]:
     for part in query.split("&") if query else ():
         name, equals, value = part.partition("=")
         if not equals and part not in _PARAMETERS:
-            # Not repeated: it may be a secret.
+            # The message does not repeat the text: it may be a secret.
             mistakes.append("a parameter in the store's URL has no name; write name=value")
         elif name not in _PARAMETERS:
             mistakes.append(f"unknown parameter {name!r} in the store's URL; known are {', '.join(_PARAMETERS)}")
@@ -233,7 +236,7 @@ def _encryption(variables: Mapping[str, str], mistakes: list[str]) -> tuple[str 
         mistakes.append(f"S3_SSE_ALGORITHM must be one of {', '.join(_ALGORITHMS)}")
     if algorithm == "AES256" and kms_key_id:
         mistakes.append("S3_SSE_KMS_KEY_ID needs S3_SSE_ALGORITHM=aws:kms, not AES256")
-    # What people upload with plain tools would not be encrypted with a key of their own, and could then not be read.
+    # Files uploaded with plain tools would not be encrypted with the customer's key, and the nodes could not read them.
     mistakes.extend(
         f"{name} cannot be used for the store of a cluster; use S3_SSE_ALGORITHM=aws:kms"
         for name in ("S3_SSE_CUSTOMER_ALGORITHM", "S3_SSE_CUSTOMER_KEY")

@@ -1,1 +1,1 @@
-"""What an admin asks and orders."""
+"""What an admin asks for and orders."""

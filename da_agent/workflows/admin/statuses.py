@@ -1,4 +1,4 @@
-"""What an admin wants to know: this node, the releases, the inbox, the other nodes, and how old all that is."""
+"""The status for an admin: this node, the releases, the inbox, the other nodes, and how old each fact is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from da_agent.workflows.records.rollouts import Rollouts
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """This node, from its own disk. `heard` is when the store last answered it."""
+    """This node, from its own disk. `heard` is when the store last answered this node."""
 
     node: str
     root: str
@@ -33,11 +33,11 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """The cluster, from the store, as it was at `at` by the store's clock.
+    """The cluster as the store showed it at `at`, by the store's clock.
 
-    `head` is the newest release that can be read; `pending`: the inbox has changed since `verdict`, and nobody has
-    published it yet. `rollout` is the record of the newest release, and `live` are the nodes that count in it.
-    `twins` are the names that two machines report as.
+    `head` is the newest readable release. `pending`: the inbox has changed since `verdict` and is not published yet.
+    `rollout` is the record of the newest release, and `live` are the nodes that count in it. `twins` are the names that
+    two machines report under.
     """
 
     at: datetime
@@ -53,7 +53,7 @@ class There:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`there` is None, and `unknown` says why, when the store does not answer."""
+    """When the store does not answer, `there` is None and `unknown` says why."""
 
     here: Here | None
     there: There | None
@@ -86,7 +86,7 @@ def cluster(store: ports.Store, ledger: Ledger, inboxes: Inboxes, rollouts: Roll
 
 
 def _rollout(rollouts: Rollouts, number: int) -> Rollout | None:
-    """A damaged record must not hide everything else."""
+    """The record of release `number`; None when it is damaged, so that the rest of the status is still shown."""
     try:
         return rollouts.read(number)
     except Corrupt:
@@ -94,7 +94,7 @@ def _rollout(rollouts: Rollouts, number: int) -> Rollout | None:
 
 
 def explain(there: There, node: str) -> str:
-    """One paragraph about one node; Absent, naming those there are, when the cluster does not know it."""
+    """One paragraph about one node. NotFound, listing the known nodes, when the cluster does not know it."""
     seen = next((each for each in there.nodes if each.report.node == node), None)
     record = there.rollout
     known = {each.report.node for each in there.nodes} | set(there.live)
@@ -113,7 +113,7 @@ def explain(there: There, node: str) -> str:
 
 
 def history(ledger: Ledger, limit: int) -> tuple[Release, ...]:
-    """The newest releases first; damaged ones raise Corrupt."""
+    """At most `limit` releases, the newest first. A damaged release raises Corrupt."""
     numbers = ledger.numbers()[-limit:]
     found = []
     for number in reversed(numbers):

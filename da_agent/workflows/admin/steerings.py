@@ -1,4 +1,4 @@
-"""What people do to the cluster that needs no new contents: go back, start anew, pause, resume, retry."""
+"""Orders of an admin that need no new contents: rollback, restart, pause, resume, retry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ from da_agent.workflows.records.rollouts import Make, Rollouts
 from da_agent.workflows.upkeep.gc_lock import GcLock
 
 ATTEMPTS = 20
-"""How often a release is appended, or a record changed, on top of what others have released meanwhile."""
+"""How often a release is appended, or a record changed, on top of concurrent changes."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done, in one sentence; `release` is the one that it was done to or that it made."""
+    """What was done, in one sentence. `release` is the release that was changed or made."""
 
     release: int
     sentence: str
 
 
 class Steering:
-    """Makes releases from old ones and changes records. `who` goes into both; `nonce` gives a new random text."""
+    """Makes releases from old ones and changes records. Both name `who`; `nonce` returns a new random text."""
 
     def __init__(
         self,
@@ -58,12 +58,14 @@ class Steering:
     # ---- new releases with old contents
 
     def rollback(self, number: int | None, reason: str | None = None) -> Done:
-        """A new release with the contents of release `number`, or of the newest stable one that holds something else.
+        """A new release with the contents of release `number`, or of the newest stable one with other contents.
 
-        Invalid when that would change nothing, or when the release, or a later one that holds the same, is quarantined;
-        StoreDamaged, naming it, when something that it needs is no longer in the store.
+        Invalid when that would change nothing, or when the release, or a later one with the same contents, is
+        quarantined. StoreDamaged, naming what is missing, when the store no longer has something that the release
+        needs.
         """
-        # Old blobs may be about to go, and nobody here has their bytes: nothing is removed until the ledger has them.
+        # The old blobs may be about to be collected, and this machine has no copy. The gc lock keeps them until the
+        # append.
         with self._gc_lock.alone(f"{self._who}, going back", self._nonce()) as held:
             top = self._top()
             back = self._ledger_release(number) if number is not None else self._stable_before(top)
@@ -80,9 +82,9 @@ class Steering:
         return Done(made, f"Release {made} has the contents of release {back.number} again.{careful}")
 
     def restart(self, reason: str) -> Done:
-        """A new release with the contents of the one that the nodes serve, for which every worker process starts anew.
+        """A new release with the contents of the one that the nodes serve; every worker process starts anew for it.
 
-        That is the newest one, or when that is quarantined, the one that they have gone back to.
+        That is the newest release or, when that is quarantined, the one that the nodes have gone back to.
         """
         served = "the one before"
 
@@ -101,7 +103,11 @@ class Steering:
         return Done(made, f"Release {made} is {served}, with a restart of every node.")
 
     def _way_back(self, top: Top) -> Release | None:
-        """What the nodes serve instead of a quarantined newest release; None when they serve that, or are about to."""
+        """The release that nodes serve instead of a quarantined newest one; None when they serve, or move to, the
+        newest.
+
+        Invalid when there is no release to go back to.
+        """
         record = self._records.read(top.number)
         if record is None or record.state is not State.QUARANTINED:
             return None
@@ -114,13 +120,13 @@ class Steering:
         return self._ledger.read(number)
 
     def _release(self, contents: Contents, reason: str, *, back: int | None = None, restart: bool = False) -> Release:
-        """Its number is given when it is appended."""
+        """A release without a number; the append gives it one."""
         now = self._store.clock()
         return Release(0, self._nonce(), now, self._who, reason, contents, rollback_of=back, restart=restart)
 
     def _append(self, make: Callable[[Top], Release]) -> int:
-        """The number that the release has got; the nodes are awake then."""
-        # Looked up before the append: nothing then stands between the release and the notifies but its record.
+        """Append the release and notify the nodes. Returns its number; Interrupted on Ctrl-C after the append."""
+        # Looked up before the append: then only the rollout record stands between the release and the notifications.
         nodes = self._notifications.alive()
 
         def append(top: Top) -> Release:
@@ -133,14 +139,16 @@ class Steering:
         try:
             announce(release, self._records, self._notifications, nodes)
         except KeyboardInterrupt:
-            # Whoever ends the command now must not think that nothing has happened.
+            # An admin who presses Ctrl-C now must not think that nothing has happened.
             raise Interrupted(
                 f"not waited for: release {number} is made, and the nodes take it; da-agent status shows how far"
             ) from None
         return number
 
     def _stable_before(self, top: Top) -> Release:
-        """Of those before the newest: the same contents once more, as after a restart, would help nobody."""
+        """The newest stable release with other contents: repeating the same contents, as after a restart, would not
+        help.
+        """
         number = self._records.fallback(top.number)
         while number is not None and self._contents(number) in (None, top.contents):
             number = self._records.fallback(number)
@@ -153,7 +161,7 @@ class Steering:
         return self._ledger.read(record.release)
 
     def _contents(self, number: int) -> Contents | None:
-        """None when its manifest is gone or damaged."""
+        """The contents of release `number`; None when its manifest is gone or damaged."""
         try:
             return self._ledger.read(number).contents
         except (NotFound, Corrupt):
@@ -174,7 +182,9 @@ class Steering:
             raise Invalid(f"nothing to do: release {back.number} is {has}; da-agent status shows how far it is")
 
     def _require_fit(self, back: Release, top: Top) -> None:
-        """What has failed under a later number is not released once more under another one."""
+        """Contents that failed under a later number must not be released again under a new one. Invalid when they would
+        be.
+        """
         for number in range(top.number, back.number, -1):
             if self._contents(number) != back.contents:
                 continue
@@ -188,7 +198,9 @@ class Steering:
                 return
 
     def _require_whole(self, release: Release) -> None:
-        """Nobody could stage it otherwise. What this machine has of it is put back."""
+        """StoreDamaged when a blob of the release is missing: no node could stage it. Blobs that this machine has are
+        put back.
+        """
         contents = release.contents
         names = {contents.config: keys.CONFIG}
         names |= {file.blob: f"{keys.CERTIFICATES}{file.name}" for file in contents.certificates}
@@ -202,7 +214,9 @@ class Steering:
             )
 
     def _is_there(self, blob: Blob, release: Release) -> bool:
-        """The size of a blob tells. The configuration is read: without it no node could open the rollout."""
+        """True when the listing shows the blob with its size. The configuration is read in full: without it no node
+        could open the rollout.
+        """
         if blob == release.contents.config:
             return self._is_right(release)
         key = keys.blob_key(blob)
@@ -218,7 +232,7 @@ class Steering:
     # ---- records
 
     def pause(self, reason: str) -> Done:
-        """No node switches until somebody resumes, newer releases included."""
+        """No node switches until the cluster is resumed, not even to newer releases."""
         note = self._note(reason)
         record = self._change_newest(lambda record: rollouts.pause(record, note) if record.paused is None else record)
         assert record.paused is not None
@@ -245,7 +259,7 @@ class Steering:
         def retried(record: Rollout, *_: object) -> Rollout | Denied:
             if record.state is not State.QUARANTINED:
                 if record.retries and record.retries[-1] == note:
-                    # Ours, whose answer was lost, and others have changed the record since.
+                    # This command's own retry, whose answer was lost; the record has been changed since.
                     return record
                 return Denied(f"it is {record.state.value}")
             return rollouts.retry(record, note)
@@ -267,7 +281,9 @@ class Steering:
         return Done(number, f"Release {number} is retried: the nodes try it again.")
 
     def _change_newest(self, change: Callable[[Rollout], Rollout]) -> Rollout:
-        """The newest release's record as it is then. One that is closed meanwhile is not the newest any more."""
+        """The newest release's record after `change`. A record that is closed meanwhile is not the newest: then it
+        starts over.
+        """
 
         def make(record: Rollout, *_: object) -> Rollout | Denied:
             return Denied("closed") if record.closed else change(record)
@@ -282,10 +298,14 @@ class Steering:
             raise Conflict(f"a newer release than {top.number} has come")
         return record
 
-    # ---- what both need
+    # ---- shared
 
     def _on_the_newest(self, act: Callable[[Top], T]) -> T:
-        """What `act` gives for the newest release; once more when it finds that there is a newer one (Lost)."""
+        """The result of `act` on the newest release. It is repeated when `act` raises Conflict, as there is a newer
+        release.
+
+        Unreachable after ATTEMPTS.
+        """
         for _ in range(ATTEMPTS):
             try:
                 return act(self._top())

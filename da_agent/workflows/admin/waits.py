@@ -1,4 +1,4 @@
-"""Waiting for the verdict on what was pushed."""
+"""Waiting for the verdict on a push."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -33,15 +33,17 @@ from da_agent.workflows.records.reports import Reports
 from da_agent.workflows.records.rollouts import Rollouts
 
 SILENCES = (Unreachable, Forbidden, StoreUnfit, StoreDamaged, Corrupt, NotFound, Conflict)
-"""What the store may answer instead of what it was asked for: it says nothing about a release."""
+"""Answers of the store that say nothing about a release: the request is repeated."""
 
 LOOK_AGAIN = timedelta(seconds=0.5)
 
 GONE = timedelta(minutes=5)
-"""A node that has not reported for so long is not waited for. One that resolves or stages may be silent for a while."""
+"""A node that has not reported for this long is not waited for. A node that resolves or stages may be silent for a
+while.
+"""
 
 NAMED = 5
-"""So many of the changes that a newer release has undone are named."""
+"""How many of the changes that a newer release has undone an error names."""
 
 
 def until_published(
@@ -53,8 +55,10 @@ def until_published(
     *,
     patience: timedelta,
 ) -> Verdict:
-    """The verdict of some node on the inbox as it is now; NotHere when none comes in time, or, at once, when every
-    node that is alive has said why it cannot publish it. TimedOut when the store does not answer at the end.
+    """The verdict of a node on the inbox as it is now.
+
+    NotHere when no verdict comes within `patience`, or at once when every live node has said why it cannot publish the
+    inbox. TimedOut when the store does not answer at the end.
     """
     watch, deadline = reports.watch(), clock.now() + patience
     silence: AgentError | None = None
@@ -78,7 +82,7 @@ def until_published(
 
 
 def _require_able(alive: list[NodeStatus], fingerprint: str) -> None:
-    """NotHere, naming each node and its reason, when none that is alive can publish the inbox."""
+    """NotHere, naming each node and its reason, when no live node can publish the inbox."""
     reasons = {
         each.report.node: each.report.unable.reason
         for each in alive
@@ -90,7 +94,7 @@ def _require_able(alive: list[NodeStatus], fingerprint: str) -> None:
 
 
 def pause(rollouts: Rollouts, number: int) -> str | None:
-    """Why nothing happens although release `number` is there, and what to do; None when nobody has paused."""
+    """Why release `number` does not roll out, and the remedy; None when the cluster is not paused."""
     note = rollouts.paused(number)
     if note is None:
         return None
@@ -99,7 +103,7 @@ def pause(rollouts: Rollouts, number: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The release that was stable: which nodes serve it, and which do not, and why."""
+    """A stable release: the nodes that serve it, and those that do not, with their reasons."""
 
     release: int
     nodes: tuple[str, ...]
@@ -117,11 +121,13 @@ def until_stable(
     progress: ports.Progress,
     patience: timedelta,
 ) -> Arrival:
-    """What became of release `number`; once a newer one has come before its verdict, what became of that.
+    """Wait until release `number` is stable. Once a newer release has come before its verdict, wait for that one
+    instead.
 
-    Quarantined with the reason; Superseded when the newer one is stable and undoes this one; NodeBroken
-    when every node is at fault itself; NoLiveNodes; TimedOut, naming the nodes that are behind and what they wait for.
-    What was begun goes on in each case. A store that does not answer is no verdict: it is asked again until then.
+    Quarantined with the reason. Superseded when the newer release is stable and undoes this one. NodeBroken when every
+    node is unhealthy. NoLiveNodes when no node is alive. TimedOut, naming the nodes that are behind and what they wait
+    for. The rollout continues in each case. A store that does not answer gives no verdict: it is asked again until
+    `patience` has passed.
     """
     release, deadline = _Awaited(store, ledger, rollouts, reports, number, progress=progress), clock.now() + patience
     with progress.step(f"waiting for the verdict on release {number}") as tell:
@@ -140,7 +146,7 @@ def until_stable(
 
 
 class _Awaited:
-    """The release that is waited for, and what was last known of it."""
+    """The release that is waited for, and its last known state."""
 
     def __init__(
         self,
@@ -162,7 +168,7 @@ class _Awaited:
         self._known = "no node has been heard of"
 
     def look(self, tell: Callable[[str], object]) -> Arrival | None:
-        """None while there is no verdict; raises what is one, or what the store answers instead."""
+        """The arrival, or None while there is no verdict. Raises any other verdict, or the store's error."""
         head = self._ledger.head(self._newest) or self._newest
         rollout = _record(self._rollouts, self._number, head)
         if head > self._newest:
@@ -183,7 +189,7 @@ class _Awaited:
         return None
 
     def late(self, silence: AgentError | None) -> str:
-        """What is true when time is up; `silence` is what the store answered last, when that was no answer."""
+        """The message when time is up. `silence` is the store's last error, or None when its last answer was good."""
         try:
             if silence is None:
                 rollout, now = _record(self._rollouts, self._number, self._newest), self._store.clock()
@@ -197,7 +203,9 @@ class _Awaited:
 
 
 def _record(rollouts: Rollouts, number: int, newest: int) -> Rollout | None:
-    """The own record as long as it has a verdict, or may get one: what comes later does not speak for it."""
+    """The release's own record as long as it has, or may get, a verdict; else the newest one's. A later release's
+    verdict does not count for a decided one.
+    """
     own = rollouts.read(number)
     decided = own is not None and own.state is not State.OPEN
     return own if decided or newest == number else rollouts.read(newest)
@@ -231,8 +239,8 @@ def _quarantine(rollout: Rollout, number: int, newest: int) -> str:
 
 
 def _require_change(ledger: Ledger, number: int, newer: int) -> None:
-    """Superseded unless release `newer`, which is stable, has what release `number` had changed."""
-    # Waiting alone does not need what reads YAML.
+    """Superseded unless the stable release `newer` still has what release `number` had changed."""
+    # Imported here: a plain wait does not need the YAML parser.
     from da_agent.domain.release import superseded
 
     try:

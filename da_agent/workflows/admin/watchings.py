@@ -25,9 +25,9 @@ def until_verdict(
     clock: ports.Clock,
     show: Callable[[Table], object],
 ) -> str:
-    """`show` the rollout of the newest release each second; the verdict in one sentence. Quarantined raises it.
+    """`show` the rollout of the newest release each second. Returns the verdict in one sentence; Quarantined raises it.
 
-    A store that does not answer is no verdict: the table says so, and the next look may succeed.
+    A store that does not answer gives no verdict: the table says so, and the next look may succeed.
     """
     known: Table | None = None
     watch = reports.watch()

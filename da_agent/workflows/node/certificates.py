@@ -1,6 +1,6 @@
-"""Certificates to where other programs look for them: those of the live release, or a machine's own before it has any.
+"""Puts certificates where other programs look for them: those of the live release, or the machine's own before that.
 
-The rule of docs/decisions/0008: a release that has certificates is the only source. Without one the setting `certs`
+The rule is in docs/decisions/0008: a release that has certificates is the only source. Without one the setting `certs`
 counts, then the store, then the folder certs/ of the node.
 """
 
@@ -35,11 +35,11 @@ class Opened:
 
 
 Found = tuple[Mapping[str, bytes], str]
-"""Files by relative name, and where they are from."""
+"""Files by relative name, and their origin as text."""
 
 
 class Certificates:
-    """The program install_certs, and its part in every switch."""
+    """The program install_certs, and the certificates' part in every switch."""
 
     def __init__(
         self,
@@ -56,7 +56,9 @@ class Certificates:
         read: Callable[[Path], bytes | None],
         store: Callable[[Location, tuple[str, str] | None], Opened],
     ) -> None:
-        """`read` gives a file of this node, None when there is none; `store` opens the store at a location."""
+        """`read` returns the bytes of a file of this node, or None when it does not exist; `store` opens the store at a
+        location.
+        """
         self._node = node
         self._paths = paths
         self._installation = installation
@@ -70,14 +72,16 @@ class Certificates:
         self._store = store
 
     def follow(self) -> None:
-        """The live release's certificates are where its own configuration wants them; says so when they were not."""
+        """Put the live release's certificates where its own configuration wants them; reports only a change."""
         root = self._parsed(self._read(Staged(self._paths.current).config))
         placed = self._folders.follow(self._places(root))
         if any(each.changed for each in placed):
             self._tell("the live release", placed)
 
     def install(self) -> None:
-        """From the one source that counts; says what was done. After an error what was there before is still there."""
+        """Install from the one source that counts, and report what was done. An error leaves the existing files in
+        place.
+        """
         live = self._installation.current()
         variables = self._node.variables
         store = location_of_environment(variables)
@@ -96,17 +100,21 @@ class Certificates:
         if found is None:
             self._progress.say(f"No certificates to install: {self._nowhere(home, release)}")
             return
-        # Whoever only follows a release's need not wait, nor have room, for what reads them.
+        # Imported here: a node that only places a release's certificates needs neither the time nor the memory for
+        # parsers.
         from da_agent.domain.certificates import validity
 
         for good in validity.check(found[0], now=self._now(), trusted=self._trusted()):
             self._progress.say(good.warning or f"{keys.CERTIFICATES}{good}")
         self._done(found[1], self._folders.show(found[0], self._places(root)))
 
-    # ---- where from
+    # ---- source
 
     def _configuration(self, live: int | None, store: Location | None, top: Release | None) -> Section:
-        """The live release's, or else the node's own file, or else what the store has; nothing at all is allowed."""
+        """The live release's configuration, else the node's own file, else the store's. Empty when there is none.
+
+        NodeBroken when DA_CONFIG_FILE names a file that does not exist.
+        """
         if live is not None:
             return self._parsed(self._read(Staged(self._paths.release(live)).config))
         named = self._node.variables.get("DA_CONFIG_FILE")
@@ -128,7 +136,11 @@ class Certificates:
     def _find(
         self, root: Section, home: Location | None, elsewhere: Location | None, release: Release | None
     ) -> Found | None:
-        """`release` is the newest there is, with or without certificates; then the store's inbox is not looked at."""
+        """The files and their origin, or None. Invalid when `elsewhere` has no certificates.
+
+        `release` is the newest one, with or without certificates. When there is a release, the store's inbox is not
+        read.
+        """
         if elsewhere is not None:
             files = self._outside(elsewhere, root)
             if not files:
@@ -156,7 +168,7 @@ class Certificates:
         where = f"release {release.number} has none" if release else f"{home} has none" if home else "no store is named"
         return f"{where}, and there are none in {self._paths.local_certificates}"
 
-    # ---- where to
+    # ---- destination
 
     def _places(self, root: Section) -> Places:
         return certificate_places.places(root, self._paths, self._node.web_user)
@@ -178,13 +190,13 @@ class Certificates:
         try:
             return self._running()
         except NodeBroken:
-            # No supervisord: certificates are installed before anything runs, too.
+            # Without supervisord: certificates may be installed before anything runs.
             return False
 
     def _tell(self, origin: str, placed: Collection[Placed]) -> None:
         self._progress.say(f"The certificates of {origin} are in {', '.join(map(str, placed))}")
 
-    # ---- the outside
+    # ---- outside
 
     def _open(self, location: Location, root: Section | None = None) -> Opened:
         return self._store(location, certificate_sources.credentials(root or EMPTY, self._node.variables))
@@ -197,7 +209,10 @@ EMPTY = Section((), 1)
 
 
 def _below(opened: Opened, prefix: str) -> Mapping[str, bytes]:
-    """Every file below a prefix, sub-folders and all; the marks of folders and hidden files are none."""
+    """Every file below `prefix`, including subfolders; without folder markers and temporary files.
+
+    Invalid when a file is larger than a certificate may be.
+    """
     found = {}
     for entry in without_markers(entry for entry in opened.store.scan(prefix) if not is_temporary(entry.key)):
         if entry.size > limits.CERTIFICATE:

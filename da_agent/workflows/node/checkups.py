@@ -1,4 +1,4 @@
-"""Whether a release is well, beside the worker processes' own word: a page, a command, the supervised programs."""
+"""The health checks of a release beyond worker readiness: a page, a command, the supervised programs."""
 
 from datetime import timedelta
 
@@ -7,16 +7,16 @@ from da_agent.domain.config import redaction
 from da_agent.domain.config.settings import Health
 
 BROKEN = 500
-"""From here on a status says that the application has failed (RFC 9110, 15.6); others may be what a page is like."""
+"""From this status on, the application has failed (RFC 9110, 15.6). A lower status may be normal for a page."""
 
 LOOK_AGAIN = timedelta(milliseconds=250)
 
 LEAST = timedelta(seconds=1)
-"""What any check may take, although those before it have used up the time."""
+"""The time that each check gets at least, even when the checks before it have used up all of it."""
 
 
 class Checkup:
-    """The health checks of this node. Each gives a reason, or None when all is well."""
+    """The health checks of this node. Each returns a reason, or None when it passes."""
 
     def __init__(
         self, traffic: ports.Traffic, commands: ports.Commands, supervisor: ports.Supervisor, clock: ports.Clock
@@ -27,19 +27,21 @@ class Checkup:
         self._clock = clock
 
     def unwell(self, number: int, health: Health, patience: timedelta) -> str | None:
-        """What is wrong with this node while it serves release `number`; known after `patience`."""
+        """What is wrong with this node while it serves release `number`, or None. Takes at most about `patience`."""
         ends = self._clock.elapsed() + patience
         page = self.page(health, patience, warming=False)
         return page or self._programs() or self._command(number, health, ends - self._clock.elapsed())
 
     def wait_for_programs(self, patience: timedelta) -> None:
-        """Wait until it is known of each program that was begun again whether it stays up; `patience` at most."""
+        """Wait until every restarted program either stays up or has failed; at most `patience`."""
         ends = self._clock.elapsed() + patience
         while self._supervisor.starting() and self._clock.elapsed() < ends:
             self._clock.wait(LOOK_AGAIN)
 
     def page(self, health: Health, patience: timedelta, *, warming: bool) -> str | None:
-        """What is wrong with the page; `warming`: as those answer it that do not serve anybody yet."""
+        """What is wrong with the page, or None. `warming`: ask the processes that are loaded but do not serve users
+        yet.
+        """
         if health.path is None:
             return None
         reply = self._traffic.get(health.path, warming=warming, patience=max(patience, LEAST))

@@ -1,4 +1,4 @@
-"""From wherever this node is to the release it should serve: observe, decide, act."""
+"""From any state of this node to the release it should serve: observe, decide, act."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,9 +23,10 @@ from da_agent.workflows.node.switcher import ASK_AGAIN, Switcher, failure
 
 
 class Converger:
-    """One node on its way: what it has found out since this process began, and how to do each action.
+    """Converges one node: what this process has found out since it began, and how to do each action.
 
-    What must outlive the process is in the node state and on the disk; everything here may be forgotten at any time.
+    State that must survive the process is in the node state and on the disk. Everything kept here may be lost at any
+    time.
     """
 
     def __init__(
@@ -68,16 +69,16 @@ class Converger:
         self.phase = Phase.STARTING
         self.waiting: str | None = None
         self.hands_back = False
-        """Whether `converge` has ended before the node came to rest: the store is asked again first."""
+        """True when `converge` ended before the node was idle: the store is read again first."""
 
     # ---- observe
 
     def offer(self, *releases: Release) -> None:
-        """The releases of the ledger that may be taken, as the store has just given them."""
+        """Set the releases of the ledger that may be taken, as the store has just returned them."""
         self._releases = {release.number: release for release in releases}
 
     def node_state(self) -> NodeState:
-        """The node's memory; without one, what is on disk counts as stable, for it is all there is."""
+        """The saved state of the node. Without one, the release on disk counts as stable for lack of other evidence."""
         found = self._node_states.load()
         if found is None:
             found = NodeState(live=self._installation.current())
@@ -85,9 +86,10 @@ class Converger:
         return found
 
     def inspect(self) -> str | None:
-        """Once at start: remove what an interrupted process has left, and check the live release on disk.
+        """Remove what an interrupted process has left, and verify the live release on disk. Runs once at start.
 
-        A damaged one that nobody serves is staged again; says what is wrong with it.
+        Returns what is wrong with the live release, or None. A damaged release that is not being served is staged
+        again.
         """
         self._installation.sweep(self._installation.staged())
         self._return()
@@ -97,20 +99,20 @@ class Converger:
         try:
             self._installation.verify(current)
         except (Corrupt, NotFound) as damage:
-            # Never under processes that serve it: a damaged release is better than half of one.
+            # Never replaced under processes that serve it: a damaged release is better than half of one.
             if not self._web.running():
                 self._damaged.add(current)
             return str(damage)
         return None
 
     def _return(self) -> None:
-        """A node that has left in order said that no visitor should come: that ends before it serves again."""
+        """End the drain that this node started when it left in order, before the node serves again."""
         with suppress(AgentError):
             if self._traffic.draining() and self.node_state().probation is None and not self._web.running():
                 self._undrain()
 
     def forget_rejections(self) -> None:
-        """Forget what was given up here: somebody wants it tried again."""
+        """Forget the releases that this node rejected: an admin wants them tried again."""
         self._node_states.save(replace(self.node_state(), rejected=(), interrupted=None))
 
     def observe(self) -> Observation:
@@ -147,12 +149,13 @@ class Converger:
         )
 
     def is_on_bad(self) -> bool:
-        """Whether what is here, or what a probation would lead back to, is quarantined, as far as is known."""
+        """True when the current release, or the one a probation would revert to, is known to be quarantined."""
         return decisions.is_on_bad(self.observe())
 
     def skipped(self) -> frozenset[int]:
-        """The releases that are no way back for this node. Asks neither the store nor the web server for anything but
-        the time."""
+        """The releases that this node must not fall back to. Asks the store only for the time, and the web server for
+        nothing.
+        """
         node_state = self.node_state()
         if not node_state.rejected:
             return frozenset()
@@ -160,22 +163,22 @@ class Converger:
         return decisions.skipped(Observation(now, (), current, node_state, cluster))
 
     def _without_reload(self, current: int | None) -> frozenset[int]:
-        """The staged releases that could take the place of the current one without touching a worker process."""
+        """The staged releases that could replace the current one without touching a worker process."""
         others = self._rehearsed - {current}
         return frozenset(number for number in others if self._web.needs_no_reload(number))
 
     # ---- act
 
     def converge(self, told: Callable[[], None] = lambda: None) -> None:
-        """Act until there is nothing left to do; `told` is called whenever the phase has changed.
+        """Act until there is nothing left to do; `told` is called after every change of the phase.
 
-        Hands back before that, and says so in `hands_back` and `waiting`, when it has rejected a release and has
-        nothing to serve, or after MOST_ACTIONS: the store may know something better by now.
+        Returns early, and sets `hands_back` and `waiting`, in two cases: the node has rejected a release and has
+        nothing to serve, or it has done MOST_ACTIONS. The store may offer something better by then.
 
-        A release that is at fault is given up and the next best is taken; what is not its fault is raised:
-        NodeBroken, Unreachable, Forbidden.
+        A release that fails is rejected, and the next best is taken. Errors that are not the release's fault are
+        raised: NodeBroken, Unreachable, Forbidden.
         """
-        # What was begun before this may be over, and who was well may not be: both are asked for anew.
+        # An earlier slot may have ended, and an earlier health check may be outdated: both are asked for anew.
         self._begun = self._well = None
         self._claims = 0
         self.hands_back = False
@@ -207,7 +210,7 @@ class Converger:
                 return
 
     def _is_to_ask(self, before: NodeState, acted: int) -> bool:
-        """Whether to ask the store again before the next action. A probation goes on to its end."""
+        """True when the store must be read again before the next action. A probation always continues to its end."""
         node_state = self.node_state()
         if node_state.probation is not None:
             return False
@@ -222,7 +225,7 @@ class Converger:
         return True
 
     def _let_come(self, error: AgentError) -> None:
-        """Whoever cannot go on with its turn lets people come again, and the others need not wait for it."""
+        """Handle an error that stops this node from using its slot: end the drain, and let the other nodes go on."""
         if isinstance(error, NodeBroken):
             self._unhealthy = str(error)
         with suppress(AgentError):
@@ -233,17 +236,21 @@ class Converger:
                 self._excuse(str(error))
 
     def _excuse(self, reason: str) -> None:
-        """Not in a probation that leads back: what breaks right after a switch may be the release's fault, and the
-        others
-        would take the release without this node's verdict."""
+        """Report this node as unhealthy, unless it is in a probation that can revert.
+
+        What breaks right after a switch may be the release's fault. The other nodes would then take the release without
+        this node's verdict.
+        """
         probation, cluster = self.node_state().probation, self._rollout_client.cluster
         leads_back = probation is not None and probation.before is not None
         if cluster is not None and not leads_back and not decisions.is_excused(cluster):
             self._rollout_client.tell_unhealthy(reason)
 
     def leave(self) -> None:
-        """The process ends: a node is not kept from those who come by an agent that is not there, nor the others by its
-        turn. What it is trying out, the next process takes back."""
+        """The process ends: end the drain and give the slot back, because no agent is left to do it later.
+
+        A release on probation stays as it is; the next process reverts it.
+        """
         with suppress(AgentError):
             if self.node_state().probation is None:
                 if self._traffic.draining():
@@ -256,7 +263,7 @@ class Converger:
         self.waiting = action.waiting
         self.phase = Phase.SERVING if seen.running else Phase.STOPPED
         told()
-        # A node whose other programs lack the new certificates serves all the same, and says so each time.
+        # Raises on every cycle while other programs lack the new certificates; the node serves all the same.
         self._switcher.follow_certificates()
 
     def _act(self, action: Step | Move | Tell, seen: Observation) -> None:
@@ -312,7 +319,7 @@ class Converger:
                 self._rollout_client.tell_failed(reason, known.log if known is not None else ())
             case actions.TellUnhealthy(reason):
                 self._rollout_client.tell_unhealthy(reason)
-                # Said once: whatever is done next shows whether it is still so.
+                # Reported once: the next action shows whether the node is still unhealthy.
                 self._unhealthy = None
             case actions.GiveBack():
                 self._rollout_client.give_back()
@@ -322,20 +329,24 @@ class Converger:
                 assert_never(action)
 
     def _bear_witness(self, number: int, seen: Observation) -> None:
-        """Only who is well on the old release may blame the new one; NodeBroken, and that one is excused, otherwise."""
+        """Check this node on the old release `number`: only a healthy node may report a failure of the new one.
+
+        NodeBroken when this node is unhealthy; the new release is then excused.
+        """
         complaint = self._switcher.unwell(number)
         if complaint is None:
             self._well = number
             return
         assert seen.cluster is not None
-        # The node state comes first: whoever dies behind it says nothing against the release, and tries it again.
+        # The node state is written first: a process killed after this write reports no failure, and tries the release
+        # again.
         self._node_states.save(seen.node_state.excuse(seen.cluster.rollout.release, at=self._clock.now()))
         raise NodeBroken(f"this node is unhealthy on release {number}, too: {complaint}")
 
     # ---- before the switch
 
     def _try(self, number: int, seen: Observation, work: Callable[[Release], None]) -> None:
-        """Do something that can show that the release is bad; then it is given up here, and the live one stays."""
+        """Do `work`, which may show that the release is bad. The node then rejects it and keeps the live one."""
         release = self._release(number)
         try:
             work(release)
@@ -352,7 +363,7 @@ class Converger:
             try:
                 self._installation.stage(release, self._settings(release))
             except Corrupt as damage:
-                # The node's own copies: the wrong ones have been dropped, and are fetched again.
+                # The node's local copies were corrupt. They have been dropped, and are fetched again.
                 self._progress.say(str(damage))
                 self._transfers.fetch(release.contents.blobs())
                 self._installation.stage(release, self._settings(release))
@@ -364,7 +375,9 @@ class Converger:
         self._rehearsed.add(release.number)
 
     def _run_release_command(self, release: Release) -> None:
-        """ReleaseBroken, with the command and the end of what was printed, when one fails: nobody should serve that."""
+        """Run the release commands, unless another node does. ReleaseBroken, with the command and the end of its
+        output, when one fails: no node should serve that release.
+        """
         cluster = self._rollout_client.cluster
         if cluster is None or not self._rollout_client.take_release_command():
             return
@@ -396,11 +409,11 @@ class Converger:
             self._begun, self._good_until = number, made.at + slots.time_to_switch(made.slot, needed)
 
     def _is_good(self) -> bool:
-        """Whether the turn that was claimed last lasts for the probation, and for the way back."""
+        """True while the slot claimed last leaves enough time for the probation and for the way back."""
         return self._clock.elapsed() < self._good_until
 
     def _drain(self, seen: Observation) -> None:
-        """Nobody comes any more; those that are here may finish, for as long as the settings say."""
+        """Take the node out of service; running requests may finish for as long as the settings and the slot allow."""
         patience = self._switcher.settings_of(seen.current).drain if seen.current is not None else timedelta()
         slot = seen.cluster.slot if seen.cluster is not None else None
         began = self._clock.elapsed()
@@ -416,10 +429,13 @@ class Converger:
         self._drained = False
 
     def _switch(self, number: int, seen: Observation) -> None:
-        """Unless this machine has stood still since it got its turn: then others may be out of service by now."""
+        """Switch to release `number`, unless this machine was suspended since it claimed its slot.
+
+        After a suspension other nodes may be out of service by now.
+        """
         free, self._begun = seen.begun != number, None
         if not self._switcher.switch(number, seen, lambda: free or self._is_good()):
-            # Whether it may be claimed anew, the record tells.
+            # The record decides whether the slot may be claimed again.
             self._progress.say(f"Release {number} is not switched to: the slot was claimed too long ago")
 
     def _release(self, number: int) -> Release:
@@ -432,14 +448,17 @@ class Converger:
 
 
 MOST_ACTIONS = 100
-"""How many actions a node does until it asks the store again. WAITS do not count: they end with their probation."""
+"""How many actions a node does before it reads the store again. WAITS do not count: they end with their probation."""
 
 WAITS = (actions.Probe, actions.Check)
-"""They are repeated until the time for them is over."""
+"""Actions that are repeated until their time is over."""
 
 MOST_CLAIMS = 4
-"""How often a node claims its turn until it switches: once before the commands that are run once and once after them,
-and anew when a drain takes long or the machine stands still. A node that needs more is at fault itself."""
+"""How often a node may claim its slot before it switches.
+
+It claims once before the release commands and once after them. It claims again when a drain takes long or the machine
+was suspended. A node that needs more claims is unhealthy.
+"""
 
 PHASES: dict[type, Phase] = {
     actions.Stage: Phase.STAGING,

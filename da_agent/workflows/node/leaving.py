@@ -1,4 +1,4 @@
-"""How a node leaves in order when supervisord ends: out of service first, then empty, then signed off."""
+"""How a node leaves in order when supervisord ends: out of service first, then drained, then signed off."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from da_agent.workflows.node.switcher import ASK_AGAIN
 
 
 class Leaving:
-    """What stands between the order to stop and the end of the web server. Nothing here needs the loop."""
+    """The steps between the order to stop and the end of the web server. They do not need the loop."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Leaving:
         self._sign_off = sign_off
 
     def run(self) -> bool:
-        """Whether this node has left; False, and nothing has changed, while supervisord goes on."""
+        """True once this node has left. False, with nothing changed, while supervisord keeps running."""
         if not self._is_ending():
             return False
         self._drain()
@@ -38,15 +38,17 @@ class Leaving:
         return True
 
     def _is_ending(self) -> bool:
-        """Also when supervisord does not answer: a drain that was in vain is ended by the loop."""
+        """True also when supervisord does not answer: if it keeps running after all, the loop ends the drain."""
         try:
             return self._supervisor.ending()
         except NodeBroken:
             return True
 
     def _drain(self) -> None:
-        """The health URL says 503; then wait until the balancer has found out and the requests are over, or for as long
-        as the settings allow. There is nothing to wait for without a web server."""
+        """Make the health URL answer 503, then wait until the balancer has noticed and the requests are over.
+
+        The wait lasts at most as long as the settings allow. Without a web server there is nothing to wait for.
+        """
         if self._traffic.under_way() is None:
             return
         self._traffic.drain(on=True)

@@ -1,4 +1,4 @@
-"""The loop of a node: look at the inbox when it is due, take what is new in the ledger, converge, report."""
+"""The loop of a node: check the inbox when it is due, take new releases from the ledger, converge, report."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,14 +24,16 @@ HEARTBEAT = timedelta(seconds=30)
 """How often a node reports although nothing has changed."""
 
 SAY_WAITING_AGAIN = timedelta(seconds=10)
-"""How often the log says what is being waited for."""
+"""How often the log says what the node is waiting for."""
 
 SOON = timedelta(seconds=1)
-"""When to look again while another node publishes, or when this node is not at rest."""
+"""When to start the next cycle while another node publishes, or while this node is not idle."""
 
 
 class Reconciler:
-    """Level-triggered: each cycle compares what is with what should be; events only make the next one come early."""
+    """Level-triggered: each cycle compares the actual state with the wanted one. Events only make the next cycle start
+    early.
+    """
 
     def __init__(
         self,
@@ -53,8 +55,10 @@ class Reconciler:
         chance: Callable[[], float],
         activity: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`admit` raises unless the store may be used; `report` is this node's, with what never changes filled in;
-        `chance` is from 0 to 1, another one each time; `doing` says what goes on at this moment."""
+        """`admit` raises unless the store may be used. `report` is this node's report with the constant fields filled
+        in. `chance` returns a new random number from 0 to 1 each time. `activity` returns the long-running step in
+        progress, if any.
+        """
         self._store = store
         self._reporter = reports.Reporter(store, ledger.reader)
         self._aside: str | None = None
@@ -94,7 +98,9 @@ class Reconciler:
         self._patience = timedelta()
 
     def run(self, intact: Callable[[], bool]) -> None:
-        """Cycle until `intact` says that the node's own folders have vanished; Stopped ends it, too."""
+        """Cycle while `intact` returns True; it returns False once the node's own folders have disappeared. Stopped
+        also ends the loop.
+        """
         self._inspect()
         self._stands = woken = True
         try:
@@ -104,16 +110,16 @@ class Reconciler:
                 period = SOON if hurries else self._settings().poll_interval
                 woken = self._clock.wait(polls.pause(period, self._chance(), together=woken))
         finally:
-            # Whoever is asked to end has little time: not for a store that does not answer.
+            # A process that is told to stop has little time: none for a store that does not answer.
             if self._answered:
                 with suppress(Busy), self._lock.hold(timedelta()):
                     self._node.leave()
                 self._inbox_leader.leave()
 
     def until_serving(self) -> str | None:
-        """Cycle while somebody else publishes or converges; None once this node serves, else the problem."""
+        """Cycle while another process publishes or converges. None once this node serves, else the problem."""
         if self._inspect():
-            # What is on the disk first: publishing what lies in the inbox may take long. But never what is quarantined.
+            # Serve the release on disk first: publishing the inbox may take long. Never start a quarantined one.
             self._attempt(self._ask_first)
             self._attempt(self._converge)
         while True:
@@ -126,11 +132,11 @@ class Reconciler:
             self._clock.wait(SOON)
 
     def update(self, patience: timedelta) -> str | None:
-        """Cycle until there is nothing to wait for; also tries again what was given up here. None when this node then
-        serves what it should, else why not.
+        """Cycle until there is nothing to wait for, and retry the releases that this node rejected.
 
-        The turn of this node may be long in coming, and so may the end of another process that is at work here (Busy,
-        where nothing could be tried again for it): after `patience` the loop goes on without us.
+        Returns None when this node then serves what it should, else why not. After `patience` this stops waiting for a
+        slot or for another process on this node; the loop of the node continues. Busy when the other process holds the
+        lock all that time, so that nothing could be retried.
         """
         with self._lock.hold(patience):
             self._node.forget_rejections()
@@ -144,9 +150,9 @@ class Reconciler:
             self._clock.wait(SOON)
 
     def cycle(self, *, urgent: bool = True) -> str | None:
-        """One round. What went wrong is said, reported and returned; the next round begins anew.
+        """Run one cycle. A problem is logged, reported and returned; the next cycle starts afresh.
 
-        `urgent`: something may have happened to the inbox, whoever has the inbox lease.
+        `urgent`: the inbox may have changed, so it is checked whichever node has the inbox lease.
         """
         problem = self._attempt(lambda: self._look(urgent=urgent))
         if problem is not None and not self._answered:
@@ -159,15 +165,15 @@ class Reconciler:
         return problem
 
     def beat(self) -> None:
-        """Report again if the heartbeat is due. From any thread, while the others resolve, stage or wait.
+        """Report again if the heartbeat is due. May be called from any thread, while others resolve, stage or wait.
 
-        Nobody is locked out meanwhile.
+        It takes no lock, so no other process has to wait for it.
         """
         if self._told and polls.due(self._sent_at, HEARTBEAT, now=self._clock.elapsed()):
             self._send(self._report)
 
     def _is_rejected(self) -> str | None:
-        """Why this node does not serve the newest release, when it should."""
+        """Why this node does not serve the newest release although it should; None otherwise."""
         cluster = self._rollout_client.cluster
         if cluster is None or cluster.rollout.state is State.QUARANTINED:
             return None
@@ -181,9 +187,10 @@ class Reconciler:
             self._progress.say(f"Waiting: {self._node.waiting or self._waits}")
 
     def _ask_first(self) -> None:
-        """Learn what the cluster thinks of what is on the disk, if the store answers at once.
+        """Ask the store for the verdict on the release on disk, if the store answers at once.
 
-        It counts only when that must not be started: anything else is started first, and moves on from there.
+        The answer counts only when that release must not be started. Any other release is started first and updated
+        later.
         """
         self._deadline(self._ledger.head)
         self._enter()
@@ -192,12 +199,12 @@ class Reconciler:
             self._rollout_client.forget()
 
     def _inspect(self) -> bool:
-        """Whether the live release is whole."""
+        """True unless the live release is damaged."""
         try:
             with self._lock.hold(self._patience):
                 damage = self._node.inspect()
         except Busy:
-            # Whoever is at work on this node has looked itself.
+            # The process that holds the lock has inspected the release itself.
             return True
         if damage:
             self._progress.say(f"The live release is damaged on this node: {damage}")
@@ -211,20 +218,21 @@ class Reconciler:
         return None
 
     def _look(self, *, urgent: bool) -> None:
-        """Learn what the store has now. Raises without having forgotten what was known before."""
+        """Read what the store has now. On an error, the releases known before stay known."""
         self._answered = self._waiting = False
         self._enter()
         try:
             head, looked = self._poll(urgent=urgent)
         except AgentError:
-            # Nothing is known now of what the others do, nor which releases are still there when the store comes back.
+            # The state of the other nodes is unknown now. Releases may be gone when the store comes back, so they are
+            # listed again.
             self._rollout_client.forget()
             self._lists = True
             raise
         self._answered = True
         self._heard()
         self._rollout_client.heard()
-        # Before anything is claimed: after a silence another machine may have taken the name.
+        # Before any claim: while the store was unreachable, another machine may have taken the name.
         self.beat()
         updated = True
         try:
@@ -232,17 +240,18 @@ class Reconciler:
                 self._inbox_leader.stand(self._settings().poll_interval)
             updated = self._inbox_leader.look(head, urgent=urgent)
         finally:
-            # The ledger is read also when the inbox cannot be published here: others may have done it.
+            # The ledger is read even when this node cannot publish the inbox: another node may have published it.
             self._waiting, self._waits = self._inbox_leader.waiting, self._inbox_leader.waits
             if updated:
                 head, looked = self._known(), False
             self._offer(head, urgent=urgent, looked=looked)
 
     def _poll(self, *, urgent: bool) -> tuple[int | None, bool]:
-        """The newest release, and whether its record was read, in one request.
+        """The newest release, and whether its record was read in the same request.
 
-        Where the record is read at each poll, the ledger need not be: whoever appends closes it. Should that one have
-        been killed in between, whoever has the inbox lease finds the release, or everybody does after a while.
+        Where the record is read at each poll, the ledger need not be read: the publisher of the next release closes the
+        record. If the publisher is killed in between, the node with the inbox lease finds the release, or every node
+        does after a while.
         """
         certain = not self._lists and not polls.due(self._asked_at, rollouts.READ_PERIOD, now=self._clock.elapsed())
         if urgent or not certain or self._inbox_leader.is_held or not self._rollout_client.tells_of_newer(self._head):
@@ -251,25 +260,24 @@ class Reconciler:
         try:
             self._rollout_client.look(self._head, self._newest, woken=False, skip=self._node.skipped())
         except Corrupt:
-            # The store has answered; whoever reads it again complains.
+            # The store has answered; the next read of the record reports the damage.
             return self._known(), False
         return (self._known(), False) if self._rollout_client.is_over else (self._head, True)
 
     def _enter(self) -> None:
-        """Use the store only when it is fit."""
+        """Use the store only after `admit` has accepted it."""
         if self._admitted:
             return
         self._admit()
         self._admitted = True
-        # Before anything that takes long: what is published first may take minutes.
+        # Report before any long step: a first publish may take minutes.
         self._tell(self._problem)
 
     def _known(self) -> int | None:
         """The newest release of the ledger; None before there is one.
 
-        An empty directory where a disk should be mounted, or a store that has lost releases, is no store to follow.
-
-        Whoever has served release 7 knows that there was one: an empty ledger is then as good as no answer.
+        Unreachable for an empty directory where a disk should be mounted, and for a store that has lost releases. A
+        node that has served release 7 knows that it existed: an empty ledger then counts as no answer.
         """
         over = self._rollout_client.is_over
         head, live = self._ledger.head(self._known_before()), self._node.node_state().live
@@ -281,10 +289,10 @@ class Reconciler:
         raise Unreachable(complaint)
 
     def _known_before(self) -> int | None:
-        """The newest release as it was known, from which one GET leads to the next; None when that one may be gone.
+        """The newest release known before, from which one GET finds the next. None when a listing is needed instead.
 
-        Whoever was suspended for days finds that what came next has been collected; so may they whose record is closed
-        although nothing has come. For those there is one listing.
+        After days of suspension the next releases may have been collected, and so may those after a closed record
+        without a successor. One listing answers both cases.
         """
         certain = not polls.due(self._asked_at, garbage.CERTAIN, now=self._clock.elapsed())
         over = self._rollout_client.is_over and self._misses and self._head != self._listed
@@ -294,10 +302,10 @@ class Reconciler:
         return None
 
     def _offer(self, head: int | None, *, urgent: bool, looked: bool = False) -> None:
-        """Let the node know the newest release, what the store says of it, and where to go instead."""
+        """Pass the newest release, its rollout record and the fallback to the node."""
         if head is None:
             return
-        # What could not be read is read again: somebody may have mended it.
+        # An unreadable manifest is read again: an admin may have repaired it.
         if head != self._head or self._newest is None:
             self._newest = self._read_newest(head)
             self._head, self._offered = head, None
@@ -310,7 +318,7 @@ class Reconciler:
             self._offered = wanted
 
     def _read_newest(self, head: int) -> Release | None:
-        """None, said once, when its manifest cannot be read."""
+        """The manifest of release `head`; None, logged once, when it cannot be read."""
         said, self._unreadable = self._unreadable, None
         try:
             return self._ledger.read(head)
@@ -338,7 +346,7 @@ class Reconciler:
         self._tell(self._problem)
 
     def _tell(self, problem: str | None) -> None:
-        """Write this node's record when it says something new, or when the heartbeat is due."""
+        """Write this node's report when it has news, or when the heartbeat is due."""
         if not self._admitted:
             # Nothing is written to a store that may not be fit.
             return
@@ -361,15 +369,15 @@ class Reconciler:
         said = is_no_news(report, self._report) and self._waiting == self._told_waiting
         if said and not polls.due(self._sent_at, HEARTBEAT, now=now):
             if report != self._report:
-                # For the heartbeat.
+                # Kept for the heartbeat.
                 self._report = report
             return
         self._report, self._told, self._told_waiting = report, True, self._waiting
         self._send(report)
 
     def _send(self, report: Report) -> None:
-        """What goes on is told as it is now; that alone is no reason to write."""
-        # Who is on its way to a release waits for nobody at this moment.
+        """Send `report` with the current activity; a new activity alone is no reason to write."""
+        # A node that is converging is not waiting for another process at this moment.
         idle = report.phase in (Phase.STARTING, Phase.SERVING, Phase.STOPPED)
         waits = self._waits if self._waiting and idle else None
         now = self._clock.elapsed()
@@ -380,7 +388,7 @@ class Reconciler:
             else:
                 self._write(report, told)
             self._stand(report)
-            # A machine that stays beside looks again with each poll whether the name is free.
+            # A machine without its name checks at each poll whether the name is free again.
             self._sent_at = now if self._aside is None else None
             self._rollout_client.heard()
         except AgentError:
@@ -388,14 +396,16 @@ class Reconciler:
             self._rollout_client.unheard()
 
     def _write(self, report: Report, told: Report) -> None:
-        """Whoever was late, and finds that there is a newer one, sends that, so the last word is the newest."""
+        """Send `told`. If a newer report appeared meanwhile, send that one as well, so that the last write is the
+        newest.
+        """
         self._reporter.send(told)
         while report is not self._report:
             report = self._report
             self._reporter.send(report)
 
     def _stand(self, report: Report) -> None:
-        """Let the decisions know whether this machine has its name, and say so when that has changed."""
+        """Tell the decisions whether this machine has its name, and log a change."""
         before, self._aside = self._aside, self._reporter.aside(report)
         self._rollout_client.stand_aside(self._aside)
         if self._aside is not None and self._aside != before:

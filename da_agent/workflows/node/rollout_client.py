@@ -1,4 +1,4 @@
-"""What this node knows of the rollout, and what it writes into its record."""
+"""What this node knows of the rollout, and what it writes into the rollout record."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -26,7 +26,9 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A turn that lasts for `turn` from `at` on, by a clock that nobody can set: before the request that claimed it."""
+    """A slot that lasts for `slot` from `at` on. `at` is on the monotonic clock, taken before the request that claimed
+    it.
+    """
 
     at: timedelta
     slot: timedelta
@@ -34,7 +36,7 @@ class Claimed:
 
 
 class RolloutClient:
-    """One node's view of the newest release's rollout. What it knows is forgotten when the store does not answer."""
+    """One node's view of the newest release's rollout. It is forgotten when the store does not answer."""
 
     def __init__(
         self,
@@ -46,7 +48,7 @@ class RolloutClient:
         deadline: ports.Deadline,
         notify: Callable[[Collection[str]], object] = lambda _: None,
     ) -> None:
-        """`notify` wakes nodes by name, as well as it can."""
+        """`notify` wakes nodes by name, as a best effort."""
         self._store = store
         self._rollouts = rollouts
         self._clock = clock
@@ -62,24 +64,24 @@ class RolloutClient:
 
     @property
     def cluster(self) -> Cluster | None:
-        """As `decide` wants to know it; None when the store did not answer when it was asked last."""
+        """The rollout as `decide` needs it; None when the store did not answer the last request."""
         known = self._known
         if known is None:
             return None
         try:
             now = self._store.clock()
         except AgentError:
-            # A probation goes on to its end also while the store is away.
+            # Without the store a probation still continues to its end.
             return None
         return Cluster(self._node, now, known.rollout, known.fallback, known.others, known.denied, self._aside)
 
     @property
     def is_over(self) -> bool:
-        """Whether the record says that there is a newer release."""
+        """True when the record says that there is a newer release."""
         return self._known is not None and self._known.rollout.closed
 
     def tells_of_newer(self, number: int | None) -> bool:
-        """Whether the record of release `number` is read at each poll: it will be closed when there is a newer one."""
+        """True when the record of release `number` is read at each poll. A newer release closes that record."""
         known = self._known
         return known is not None and known.rollout.release == number and rollouts.tells_of_newer(known.rollout)
 
@@ -88,27 +90,28 @@ class RolloutClient:
         return None if self._known is None else self._known.fallback
 
     def look(self, number: int, head: Release | None, *, woken: bool, skip: frozenset[int] = frozenset()) -> None:
-        """Read the record of the newest release, opened if nobody has; seldom where little can change, or `woken`.
+        """Read the record of the newest release, opening it if needed. Reads seldom where little can change, unless
+        `woken`.
 
-        The fallback is none of `skip` where another stable release is known.
+        The fallback is none of `skip`, if another stable release is known.
         """
         known = self._known
         same_way = known is not None and known.rollout.release == number and known.skip == skip
         if known is not None and same_way and not woken and self._is_recent(known):
             return
-        # Whatever goes wrong from here on: what was known does not hold any more.
+        # From here on an error must leave nothing known: the old view no longer holds.
         self._known = None
         now = self._clock.elapsed()
         other = known is None or known.rollout.release != number
         if other or (woken and due(self._listed_at, rollouts.PATIENCE, now=now)):
-            # Somebody who has listed them may have found that it is this node's turn.
+            # Another node that has listed the nodes may have found that this node may claim a slot.
             self._listed_at = None
         self._store_liveness = self._store_liveness.read(now)
         rollout = self._rollouts.open(number, head)
         self.heard()
         if known is None or not same_way or known.rollout.state is not rollout.state:
             known = _Known(rollout, self._rollouts.way_back(rollout, skip), None)
-        # Nothing has changed: the answer would be the same, until the patience with those in front is over.
+        # When nothing has changed, the slot would be denied again, until the patience with the nodes in front ends.
         patient = self._store_liveness.has_asked_within(rollouts.PATIENCE, now)
         same = known.rollout == rollout and not woken and patient
         self._known = _Known(rollout, known.fallback, known.others, known.denied if same else None, skip)
@@ -118,16 +121,21 @@ class RolloutClient:
         self._store_liveness = self._store_liveness.heard(self._clock.elapsed())
 
     def unheard(self) -> None:
-        """It has not; what is known of the record may still hold. From any thread, as `heard`: when both come at once,
-        the next answer, or the next one that does not come, tells again."""
+        """The store has not answered; what is known of the record may still hold.
+
+        `heard` and this may be called from any thread. If both come at once, the next answer or failure corrects the
+        result.
+        """
         self._store_liveness = self._store_liveness.broken()
 
     def stand_aside(self, reason: str | None) -> None:
-        """Why this machine takes no part in the rollout, as another one may have its name; None when it does."""
+        """Set why this machine takes no part in the rollout, as another machine may have its name; None when it takes
+        part.
+        """
         self._aside = reason
 
     def forget(self) -> None:
-        """It has not, and nothing is known any more of what the others do."""
+        """The store has not answered, and the state of the other nodes is unknown."""
         self._known = None
         self.unheard()
 
@@ -138,10 +146,12 @@ class RolloutClient:
         read_period = timedelta() if known.denied is not None else rollouts.read_period(known.rollout)
         return self._store_liveness.has_read_within(read_period, self._clock.elapsed())
 
-    # ---- what decide asks for
+    # ---- actions of decide
 
     def claim(self, target: int, reason: str, *, joining: bool) -> Claimed | None:
-        """None when it is denied: without a request where it is plain that others go first."""
+        """Claim a slot for release `target`; None when it is denied. No request is made where other nodes clearly go
+        first.
+        """
         assert self._known is not None
         if not joining and (denied := self._forgone(target)) is not None:
             self._known.denied = denied.reason
@@ -155,11 +165,11 @@ class RolloutClient:
                 record, self._node, target, nodes.lately, now=now, reason=reason, joining=joining, sure=self._is_sure()
             )
 
-        # Also when the answer never comes.
+        # Set before the request: the slot may be granted although the answer never arrives.
         self._has_claimed = True
         granted, rollout = self._ask(claim, lists=True), self._known.rollout
         slot = rollout.slot(self._node)
-        # What was found out about others may be all that was written.
+        # The record may have changed only by what was found out about other nodes, without a slot for this one.
         if not granted or slot is None or slot.release != target or is_bad(rollout, target):
             return None
         return Claimed(at, rollout.strategy.slot_timeout, slot.begun)
@@ -172,7 +182,7 @@ class RolloutClient:
         return slots.forgone(rollout, self._node, target, self._listed, now=self._store.clock())
 
     def look_again(self) -> None:
-        """Read the record of the release that was looked at last."""
+        """Read the record of the release that was read last."""
         assert self._known is not None
         found = self._rollouts.read(self._known.rollout.release)
         self.heard()
@@ -205,11 +215,11 @@ class RolloutClient:
 
     def give_back(self) -> None:
         self._has_claimed = False
-        # Listed, for somebody may have to be woken whose turn it is now.
+        # Lists the nodes, because a node that may claim the slot next may have to be notified.
         self._ask(lambda record, _, now: slots.give_back(record, self._node, now=now), lists=True)
 
     def leave(self) -> None:
-        """The process ends: nobody need wait for its turn to end, or hold it to be lost."""
+        """The process ends. Give the slot back, so that no node waits for it to expire or counts this node as lost."""
         if self._has_claimed and self._known is not None and self._aside is None:
             self._deadline(self.give_back)
 
@@ -222,14 +232,14 @@ class RolloutClient:
             self._known.denied = "other nodes have not moved yet"
 
     def _tell(self, outcome: Callable[[Rollout, frozenset[str], frozenset[str], datetime], Rollout]) -> None:
-        """Write what has become of this node, judged by those that may be alive and those that are heard."""
+        """Write what has become of this node. `outcome` gets the nodes that may be alive and those heard lately."""
         self._ask(
             lambda record, nodes, now: outcome(record, nodes.perhaps_alive(sure=self._is_sure()), nodes.lately, now),
             lists=True,
         )
 
     def _ask(self, make: Make, *, lists: bool = False) -> bool:
-        """Change the record; whether it was not denied. `lists`: who is alive matters."""
+        """Change the record; False when the change was denied. `lists`: the change depends on which nodes are alive."""
         assert self._known is not None
         known = self._known
         self._store_liveness = self._store_liveness.asked(self._clock.elapsed())

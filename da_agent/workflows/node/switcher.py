@@ -1,4 +1,4 @@
-"""From the switch to the proof that a release serves, or back."""
+"""From the switch to a committed release, or back to the previous one."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,19 +16,19 @@ from da_agent.errors import AgentError, NodeBroken, ReleaseBroken
 from da_agent.workflows.node.checkups import Checkup
 
 ASK_AGAIN = timedelta(milliseconds=100)
-"""How long to wait for worker processes that are still starting before they are asked again."""
+"""How long to wait before worker processes that are still starting are probed again."""
 
 CHECK_AGAIN = timedelta(milliseconds=250)
-"""How long between two rounds of the health checks."""
+"""The pause between two rounds of the health checks."""
 
 MISMATCH_PATIENCE = timedelta(seconds=60)
-"""How long the worker processes of the live release are asked before the node says that something is wrong."""
+"""How long the worker processes of the live release may still be loading it before the node reports a mismatch."""
 
 
 class Switcher:
-    """Switches, asks the worker processes, checks that all is well, settles or goes back.
+    """Switches, probes the worker processes, runs the health checks, then commits or reverts.
 
-    What must outlive the process is in the node state; everything here may be forgotten at any time.
+    State that must survive the process is in the node state. Everything kept here may be lost at any time.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Switcher:
         revive: Callable[[], object],
         verdict: Callable[[int], Rollout | None],
     ) -> None:
-        """`verdict` is the record of a release as it is now; it may raise, but takes no longer than a few seconds.
-        `revive` begins again the supervised programs that have been given up.
+        """`verdict` returns the current rollout record of a release. It may raise, but returns within a few seconds.
+        `revive` restarts the supervised programs that supervisord gave up on.
         """
         self._installation = installation
         self._node_states = node_states
@@ -78,17 +78,19 @@ class Switcher:
         self.failing_check: str | None = None
 
     def conducts(self, node_state: NodeState) -> bool:
-        """Whether this process began the probation in the node state itself."""
+        """True when this process began the probation that is in the node state."""
         return self._probation is not None and node_state.probation == self._probation
 
     @property
     def left(self) -> timedelta:
-        """Of the time of the probation that this process conducts."""
+        """The time left in the probation that this process conducts; negative once it has ended."""
         return self._ends - self._clock.elapsed()
 
     @property
     def health_left(self) -> timedelta:
-        """Of the time in which the release must become healthy; it begins when the processes are stable to serve it."""
+        """The time left for the release to become healthy. It starts when every worker is ready with the release, and
+        never exceeds the time left in the probation.
+        """
         ends = self._ends if self._health_ends is None else min(self._ends, self._health_ends)
         return ends - self._clock.elapsed()
 
@@ -97,20 +99,25 @@ class Switcher:
         return None if self._healthy_since is None else self._clock.elapsed() - self._healthy_since
 
     def settings_of(self, number: int) -> Settings:
-        """Those of a staged release."""
+        """The settings of the staged release `number`."""
         return self._settings(self._installation.load(number))
 
-    # ---- there
+    # ---- switch
 
     def switch(self, number: int, seen: Observation, in_time: Callable[[], bool]) -> bool:
-        """Whether it was still in time: asked behind every write that may take long, right before the switch."""
-        # The node state's is for people, and for whoever comes after this process; this one goes by what cannot be set.
+        """Switch to release `number`; False, with the node state restored, when the slot no longer lasts long enough.
+
+        `in_time` is called after every write that may take long, directly before the switch.
+        """
+        # The deadline in the node state is for admins and for the next process. This process measures with the
+        # monotonic clock.
         settings = self.settings_of(number)
         probation, self.min_healthy = settings.probation, settings.health.minimum
         self._failing_since = None
         self._ends = self._clock.elapsed() + probation
         self._progress.say(f"Switching from release {seen.current or 'none'} to release {number}")
-        # The node state comes first: whoever dies behind it goes back, and whoever dies before it has changed nothing.
+        # The node state is written first. A process killed after this write reverts; one killed before it has changed
+        # nothing.
         begun = seen.node_state.begin(
             number,
             until=seen.now + probation,
@@ -134,10 +141,10 @@ class Switcher:
         self._web.start()
 
     def _refresh(self, number: int) -> None:
-        """Make the web server serve what the switch points to now, with the least disturbance.
+        """Make the web server serve the release that was switched to, with the least disturbance.
 
-        After an error it is still due: `converge` does it before anybody is asked. A release that the web server
-        refuses is a thing to decide about.
+        After an error the refresh stays due, and `converge` repeats it before it probes any worker. When the web server
+        refuses a release, `refused` holds the reason, and the next decision acts on it.
         """
         self._due = number
         self._forget_answers()
@@ -150,8 +157,8 @@ class Switcher:
                 raise
             self.refused = str(error)
         self._due = None
-        # What one release made fail, the next must not be blamed for: neither a better one, nor the way back. Where
-        # supervisord does not answer, whoever asks for what has failed finds that out.
+        # Programs that failed because of one release must not count against the next one, be it newer or the way back.
+        # When supervisord does not answer, the later request for the failed programs reports that.
         with suppress(NodeBroken):
             self._revive()
 
@@ -166,7 +173,9 @@ class Switcher:
         return self._probation is not None and self._probation.release == number
 
     def _is_to_blame(self, number: int) -> bool:
-        """Whether the web server has failed on the release on probation for longer than `health timeout`."""
+        """True when the web server has failed on the release on probation for longer than `health timeout`, or the
+        probation has ended.
+        """
         if not self._is_trial_of(number):
             return False
         now = self._clock.elapsed()
@@ -174,8 +183,9 @@ class Switcher:
         return self._is_late() or now - since >= self.settings_of(number).health.patience
 
     def _approve(self, number: int) -> None:
-        """Before anybody is served by it: ReleaseBroken unless the release's page is as it should be in time, or when
-        others have quarantined it meanwhile."""
+        """Check the release before it serves any request. ReleaseBroken when its page is not as it should be in time,
+        or when another node has quarantined it meanwhile.
+        """
         health = self.settings_of(number).health
         ends = self._clock.elapsed() + self._patience(health)
         while True:
@@ -183,11 +193,11 @@ class Switcher:
             complaint = self._checkup.page(health, left, warming=True)
             if complaint is None:
                 break
-            # It is asked once more when its time is over: this machine may have stood still.
+            # One more request is made after the deadline: a suspended machine must not fail the release.
             if left <= timedelta():
                 raise ReleaseBroken(complaint)
             self._clock.wait(CHECK_AGAIN)
-        # Without an answer it goes on: what is begun is not held up by a store that is away.
+        # Without an answer the switch continues: an unreachable store must not hold up a switch in progress.
         record: Rollout | None = None
         with suppress(AgentError):
             record = self._verdict(number)
@@ -196,7 +206,7 @@ class Switcher:
             raise ReleaseBroken(rollout_text.quarantine(record))
 
     def _patience(self, health: Health) -> timedelta:
-        """How long one round of the health checks may take: not longer than what is left for them."""
+        """How long one round of the health checks may take: never longer than the time left for them."""
         return min(health.patience, self.health_left)
 
     def _is_late(self) -> bool:
@@ -208,7 +218,7 @@ class Switcher:
             if self.refused is not None and seen.node_state.probation is not None:
                 return
         self.asked_late = self._is_late()
-        # Until the processes have answered, the release is not known to be healthy.
+        # Until the workers have answered, the release does not count as healthy.
         since, self._healthy_since = self._healthy_since, None
         for answer in self._workers.ask(max(1, len(seen.workers))):
             self._answers[answer.pid] = answer
@@ -225,15 +235,16 @@ class Switcher:
             self._clock.wait(ASK_AGAIN)
 
     def _begin_health(self, number: int) -> None:
-        """The time for the health checks begins once in each probation, whatever the release changes."""
+        """Start the time for the health checks. It starts once per probation, whatever the release changes."""
         if self._is_trial_of(number) and self._health_ends is None:
             self._health_ends = self._clock.elapsed() + self.settings_of(number).health.patience
 
     def _mismatch(self, readiness: Readiness) -> None:
-        """The live release is not served as it should be, although it was once: the node is at fault.
+        """The node no longer serves the live release, although it did before: the node is unhealthy.
 
-        The application may have been loaded while its database was away: a reload mends that. Somebody may have moved
-        the switch: then the web server must be told. Whoever calls `converge` again later tries again.
+        A reload helps when the application was loaded while its database was away. Refreshing the web server helps when
+        an admin moved the switch by hand. A later `converge` tries again. NodeBroken unless the workers may still be
+        loading.
         """
         now = self._clock.now()
         self._mismatched_at = self._mismatched_at or now
@@ -259,14 +270,14 @@ class Switcher:
         self._clock.wait(max(min(CHECK_AGAIN, since + health.minimum - now), timedelta()))
 
     def _complaint(self, number: int, health: Health) -> str | None:
-        """What is wrong with the release on probation; a check that cannot be made is as good as one that fails."""
+        """What is wrong with the release on probation, or None. A check that cannot be made counts as failed."""
         try:
             return self._checkup.unwell(number, health, self._patience(health))
         except AgentError as error:
             return str(error)
 
     def unwell(self, number: int) -> str | None:
-        """What is wrong with this node while it serves the live release `number`."""
+        """What is wrong with this node while it serves the live release `number`; None when it is healthy."""
         health = self.settings_of(number).health
         self._checkup.wait_for_programs(health.patience)
         return self._checkup.unwell(number, health, health.patience)
@@ -278,23 +289,23 @@ class Switcher:
         self._probation = None
         self._progress.say(f"Serving release {probation.release}: {self.readiness}")
 
-    # ---- and back
+    # ---- revert
 
     def revert(self, seen: Observation, reason: str) -> None:
         probation = seen.node_state.probation
         assert probation is not None
         self._progress.say(f"Taking release {probation.release} back: {reason}")
-        # Before anything else is written to it: the end of the log shows what went wrong.
+        # Read before anything else is written to the log: the end of the log shows what went wrong.
         log = self._web.log()
         before = way_out(seen)
-        # What others have condemned meanwhile is not this node's to blame.
+        # When other nodes have quarantined the release, this node must not reject it for good.
         lasting = self._bad != probation.release
         rejection = failure(seen, probation.release, reason, at=self._clock.now(), lasting=lasting, log=log)
         node_state = seen.node_state.reject(rejection)
         try:
             self._back(probation.release, before)
         except AgentError:
-            # The way back is taken again until it ends well, by this process or by the next one.
+            # The way back is repeated until it succeeds, by this process or by the next one.
             self._probation, self.refused = probation, reason
             self._node_states.save(node_state)
             raise
@@ -317,8 +328,9 @@ class Switcher:
         self._forget_answers()
 
     def _back(self, release: int, before: int | None) -> None:
-        """Switch first, node state after: whoever dies in between finds the probation again and does the same once
-        more."""
+        """Switch first, then write the node state: a process killed in between leaves the probation in place, and the
+        next process repeats the same steps.
+        """
         if before is None or before == release or before not in self._installation.staged():
             return
         self._probation = None
@@ -327,12 +339,15 @@ class Switcher:
 
     def _move(self, number: int) -> None:
         self._installation.switch(number)
-        # Now, because the application may read them when it starts; what goes wrong is raised once the node is at rest.
+        # Placed now, because the application may read the certificates when it starts. An error is raised later, once
+        # the node is idle.
         with suppress(AgentError):
             self.follow_certificates()
 
     def follow_certificates(self) -> None:
-        """Once for each switch and once in each process: whoever was killed behind a switch left it to the next."""
+        """Place the certificates once per switch and once per process: a process killed after a switch may not have
+        done it.
+        """
         current = self._installation.current()
         if current is not None and current != self._placed:
             self._place()
@@ -349,5 +364,5 @@ class Switcher:
 def failure(
     seen: Observation, number: int, reason: str, *, at: datetime, lasting: bool = True, log: tuple[str, ...] = ()
 ) -> Rejection:
-    """A release that is given up: a later retry lets it be tried again."""
+    """The record of a release that this node rejects; a later `retry` lets the node try the release again."""
     return Rejection(number, reason, at, lasting, seen.retries(number), log)

@@ -1,5 +1,4 @@
-"""From what lies in the inbox, or is about to, to the contents of a release: everything is validated before anything
-is stored."""
+"""From a present or planned inbox to the contents of a release: everything is validated before anything is stored."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -29,7 +28,7 @@ Bodies = Mapping[Blob, bytes | Path]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An inbox as it is to be: what the store lists, with `overlay` put over it. `known` are blobs by key and tag."""
+    """A planned inbox: the store's listing with `overlay` put over it. `known` are blobs by key and tag."""
 
     inbox: Inbox
     overlay: Mapping[str, bytes | Path]
@@ -61,7 +60,7 @@ class Drafts:
     ) -> None:
         """`admit` raises NotHere when packages that are resolved for a target would not fit the cluster's nodes.
 
-        `home` is where the store is: a configuration must not say that certificates come from anywhere else.
+        `home` is the location of the store: a configuration must not take certificates from any other place.
         """
         self._snapshots = snapshots
         self._resolver = resolver
@@ -75,7 +74,7 @@ class Drafts:
     def prepare(self, draft: Draft, before: Contents | None) -> Iterator[Prepared]:
         """The draft's contents; paths in `bodies` are valid inside the context.
 
-        Invalid with every mistake that can be found together; Lost when the inbox changed while it was read;
+        Invalid with every mistake that can be found together. Conflict when the inbox changed while it was read.
         NotHere or Unreachable when its packages cannot be resolved on this machine.
         """
         with ExitStack() as stack:
@@ -94,7 +93,7 @@ class Drafts:
             sources = self._sources(draft, snapshot)
             blobs |= {f"{keys.PACKAGES}{source.name}": source.blob for source in sources}
             if before is not None and (before.sources == sources or not sources):
-                # Nothing to resolve: that can be done on any machine.
+                # Nothing to resolve: any machine can do that.
                 wheels = before.wheels if sources else ()
                 yield Prepared(Contents(blob_of(config), files, sources, before.target, wheels), bodies, blobs)
                 return
@@ -133,7 +132,7 @@ class Drafts:
             mistakes += misnamed
             return (), {}
         files = tuple(sorted(File(name, blob_of(data)) for name, data in read.items()))
-        # What has been served until now is not a reason to refuse something else: only changed certificates are judged.
+        # Only changed certificates are validated: those that are already served must not block another change.
         if before is None or files != before.certificates:
             try:
                 for good in validity.check(read, now=self._now(), trusted=self._trusted()):
@@ -180,13 +179,15 @@ class Drafts:
             try:
                 locked = stack.enter_context(self._resolver.resolve(Sources(lines, distributions, indexes), previous))
             except Unreachable as error:
-                # The index, not the store: another machine may have a way to it.
+                # The index is unreachable, not the store: another machine may reach it.
                 raise NotHere(str(error)) from error
             yield locked
 
 
 def _small(draft: Draft, snapshot: ports.Snapshot, key: str) -> bytes:
-    """What is to be held in memory; Invalid, unread where the listing tells its size, when that is too much."""
+    """The bytes of a small object, to be held in memory. Invalid when it is too large; then it is not read if the
+    listing tells its size.
+    """
     entry = draft.inbox.entry(key)
     size = 0 if entry is None else entry.size
     data = b"" if size > limits.WRITTEN else snapshot.read(key)
@@ -196,7 +197,7 @@ def _small(draft: Draft, snapshot: ports.Snapshot, key: str) -> bytes:
 
 
 def overlaid(inbox: Inbox, puts: Mapping[str, bytes | Path], deletes: Collection[str]) -> Inbox:
-    """The listing as it will be; the tags of what is not written yet are empty."""
+    """The listing after the change; objects that are not written yet have an empty tag."""
     left = (entry for entry in inbox.entries if entry.key not in puts and entry.key not in deletes)
     kept = without_markers(left, puts)
     newest = max((entry.modified_at for entry in inbox.entries), default=_EPOCH)

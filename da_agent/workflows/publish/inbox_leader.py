@@ -1,5 +1,4 @@
-"""Seeing that the inbox has changed, and making the next release of it: for all nodes, by the one on the inbox
-lease."""
+"""Detecting changes of the inbox and publishing it: the inbox leader, which has the inbox lease, does it for all."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +17,7 @@ from da_agent.workflows.records.ledgers import Ledger
 
 
 class InboxLeader:
-    """One node's part in it. What it remembers may be forgotten at any time."""
+    """One node's part in watching and publishing the inbox. Its memory may be lost at any time."""
 
     def __init__(
         self,
@@ -33,9 +32,9 @@ class InboxLeader:
         progress: ports.Progress,
         render: Callable[[], bytes],
     ) -> None:
-        """`publish` makes a release of the inbox, for a reason; `publishing` and `watching` are the leases to do that
-        and
-        to have the inbox lease; `render` makes a first configuration."""
+        """`publish` makes a release of the inbox, for a reason. `publishing` is the lease for publishing, `watching`
+        the inbox lease. `render` returns a first configuration.
+        """
         self._store = store
         self._ledger = ledger
         self._make_release = publish
@@ -49,52 +48,52 @@ class InboxLeader:
         self._judged: Judged | None = None
         self._unable: Unable | None = None
         self.waiting = False
-        """Somebody else is publishing the inbox just now."""
+        """True while another process is publishing the inbox."""
         self.waits: str | None = None
-        """Who publishes, while this node waits for it."""
+        """Which process publishes, while this node waits for it."""
 
     @property
     def is_held(self) -> bool:
-        """Whether this node has the inbox lease, as far as it knows."""
+        """True when this node has the inbox lease, as far as it knows."""
         return self._part.has
 
     @property
     def unable(self) -> Unable | None:
-        """The inbox that this node could not publish when it tried last; None when it could."""
+        """The inbox that this node could not publish at its last attempt; None when that succeeded."""
         return self._unable
 
     def stand(self, poll_interval: timedelta) -> None:
-        """Have the inbox lease if it is free; asks the store only now and then."""
+        """Claim the inbox lease if it is free; asks the store only now and then."""
         self.waiting = False
         now = self._clock.now()
         if not self._part.asks(now):
             return
         if self._part.unable is not None:
-            # The others had their chance; who has the inbox lease by now tries again.
+            # The other nodes had their chance; the node that has the inbox lease by now tries again.
             self._part = replace(self._part, unable=None, pending=False)
         has = self._watching.claim(inbox_leader.term(poll_interval))
-        # Whoever has just got it does not know what happened before.
+        # A new inbox leader does not know what happened before, so it checks the inbox.
         pending = self._part.pending or (has and not self._part.has)
         self._part = replace(self._part, has=has, asked_at=now, pending=pending)
 
     def leave(self) -> None:
-        """Let another node have the inbox lease at once."""
+        """Give up the inbox lease, so that another node can have it at once."""
         if self._part.has:
             self._part = replace(self._part, has=False)
             with suppress(AgentError):
                 self._watching.release()
 
     def look(self, head: int | None, *, urgent: bool) -> bool:
-        """See whether the inbox has changed, if it is this node's turn, and publish it.
+        """Check the inbox for changes if this node should, and publish it. True when there may be a newer release now.
 
-        `head` is the newest release. True when there may be a newer one now. Raises when the inbox cannot be published
-        here; then others are let to it, and it is raised again until they have done it or had their time.
+        `head` is the newest release. Raises when this node cannot publish the inbox. The other nodes may then try;
+        until one has published it, or their time is over, each look raises NotHere again.
         """
         self.waiting = False
         self._part = replace(self._part, polls=self._part.polls + 1)
         if head is not None and not self._part.looks(urgent=urgent):
             return False
-        # An urgent look that finds no answer is made up for.
+        # Stays pending until the inbox is decided, so an urgent look that gets no answer is repeated.
         self._part = replace(self._part, polls=0, pending=True)
         if head is None and first_configuration(self._store, self._ledger, self._inboxes, self._render):
             self._progress.say("Wrote the first configuration, from this node's environment")

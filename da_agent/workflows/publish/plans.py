@@ -25,11 +25,11 @@ from da_agent.workflows.records.rollouts import Rollouts
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """From the newest release to what would be the next one; `release` is None when there would be none.
+    """From the newest release to the next one; `release` is None when there would be none.
 
-    While the newest one is quarantined, `before` is where the nodes are, or go back to, and `quarantine` says so.
-    `needs` are what each node would do, in words; `once` are commands that are run once before the first node moves,
-    without their arguments when they are of the configuration.
+    While the newest one is quarantined, `before` is the release that the nodes serve or go back to, and `quarantine`
+    says so. `needs` describes what each node would do. `release_command` holds the commands that run in the cluster
+    before the first node updates. Commands from the configuration are shown without their arguments.
     """
 
     before: int
@@ -57,13 +57,13 @@ class Plans:
         self._ledger = ledger
 
     def push(self, change: Callable[[Inbox], Change]) -> Plan:
-        """What pushing `change` would do; Invalid, NotHere and others as a push would be."""
+        """What pushing `change` would do. Raises Invalid, NotHere and others as the push would."""
         inbox = self._inboxes.list()
         made = change(inbox)
         return self._plan(overlaid(inbox, made.puts, made.deletes), made.puts, self._inboxes.verdict())
 
     def publish(self) -> Plan:
-        """What publishing the inbox as it is would do."""
+        """What publishing the inbox as it is would do. Invalid when its verdict is already that it is not valid."""
         inbox, verdict = self._inboxes.list(), self._inboxes.verdict()
         if verdict is not None and verdict.fingerprint == inbox.fingerprint:
             if verdict.release is None:
@@ -102,7 +102,7 @@ class Plans:
             top.number + 1,
             *found,
             needs=tuple(plans.NEEDS[need] for need in Disturbance if need in needs),
-            # docassemble's own has no secret in it, and is what people look for.
+            # docassemble's own command has no secret in it, and users look for it, so it is shown in full.
             release_command=strategy.release_command
             if settings.release_command is None
             else tuple(map(redaction.command, settings.release_command)),
@@ -112,14 +112,14 @@ class Plans:
         )
 
     def _served(self, top: Top, head: Rollout | None) -> Release | None:
-        """What the nodes have, or are on their way to: nobody keeps a release that is quarantined."""
+        """The release that the nodes serve or move to: no node keeps a quarantined release."""
         if head is None or head.state is not State.QUARANTINED:
             return top.release
         back = self._rollouts.way_back(head)
         return None if back is None else self._ledger.read(back)
 
     def _number(self, top: Top, served: Release | None) -> int:
-        """The newest one's also when its manifest is damaged, so that an older one is compared with."""
+        """The number of the release that is compared with. A damaged newest manifest still counts by its number."""
         return top.number if served is top.release else 0 if served is None else served.number
 
     def _quarantine(self, head: Rollout | None) -> str | None:

@@ -20,14 +20,14 @@ from da_agent.workflows.records.rollouts import Rollouts
 from da_agent.workflows.upkeep.gc_lock import GcLock
 
 LONGEST_WAIT = timedelta(seconds=60)
-"""How long an inbox that does not become quiet keeps a node from everything else."""
+"""How long an inbox that does not become quiet may keep a node from its other work."""
 
 ATTEMPTS = 20
-"""How often an inbox that keeps changing is read again before a person is told."""
+"""How often an inbox that keeps changing is read again before the publisher gives up with an error."""
 
 
 class Publisher:
-    """Makes releases. `who` goes into the records; `nonce` gives a new random text each time."""
+    """Makes releases. The records name `who`; `nonce` returns a new random text each time."""
 
     def __init__(
         self,
@@ -58,14 +58,14 @@ class Publisher:
         self._nonce = nonce
 
     def publish(self, reason: str, own: Collection[str] = (), *, mend: bool = False) -> Verdict:
-        """What became of the inbox as it is now: published as a release, equal to the newest one, or refused.
+        """Publish the inbox as it is now. The verdict: a new release, the newest one when it is equal, or the mistakes.
 
-        Waits until nobody has written to the inbox for the quiet period; `own` keys were written by the caller, who
-        knows that they are complete. A refusal is remembered and returned, not raised. NotHere and Unreachable leave
-        nothing behind: another node, or a later time, may succeed.
+        Waits until the inbox has not been written to for the quiet period. `own` keys were written by the caller, who
+        knows that they are complete. An invalid inbox is recorded and returned, not raised. NotHere and Unreachable
+        leave nothing behind: another node, or a later attempt, may succeed. TimedOut when the inbox keeps changing.
 
-        `mend`: where that makes no new release, every blob of the newest one is read in the store, and put back where
-        it is missing or damaged; StoreDamaged, naming those that neither the inbox nor this machine has.
+        `mend`: when no new release is made, every blob of the newest one is read in the store. A missing or damaged
+        blob is put back. StoreDamaged, naming the blobs that neither the inbox nor this machine has.
         """
         for _ in range(ATTEMPTS):
             top = self._ledger.top()
@@ -88,9 +88,10 @@ class Publisher:
     def publish_prepared(
         self, prepared: Prepared, reason: str, base: Inbox, written: Mapping[str, str]
     ) -> Verdict | None:
-        """Adopt what was validated before it was written: `written` are the tags of our own keys ("" for deleted).
+        """Publish what was validated before it was written. `written` are the tags of the caller's keys, "" for
+        deleted.
 
-        None when the inbox is no longer `base` with our keys: then it must be read anew.
+        None when the inbox is no longer `base` with those keys: then it must be read again.
         """
         inbox = self._inboxes.list()
         expected = {entry.key: entry.tag for entry in base.entries} | dict(written)
@@ -112,19 +113,19 @@ class Publisher:
         # Blobs first: a release never names bytes that the store does not have.
         brought = self._gc_lock.bring(lambda: self._transfers.upload(prepared.bodies))
         release = top.then(Release(0, self._nonce(), self._store.clock(), self._who, reason, prepared.contents))
-        # Looked up before the append: nothing stands between the release and the notifies but what spares the nodes
-        # requests, the verdict on the inbox and the record.
+        # Looked up before the append. Between the release and the notifications stand only the verdict and the record,
+        # which spare the nodes requests.
         nodes = self._notifications.alive()
         self._ledger.append(release)
         verdict = Verdict(inbox.fingerprint, release.number, (), seen, self._who, release.published_at)
-        # The release is published, whatever the store answers from here on. A node publishes an inbox without a verdict
-        # once more, and finds that it is this release.
+        # The release is published, whatever the store answers from here on. An inbox without a verdict is published
+        # again by a node, which finds that it is this release.
         with suppress(AgentError):
             self._store.write(keys.VERDICT, records.seal(verdict), ports.Always())
         announce(release, self._rollouts, self._notifications, nodes)
         with suppress(AgentError):
             if not self._gc_lock.holds(brought):
-                # This process stood still before the append, and the collector may have removed what it brought.
+                # This process was suspended before the append, and the collector may have removed the uploaded blobs.
                 self._transfers.upload(prepared.bodies)
         return verdict
 
@@ -134,7 +135,7 @@ class Publisher:
         places = {each.blob: each.key for each in seen}
 
         def find(blob: Blob) -> bytes | None:
-            """In the inbox: what has been changed since is not the same bytes any more."""
+            """Look in the inbox. An object that has changed since no longer has these bytes."""
             return self._copy(places[blob], blob) if blob in places else None
 
         lost = self._transfers.mend(top.release.contents.blobs(), find)
@@ -159,7 +160,7 @@ class Publisher:
         return verdict
 
     def _quiet(self, top: Top, own: Collection[str]) -> Inbox:
-        """The inbox once nobody has written to it for the quiet period; TimedOut when somebody goes on writing."""
+        """The inbox once it has not been written to for the quiet period; TimedOut when the writing continues."""
         begun, period = self._clock.now(), None
         while period is None or self._clock.now() < begun + max(LONGEST_WAIT, 3 * period):
             inbox = self._inboxes.list()
@@ -180,10 +181,10 @@ class Publisher:
         raise TimedOut(f"the inbox is written again and again in {self._store.name}: it is published once it is quiet")
 
     def _quiet_period(self, top: Top) -> timedelta:
-        """That of the newest release; the default before there is one, and where this agent cannot use its settings.
+        """The quiet period of the newest release; the default without one, and when this agent cannot use its settings.
 
-        A configuration that the store has lost, or has other bytes for, is put back from the inbox or this machine.
-        Where neither has it, the release that replaces it is not kept out: the longest wait counts then.
+        A configuration that the store has lost or damaged is put back from the inbox or from this machine. When neither
+        has it, LONGEST_WAIT is the quiet period, so that the release that replaces it can still be published.
         """
         if top.release is None:
             return Settings().quiet_period
@@ -192,7 +193,7 @@ class Publisher:
         except StoreDamaged:
             return LONGEST_WAIT
         except Invalid:
-            # An older agent has published what this one refuses.
+            # An older agent published a configuration that this agent considers invalid.
             return Settings().quiet_period
 
     def _mended(self, release: Release) -> Settings:

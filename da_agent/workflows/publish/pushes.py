@@ -18,7 +18,7 @@ from da_agent.workflows.records.leases import Leases
 from da_agent.workflows.records.ledgers import Ledger
 
 ATTEMPTS = 20
-"""How often a push begins anew while others change the inbox."""
+"""How often a push starts again while others change the inbox."""
 
 DOUBTS = 3
 """How often an object is written that gets no clear answer."""
@@ -26,7 +26,7 @@ DOUBTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Objects to put into the inbox and to take out of it."""
+    """Objects to put into the inbox, and keys to delete from it."""
 
     puts: Mapping[str, bytes | Path]
     deletes: frozenset[str] = frozenset()
@@ -53,24 +53,26 @@ class Pushes:
         self._ledger = ledger
 
     def push(self, change: Callable[[Inbox], Change], reason: str) -> Verdict:
-        """Write what `change` makes of the inbox as it is, and publish it.
+        """Apply `change` to the current inbox, write the result, and publish it.
 
-        When others change the inbox at the same time, `change` is asked again for the inbox as it is then. Invalid
-        before anything is written when the result would not be valid, or would undo what another has just written. When
-        this machine cannot resolve packages (NotHere) but the rest is valid, the inbox is written all the same and
-        that error is raised: a node publishes it.
+        When others change the inbox at the same time, `change` is called again with the new inbox. Invalid, before
+        anything is written, when the result is not valid, or would undo a concurrent write.
+
+        When this machine cannot resolve packages but the rest is valid, the inbox is written all the same, and NotHere
+        is raised: a node will publish the inbox.
         """
-        # The nodes see the inbox change before we have made the release: while we have the lease they leave it to us.
+        # The nodes see the inbox change before the release is made. While this process has the lease, they leave it
+        # alone.
         self._leases.claim()
         try:
             return self._again(change, reason)
         finally:
-            # It ends by itself, too.
+            # An error is harmless: the lease expires by itself.
             with suppress(AgentError):
                 self._leases.release()
 
     def _again(self, change: Callable[[Inbox], Change], reason: str) -> Verdict:
-        """Once more on the inbox as it is then, as long as others change it at the same time."""
+        """Repeat the push on the new inbox, as long as others change it at the same time."""
         lost: tuple[str, bytes | Path] | None = None
         for _ in range(ATTEMPTS):
             try:
@@ -85,7 +87,7 @@ class Pushes:
         inbox = self._inboxes.list()
         made = change(inbox)
         if lost is not None and made.puts.get(lost[0]) == lost[1]:
-            # It does not build on what the other one has written, but would undo it.
+            # This change does not build on the concurrent write, but would undo it.
             raise Invalid(
                 f"cannot write {lost[0]}: another process changed it at the same time; look at it, then push again"
             )
@@ -103,21 +105,22 @@ class Pushes:
             self._write(inbox, made)
             raise
         if published is None:
-            # Something else came into the inbox meanwhile: it is all validated again, as plain tools' changes are.
+            # Another change came into the inbox meanwhile: everything is validated again, as after a change by a plain
+            # tool.
             with self._left_to_nodes():
                 published = self._publisher.publish(reason, own=frozenset(made.puts))
         return published
 
     @contextmanager
     def _left_to_nodes(self) -> Iterator[None]:
-        """A store that is gone once the inbox is written is no failure: the release is there, or a node makes it."""
+        """Once the inbox is written, an unreachable store is no failure: the release exists, or a node makes it."""
         try:
             yield
         except Unreachable as error:
             raise _Left(f"the inbox of {self._store.name} is written, but the store went away: {error}") from error
 
     def _write(self, inbox: Inbox, change: Change) -> dict[str, str]:
-        """The new tags by key, "" for what is gone."""
+        """Apply `change`; returns the new tags by key, "" for a deleted key."""
         written = {key: self._put(inbox.entry(key), key, body) for key, body in change.puts.items()}
         for key in change.deletes:
             self._store.delete(key)
@@ -138,8 +141,9 @@ class Pushes:
         raise Unreachable(f"cannot tell whether {key} was written to {self._store.name}: push again")
 
     def _own(self, key: str, body: bytes | Path) -> str | None:
-        """The tag of what is there, when it has these bytes."""
-        # The tag comes first: bytes that are replaced between the two requests are no longer ours.
+        """The tag of the object at `key` when it has these bytes, else None."""
+        # The tag is read first: an object that is replaced between the two requests must not count as written by this
+        # push.
         there = next((entry for entry in self._store.scan(key) if entry.key == key), None)
         blob = blob_of(body if isinstance(body, bytes) else body.read_bytes())
         with suppress(NotFound):
@@ -149,7 +153,7 @@ class Pushes:
 
 
 class _Forestalled(Conflict):
-    """An object of the inbox has been changed since it was listed."""
+    """An object of the inbox has changed since it was listed."""
 
     def __init__(self, key: str, body: bytes | Path) -> None:
         super().__init__(f"{key} was changed at the same time")
@@ -158,7 +162,7 @@ class _Forestalled(Conflict):
 
 
 class _Left(NotHere):
-    """The inbox is written; what becomes of it is up to the nodes."""
+    """The inbox is written; the nodes publish it."""
 
 
 def config(data: bytes) -> Change:
@@ -166,12 +170,14 @@ def config(data: bytes) -> Change:
 
 
 def certificates(files: Mapping[str, bytes]) -> Change:
-    """These names replace their namesakes; the others stay."""
+    """Add the files; a file replaces the one of the same name, the others stay."""
     return Change({f"{keys.CERTIFICATES}{name}": data for name, data in files.items()})
 
 
 def packages(inbox: Inbox, text: bytes, specs: tuple[str, ...], files: Mapping[str, Path]) -> Change:
-    """Add requirement lines and distributions. A distribution replaces the others of its name, an older one as well."""
+    """Add requirement lines and distributions. A distribution replaces every other one of the same package, older or
+    newer.
+    """
     puts: dict[str, bytes | Path] = {}
     new = text
     for spec in specs:
@@ -187,7 +193,7 @@ def packages(inbox: Inbox, text: bytes, specs: tuple[str, ...], files: Mapping[s
 
 
 def without(inbox: Inbox, text: bytes, name: str) -> Change:
-    """Take a package out: its requirement line and its distributions. Invalid when there is neither."""
+    """Remove a package: its requirement line and its distributions. Invalid when there is neither."""
     wanted = requirements.normalise(name)
     deletes = frozenset(entry.key for entry in _distributions(inbox) if _name(entry.key) == wanted)
     new = requirements.remove(text, name)

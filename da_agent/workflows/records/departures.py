@@ -1,4 +1,4 @@
-"""Nodes that leave the cluster: by their own sign-off, or because an admin removes what is left of them."""
+"""Nodes that leave the cluster: they sign off, or an admin removes what is left of them."""
 
 from contextlib import suppress
 
@@ -22,9 +22,9 @@ class Departures:
         self._reports = reports
 
     def sign_off(self, node: str) -> None:
-        """The node has left: it counts no more, and holds no slot. Nothing happens when it never reported.
+        """The node has left: it no longer counts, and holds no slot. Does nothing when the node never reported.
 
-        May be cut anywhere, and repeated: the node counts until the last step, the removal of its report.
+        May be interrupted anywhere, and repeated: the node counts until the last step, the removal of its report.
         """
         try:
             report = self._ledger.reader.report(keys.node_key(node)).value
@@ -34,10 +34,10 @@ class Departures:
         reports.sign_off(self._store, report)
 
     def forget(self, node: str) -> None:
-        """Remove the report of a node that does not report any more, and its slot.
+        """Remove the report of a node that no longer reports, and its slot.
 
-        Invalid while the node is alive. NotFound, with the names there are, for one that is not known. The report goes
-        last: a command that was cut before that is repeated.
+        Invalid while the node is alive. NotFound, naming the known nodes, when the node is not known. The report goes
+        last, so that an interrupted command can be repeated.
         """
         known = {keys.node_of(entry.key) for entry in self._reports.last()}
         if node not in known:
@@ -52,10 +52,11 @@ class Departures:
         self._store.delete(keys.node_key(node))
 
     def _free_slot(self, node: str) -> None:
-        """A node that serves no request takes no capacity: the others need not wait until its slot ends.
+        """Give the node's slot back: a stopped node takes no capacity, so the others need not wait until its slot
+        expires.
 
-        A slot in a record that cannot be read counts for nothing; one in a record that is closed meanwhile is carried
-        over, and ends by itself.
+        A slot in an unreadable record does not count. A slot in a record that is closed meanwhile is carried over, and
+        expires.
         """
         head = self._ledger.head()
         if head is not None:

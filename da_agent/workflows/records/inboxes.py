@@ -1,4 +1,4 @@
-"""What people have put into the store, and what was thought of it."""
+"""The inbox as the store lists it, and the verdict on it."""
 
 from collections.abc import Callable
 
@@ -11,18 +11,18 @@ from da_agent.workflows.records.readers import Reader
 
 
 class Inboxes:
-    """Reads what people put into the store, and what was thought of it."""
+    """Reads the inbox and the verdict on it."""
 
     def __init__(self, store: ports.Store, reader: Reader) -> None:
         self._store = store
         self._reader = reader
 
     def list(self) -> Inbox:
-        # Never the whole store: docassemble's own files, which may be millions, lie between the inbox's.
+        # The listing is limited to the inbox: docassemble may keep millions of its own files between these prefixes.
         return inbox_of(self._store.survey((keys.CERTIFICATES, keys.CONFIG, keys.PACKAGES)))
 
     def verdict(self) -> Verdict | None:
-        """What became of the inbox when it was last looked at; None when nobody has, or when the record is damaged."""
+        """The last verdict on the inbox; None when there is none, or when the record is damaged."""
         try:
             return self._reader.verdict()
         except (NotFound, Corrupt):
@@ -30,10 +30,10 @@ class Inboxes:
 
 
 def first_configuration(store: ports.Store, ledger: Ledger, inboxes: Inboxes, render: Callable[[], bytes]) -> bool:
-    """Give an empty store its first configuration; True when it was this caller's.
+    """Give an empty store its first configuration; True when this caller wrote it.
 
-    Only a store that has clearly answered that it has neither a ledger nor a configuration gets one: an unreachable
-    one raises. Create-only: however many nodes start in the same second, one of them is the author.
+    Only a store that has clearly answered that it has neither a ledger nor a configuration gets one; an unreachable
+    store raises. The write only creates: of many nodes that start in the same second, one is the author.
     """
     if ledger.head() is not None or inboxes.list().entry(keys.CONFIG) is not None:
         return False

@@ -1,4 +1,4 @@
-"""What is in a release, and what differs between two, as the store has them."""
+"""The contents of a release, and the differences between two, as the store has them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,11 @@ from da_agent.workflows.records.ledgers import Ledger
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One release. `settings` are the values of its configuration by path, secrets masked; `certificates` say until
-    when each file is valid; `packages` are versions by name."""
+    """One release.
+
+    `settings` are the values of its configuration by path, with secrets masked. `certificates` maps each file to the
+    end of its validity. `packages` are versions by name.
+    """
 
     number: int
     published_at: datetime
@@ -28,7 +31,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """From one release to another, each sorted by name."""
+    """The differences between two releases, each tuple sorted by name."""
 
     before: int
     after: int
@@ -38,7 +41,7 @@ class Difference:
 
 
 def show(ledger: Ledger, number: int | None, clock: Callable[[], datetime]) -> View:
-    """Release `number`, or the newest; Absent when there is no such one, Corrupt when it is damaged.
+    """Release `number`, or the newest. NotFound when there is no such release, Corrupt when it is damaged.
 
     `clock` is the store's.
     """
@@ -56,7 +59,7 @@ def show(ledger: Ledger, number: int | None, clock: Callable[[], datetime]) -> V
 
 
 def diff(ledger: Ledger, before: int, after: int | None, clock: Callable[[], datetime]) -> Difference:
-    """From release `before` to `after`, or to the newest."""
+    """The differences from release `before` to `after`, or to the newest. Errors and `clock` are those of `show`."""
     old, new = _release(ledger, before), _release(ledger, after)
 
     def read(each: Blob) -> bytes:
@@ -69,7 +72,7 @@ def diff(ledger: Ledger, before: int, after: int | None, clock: Callable[[], dat
 def compare(
     before: Contents | None, after: Contents, read: Callable[[Blob], bytes], now: datetime
 ) -> tuple[tuple[Change, ...], tuple[Change, ...], tuple[Change, ...]]:
-    """What differs in configuration, certificates and packages; everything is new where there was nothing before."""
+    """The differences in configuration, certificates and packages. Everything counts as new when `before` is None."""
     if before is None:
         settings = differences.settings(read(after.config))
         added = tuple(Change(path, None, value) for path, value in settings.items())

@@ -1,8 +1,9 @@
-"""Who alone does something for all nodes now: publishes the inbox, so that eight nodes do not build the same wheels
-eight
-times; has the inbox lease, so that eight nodes do not list the inbox eight times.
+"""Leases: one process alone does some work for all nodes.
 
-Nothing depends on it but the effort: two who publish at once still make one release, because an append has one winner.
+One lease is for publishing the inbox, so that eight nodes do not build the same wheels eight times. The inbox lease is
+for listing the inbox, so that eight nodes do not list it eight times.
+
+Leases only save work. Two processes that publish at once still make one release, because an append has one winner.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from da_agent.workflows.records.readers import Reader
 
 
 class Leases:
-    """One lease in the store; it ends by itself, by the store's clock."""
+    """One lease in the store. It expires by the store's clock."""
 
     def __init__(
         self, store: ports.Store, reader: Reader, *, holder: str, nonce: str, key: str = keys.PUBLISHING
@@ -28,13 +29,15 @@ class Leases:
         self._key = key
         self._tag: str | None = None
         self.other: Lease | None = None
-        """Whose it was when we claimed it last; None when it was free or ours."""
+        """The lease of the other holder at the last claim; None when it was free or this holder's."""
 
     def claim(self, term: timedelta = PERIOD) -> bool:
-        """Whether this holder has the lease now. Claiming twice is the same as claiming once, but lasts longer."""
+        """Claim or renew the lease for `term`. True when this holder has the lease now. Claiming twice only makes it
+        last longer.
+        """
         now = self._store.clock()
         self.other = None
-        # While the lease is as this holder left it, nobody else can have it: one request renews it.
+        # An unchanged tag means that no other holder has the lease: one request renews it.
         if self._tag is not None and self._write(now + term, ports.IfTag(self._tag)):
             return True
         condition: ports.Condition = ports.IfAbsent()
@@ -49,7 +52,7 @@ class Leases:
         return self._write(now + term, condition)
 
     def release(self) -> None:
-        """Let the next one in; only ever ends the lease of this holder."""
+        """End the lease if this holder has it, so that the next one may claim it."""
         try:
             found = self._reader.lease(self._key)
         except NotFound:
@@ -57,7 +60,7 @@ class Leases:
         if found.value is None:
             return
         if found.value.holder == self._holder:
-            # Long over: others' clocks may be behind.
+            # Expired long ago, because the clocks of other processes may be behind.
             self._write(self._store.clock() - PERIOD, ports.IfTag(found.tag))
         self._tag = None
 

@@ -13,12 +13,12 @@ APPEND_ATTEMPTS = 5
 
 
 READ_BACK = 20
-"""How far back a release is looked for that can be read."""
+"""How many releases back a readable release is searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """`number` is 0 while the ledger is empty; `release` may be an older one when that of `number` is damaged."""
+    """`number` is 0 while the ledger is empty. `release` may be an older one when that of `number` is damaged."""
 
     number: int
     release: Release | None
@@ -28,31 +28,31 @@ class Top:
         return None if self.release is None else self.release.contents
 
     def then(self, release: Release) -> Release:
-        """`release` as the next one."""
+        """`release` as the next one after this top."""
         return release.after(self.number, self.release)
 
 
 class Ledger:
-    """Reads and appends; nothing in it is ever changed."""
+    """Reads and appends releases; a release in the ledger never changes."""
 
     def __init__(self, store: ports.Store, reader: Reader) -> None:
         self._store = store
         self.reader = reader
-        """Reads what releases are made of, too."""
+        """Also reads the blobs that releases name."""
 
     def read(self, number: int) -> Release:
-        """Absent when there is no such release, Corrupt when what is there is not one."""
+        """Release `number`. NotFound when there is none, Corrupt when its manifest is not valid."""
         return self.reader.release(number)
 
     def numbers(self) -> tuple[int, ...]:
-        """Every release that the store has, oldest first: one listing."""
+        """Every release number in the store, oldest first; takes one listing."""
         found = (keys.release_number(entry.key) for entry in self._store.scan(keys.RELEASES))
         return tuple(number for number in found if number is not None)
 
     def head(self, known: int | None = None) -> int | None:
         """The newest number; None only when the store has clearly answered that there is none.
 
-        `known` is a release that was once there: then one GET of each newer number is all that is asked.
+        `known` is a release that once existed: then each newer number costs one GET, and nothing is listed.
         """
         if known is None:
             numbers = self.numbers()
@@ -64,7 +64,7 @@ class Ledger:
         return known
 
     def top(self) -> "Top":
-        """The newest number, and the newest release that can be read: a damaged one must not block the next."""
+        """The newest number, and the newest readable release: a damaged release must not block the next one."""
         number = self.head() or 0
         for each in range(number, max(0, number - READ_BACK), -1):
             try:
@@ -74,9 +74,10 @@ class Ledger:
         return Top(number, None)
 
     def append(self, release: Release) -> None:
-        """Afterwards the ledger has this release. Lost when another one has its number.
+        """Append the release. Afterwards the ledger has it. Conflict when another release has its number.
 
-        The nonce tells whose release is there after a write without an answer; the same bytes may be sent again.
+        After a write without an answer, the nonce tells whose release is there; the same bytes may be sent again.
+        OutcomeUnknown when the outcome stays unclear after APPEND_ATTEMPTS.
         """
         key, body = keys.release_key(release.number), records.seal(release)
         for _ in range(APPEND_ATTEMPTS):

@@ -1,4 +1,4 @@
-"""Notifications nodes, so that they need not wait for their next poll."""
+"""Notifies nodes, so that they need not wait for their next poll."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -13,19 +13,23 @@ from da_agent.workflows.records.reports import Reports
 from da_agent.workflows.records.rollouts import Rollouts
 
 LONGEST_LOOK = timedelta(seconds=2)
-"""How long the nodes' reports are read at most: in a very large cluster the rest of the nodes poll."""
+"""How long the nodes' reports are read at most. In a very large cluster the remaining nodes poll."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipients:
-    """Nodes that can be woken: where each takes notifies, and with what. No credentials: nobody can."""
+    """The nodes that can be notified: the address of each, and the credentials. Without credentials none can be
+    notified.
+    """
 
     addresses: Mapping[str, str]
     credentials: Credentials | None
 
 
 def announce(release: Release, rollouts: Rollouts, notifications: "Notifications", nodes: Recipients) -> None:
-    """Tell of a release that was just appended: its record first, or all that are woken would want to open it."""
+    """Announce a release that was just appended. Its record is opened first, or every notified node would try to open
+    it.
+    """
     try:
         rollouts.announce(release)
     finally:
@@ -33,7 +37,7 @@ def announce(release: Release, rollouts: Rollouts, notifications: "Notifications
 
 
 class Notifications:
-    """Best effort: whatever goes wrong here costs a node one poll interval. Nothing raises an AgentError."""
+    """Best effort: a failure here costs a node one poll interval. Nothing raises an AgentError."""
 
     def __init__(
         self,
@@ -43,7 +47,7 @@ class Notifications:
         credentials: Callable[[], Credentials | None],
         clock: ports.Clock,
     ) -> None:
-        """`credentials` are those of the cluster as it is now; it may raise any AgentError."""
+        """`credentials` returns the current ones of the cluster; it may raise any AgentError."""
         self._store = store
         self._reports = reports
         self._notifier = notifier
@@ -51,17 +55,17 @@ class Notifications:
         self._clock = clock
 
     def alive(self) -> Recipients:
-        """Every node that has lately said where it can be notified."""
+        """Every node that has lately reported an address for notifications."""
         return self._recipients(None)
 
     def wake(self, nodes: Recipients) -> frozenset[str]:
-        """Poke them all at once; the names of those that could not be reached."""
+        """Notify all of `nodes` at once; returns the names of those that could not be reached."""
         if nodes.credentials is None or not nodes.addresses:
             return frozenset(nodes.addresses)
         return self._notifier.notify(nodes.addresses, nodes.credentials)
 
     def notify(self, names: Collection[str]) -> frozenset[str]:
-        """Poke the nodes of these names; those that could not be reached, or that only poll."""
+        """Notify the nodes in `names`; returns those that could not be reached, or that only poll."""
         chosen = self._recipients(names)
         return self.wake(chosen) | (frozenset(names) - chosen.addresses.keys())
 
@@ -76,7 +80,9 @@ class Notifications:
         return Recipients(addresses, credentials)
 
     def _read(self, addresses: dict[str, str], names: Collection[str] | None) -> None:
-        """Only the reports of `names`, where they are given: a rollout must not read all of them for each node."""
+        """Add the addresses of `names`, or of all nodes. With `names`, a rollout need not read every report for each
+        node.
+        """
         now, ends = self._store.clock(), self._clock.now() + LONGEST_LOOK
         for each in self._reports.node_statuses(names):
             if each.report.rpc is not None and not each.silent(now, SILENT):

@@ -1,4 +1,4 @@
-"""The one way in for the store's bytes: only what has the right hash, or the right shape, comes out."""
+"""The one way in for the store's bytes: it returns only bytes with the right hash, or records with the right shape."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Found(Generic[T]):
 class Reader:
     """Reads one store. Every method may raise what each method of ports.Store may raise.
 
-    A record is Corrupt, which names it, when it is not whole, too large, or about something else than its key says.
+    Corrupt, naming the record, when a record is incomplete, too large, or does not match its key.
     """
 
     def __init__(self, store: ports.Store) -> None:
@@ -40,16 +40,16 @@ class Reader:
 
     @property
     def name(self) -> str:
-        """The store's, for messages."""
+        """The store's name, for messages."""
         return self._store.name
 
-    # ---- what a release is made of
+    # ---- blobs
 
     def blob(self, blob: Blob, release: Release | None) -> bytes:
-        """The bytes of a configuration or a certificate, which `release` needs.
+        """The bytes of a configuration or a certificate that `release` needs.
 
         StoreDamaged, with the remedy, when the store has no such blob or other bytes under its name. Corrupt when the
-        release names one that is larger than `limits.WRITTEN`.
+        release names a blob that is larger than `limits.WRITTEN`.
         """
         key = keys.blob_key(blob)
         if blob.size > limits.WRITTEN:
@@ -63,8 +63,10 @@ class Reader:
         return data
 
     def settings(self, release: Release) -> Settings:
-        """What the configuration of `release` says. StoreDamaged and Corrupt as `blob`; Invalid when it is none."""
-        # A command that only looks at rollouts does not wait for what reads YAML.
+        """The settings in the configuration of `release`. StoreDamaged and Corrupt as for `blob`; Invalid when it is
+        not valid.
+        """
+        # Imported here: a command that only reads rollouts does not wait for the YAML parser.
         from da_agent.domain.config import configurations
 
         data = self.blob(release.contents.config, release)
@@ -76,7 +78,7 @@ class Reader:
     # ---- records
 
     def release(self, number: int) -> Release:
-        """Absent when there is no such release."""
+        """The manifest of release `number`; NotFound when there is none."""
         key = keys.release_key(number)
         release = self._sealed(Release, key).value
         if release.number != number:
@@ -84,7 +86,7 @@ class Reader:
         return release
 
     def has_release(self, number: int) -> bool:
-        """Also when its manifest is damaged: one GET."""
+        """True also when the manifest is damaged; takes one GET."""
         try:
             self._store.read(keys.release_key(number))
         except NotFound:
@@ -94,7 +96,7 @@ class Reader:
         return True
 
     def rollout(self, number: int) -> Found[Rollout]:
-        """Absent when it is not open yet."""
+        """The rollout record of release `number`; NotFound when it is not open yet."""
         key = keys.rollout_key(number)
         found = self._sealed(Rollout, key)
         if found.value.release != number:
@@ -102,15 +104,17 @@ class Reader:
         return found
 
     def report(self, key: str) -> Found[Report]:
-        """Absent when the node has none."""
+        """The report under `key`; NotFound when the node has none."""
         return self._sealed(Report, key)
 
     def verdict(self) -> Verdict:
-        """Absent before there is one."""
+        """The verdict on the inbox; NotFound before there is one."""
         return self._sealed(Verdict, keys.VERDICT).value
 
     def lease(self, key: str) -> Found[Lease | None]:
-        """Absent before there is one; a damaged one has no value, and can be replaced by its tag."""
+        """The lease under `key`; NotFound before there is one. A damaged lease has no value, and can be replaced by its
+        tag.
+        """
         stored = self._store.read(key)
         lease: Lease | None
         try:
@@ -127,23 +131,27 @@ class Reader:
         stored = self._store.read(key)
         return Found(records.unseal(kind, stored.data, key), stored.tag, stored.modified_at)
 
-    # ---- what people write
+    # ---- files of users
 
     def written(self, key: str, most: int = limits.WRITTEN) -> bytes:
-        """A small file of the inbox, or of another folder of people's. Absent; Invalid when it is larger than `most`
-        bytes."""
+        """A small file of the inbox, or of another folder that users write to.
+
+        NotFound when it does not exist; Invalid when it is larger than `most` bytes.
+        """
         data = self._bounded(key, most)
         if data is None:
             raise Invalid(f"cannot read {key} in {self.name}: it has more than {most} bytes")
         return data
 
     def copy(self, key: str, blob: Blob) -> bytes | None:
-        """The bytes of `blob` from under another key; None when something else is there. Absent when nothing is."""
+        """The bytes of `blob` from under another key; None when the object has other bytes. NotFound when there is no
+        object.
+        """
         data = self._bounded(key, blob.size)
         return data if data is not None and blob_of(data) == blob else None
 
     def _bounded(self, key: str, most: int) -> bytes | None:
-        """The bytes of an object; None, and only one chunk more than `most` was held, when it has more."""
+        """The bytes of an object; None when it has more than `most`. Memory holds at most one chunk beyond `most`."""
         body = bytearray()
         try:
             self._store.fetch(key, _up_to(body, most))
@@ -155,7 +163,7 @@ class Reader:
 
 
 class _TooLarge(Exception):
-    """More has come than there may be."""
+    """The object has more bytes than allowed."""
 
 
 def _up_to(body: bytearray, most: int) -> Callable[[bytes], None]:

@@ -1,4 +1,4 @@
-"""What the nodes say of themselves in the store."""
+"""The reports of the nodes in the store."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -14,19 +14,19 @@ from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, Unreach
 from da_agent.workflows.records.readers import Reader
 
 ATTEMPTS = 5
-"""How often a report is written anew when another process of the same node is faster."""
+"""How often a report is written again when another process of the same node wins."""
 
 TELL_TWIN = timedelta(seconds=30)
-"""How often a machine whose name another one has says that it is there."""
+"""How often a machine whose name belongs to another one reports that it exists."""
 
 
 def send(store: ports.Store, report: Report) -> None:
-    """Replace this node's own record; no other node writes it."""
+    """Replace this node's own report; no other node writes it."""
     store.write(keys.node_key(report.node), records.seal(report), ports.Always())
 
 
 class Reporter:
-    """Writes this machine's report, as long as it has the name of the node: see domain.twins."""
+    """Writes this machine's report as long as the machine has the name of the node: see domain.twins."""
 
     def __init__(self, store: ports.Store, reader: Reader) -> None:
         self._store = store
@@ -39,7 +39,11 @@ class Reporter:
         return self._name.aside(report)
 
     def send(self, report: Report) -> None:
-        """Replace the report of this node; that of another machine with this name stays, and `aside` says so then."""
+        """Replace the report of this node. The report of another machine with this name stays, and `aside` then says
+        so.
+
+        Unreachable when other processes win ATTEMPTS times.
+        """
         for _ in range(ATTEMPTS):
             name = self._name
             if name.tag is None:
@@ -58,13 +62,15 @@ class Reporter:
         except NotFound:
             return self._name.missing()
         except Corrupt:
-            # No machine can be told from a damaged report: it is replaced.
+            # A damaged report does not tell which machine wrote it: it is replaced.
             return self._name.sent(self._reader.tag(key))
         there = NodeStatus(found.value, found.modified_at)
         return self._name.found(report, there, found.tag, now=self._store.clock())
 
     def _write(self, report: Report, name: Name) -> bool:
-        """Whether it is written. Only over what is known: the commit point of taking over a name."""
+        """True when the report is written. It replaces only a known version: this is the commit point of taking over a
+        name.
+        """
         when = ports.IfTag(name.tag) if name.tag else ports.IfAbsent()
         try:
             tag = self._store.write(keys.node_key(report.node), records.seal(report), when)
@@ -78,7 +84,9 @@ class Reporter:
         return True
 
     def _tell_twin(self, report: Report) -> None:
-        """Say where `status` looks that there are two; the next report looks at the first one again."""
+        """Report this machine as a twin, where `status` finds it. The next report checks the other machine's report
+        again.
+        """
         name, now = self._name, self._store.clock()
         self._name = name.doubted()
         if name.renewed and (self._told_at is None or now - self._told_at >= TELL_TWIN):
@@ -87,9 +95,9 @@ class Reporter:
 
 
 def sign_off(store: ports.Store, report: Report) -> None:
-    """The node of this report counts no more; `known` still tells of it. May be repeated.
+    """The node of this report no longer counts; `known` still yields it. May be repeated.
 
-    The removal comes last: until then the node counts, and whoever looks finds at least one of the two.
+    The removal comes last: until then the node counts, and a reader finds at least one of the two reports.
     """
     left = replace(report, phase=Phase.LEFT, problem=None, waiting=None, activity=None)
     store.write(keys.left_key(report.node), records.seal(left), ports.Always())
@@ -104,8 +112,10 @@ class Reports:
         self._reader = reader
 
     def node_statuses(self, names: Collection[str] | None = None) -> Iterator[NodeStatus]:
-        """Every node's last report, or those of `names`, and when the store received it. A damaged or vanished record
-        is left out."""
+        """The last report of every node, or of `names`, with the time when the store received it.
+
+        A damaged or vanished report is left out.
+        """
         found = (entry.key for entry in self._store.scan(keys.NODES)) if names is None else map(keys.node_key, names)
         for key in found:
             seen = self._node_status(key)
@@ -113,12 +123,12 @@ class Reports:
                 yield seen
 
     def known(self) -> Iterator[NodeStatus]:
-        """As `node_statuses`, with the nodes that have signed off: these say `left`, and count in no rollout."""
+        """As `node_statuses`, and the nodes that have signed off. Their phase is `left`; they count in no rollout."""
         found = (self._node_status(entry.key) for entry in self.last())
         yield from (seen for seen in found if seen is not None)
 
     def last(self) -> Iterator[Entry]:
-        """Where each node's last report is, also of nodes that have signed off and have not come back."""
+        """The entry of each node's last report, also of nodes that have signed off and have not come back."""
         there = set()
         for entry in self._store.scan(keys.NODES):
             there.add(keys.node_of(entry.key))
@@ -126,12 +136,12 @@ class Reports:
         yield from (entry for entry in self._store.scan(keys.LEFT) if keys.node_of(entry.key) not in there)
 
     def twins(self) -> Iterator[NodeStatus]:
-        """The last report of each machine whose name another one has or had."""
+        """The last report of each machine whose name another machine has or had."""
         found = (self._node_status(entry.key) for entry in self._store.scan(keys.TWINS))
         yield from (seen for seen in found if seen is not None)
 
     def watch(self) -> "Watch":
-        """For who looks again and again."""
+        """A `Watch`, for repeated reads."""
         return Watch(self._store, self._node_status)
 
     def _node_status(self, key: str) -> NodeStatus | None:
@@ -143,7 +153,7 @@ class Reports:
 
 
 class Watch:
-    """Every node's last report, looked at again and again: one listing a look, and only what is new is read."""
+    """Every node's last report, read repeatedly: one listing per look, and only changed reports are read."""
 
     def __init__(self, store: ports.Store, read: Callable[[str], NodeStatus | None]) -> None:
         self._store = store
@@ -151,7 +161,7 @@ class Watch:
         self._seen: dict[str, tuple[tuple[str, datetime], NodeStatus]] = {}
 
     def look(self) -> tuple[NodeStatus, ...]:
-        """As `sightings`. A report that says the same as before is as new as the store says."""
+        """As `Reports.node_statuses`. An unchanged report that was written again has the new time of the store."""
         found = {}
         for entry in self._store.scan(keys.NODES):
             version = (entry.tag, entry.modified_at)

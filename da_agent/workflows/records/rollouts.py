@@ -1,4 +1,4 @@
-"""Reading and changing the records of rollouts in the store."""
+"""Reading and changing the rollout records in the store."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,23 +19,23 @@ from da_agent.errors import AgentError, Conflict, Corrupt, NotFound, OutcomeUnkn
 from da_agent.workflows.records.readers import Found, Reader
 
 ATTEMPTS = 50
-"""How often a change that others keep forestalling is made anew."""
+"""How often a change is repeated when concurrent writers win."""
 
 ANNOUNCING = 5
-"""The same where nodes are waiting to be woken."""
+"""The same while nodes are waiting to be notified."""
 
 OPENED_CLOSED = 20
-"""So many releases that nobody has opened are opened closed at most: a node further behind reads the ledger first."""
+"""At most this many unopened releases are opened as closed records. A node further behind reads the ledger first."""
 
 SEARCHED = 20
-"""How many records are read at most for a stable release that this node has not rejected."""
+"""How many records at most are searched for a stable release that this node has not rejected."""
 
 Make = Callable[[Rollout, Nodes, datetime], Rollout | Denied]
-"""What a record should become, given the nodes, where they were asked for, and the store's time."""
+"""Makes the new record from the old one, the nodes (empty unless asked for) and the store's time."""
 
 
 class Rollouts:
-    """One record a release."""
+    """The rollout records, one per release."""
 
     def __init__(
         self,
@@ -45,8 +45,10 @@ class Rollouts:
         pause: Callable[[int], object] = lambda _: None,
         attempts: int = ATTEMPTS,
     ) -> None:
-        """`nonce` gives a new random text each time; `pause` is called with the number of swaps that were lost one
-        after the other, before the next one of `attempts`."""
+        """`nonce` returns a new random text each time.
+
+        `pause` is called before each of `attempts` is repeated, with the number of swaps lost in a row.
+        """
         self._store = store
         self._reader = reader
         self._nonce = nonce
@@ -54,30 +56,32 @@ class Rollouts:
         self._attempts = attempts
 
     def read(self, number: int) -> Rollout | None:
-        """None while nobody has opened it. Corrupt when it is damaged."""
+        """The record of release `number`; None while it is not open. Corrupt when it is damaged."""
         found = self._find(number)
         return None if found is None else found.value
 
     def live(self) -> tuple[str, ...]:
-        """The nodes that have reported lately."""
+        """The names of the nodes that have reported lately, sorted."""
         return tuple(sorted(self.nodes().lately))
 
     def nodes(self, within: timedelta = SILENT) -> Nodes:
-        """One listing, whatever their number; `within` is how long a report counts."""
+        """The nodes, in one listing whatever their number; `within` is how long a report counts."""
         now = self._store.clock()
         ages = {keys.node_of(entry.key): now - entry.modified_at for entry in self._store.scan(keys.NODES)}
         return Nodes(frozenset(node for node, age in ages.items() if age <= within), frozenset(ages))
 
     def fallback(self, head: int) -> int | None:
-        """Where to go when release `head` cannot be: the newest stable one, or else the newest that is not bad."""
+        """The release to serve instead of `head`: the newest stable one, or else the newest that is not bad. None
+        without one.
+        """
         record = self._readable(head)
         return rollouts.past(self._older(head)).way_back if record is None else self.way_back(record)
 
     def way_back(self, record: Rollout, skip: frozenset[int] = frozenset()) -> int | None:
-        """The same for a record that has been read: no request, unless an older agent has opened it.
+        """As `fallback`, for a record that has been read: takes no request, unless an older agent opened the record.
 
-        None of `skip` where one of the SEARCHED records before those tells of another that is stable, or else where
-        another one is known to be fit.
+        A release in `skip` is avoided: one of the SEARCHED records before it may have another stable release. Failing
+        that, another release that is known to be fit is taken. Without either, the result may still be in `skip`.
         """
         past = record.past or rollouts.past(self._older(record.release))
         back = past.way_back
@@ -91,19 +95,21 @@ class Rollouts:
         return next((each.release for each in older if each.state is State.STABLE and each.release not in skip), None)
 
     def paused(self, number: int) -> Note | None:
-        """The pause that holds for release `number`, also while nobody has opened its record: it takes it over."""
+        """The pause that holds for release `number`; None when there is none. An unopened record takes over the pause
+        of the one before.
+        """
         record = self._readable(number) or next(self._newest_first(number), None)
         return None if record is None else record.paused
 
     def open(self, number: int, release: Release | None, *, attempts: int | None = None) -> Rollout:
-        """The record of the newest release, opened now unless somebody has done it before.
+        """The record of the newest release, opened now unless it is open already.
 
         `release` is None when its manifest cannot be read: then no node can go there, and the strategy does not matter.
-        Where only its configuration cannot be read (StoreDamaged) or used (Invalid), nothing is changed: no record is
+        When only its configuration is unreadable (StoreDamaged) or invalid (Invalid), nothing is changed: no record is
         opened under another strategy than the release's own.
 
-        The record of the release before is closed first: from then on no turn is given there, so those that still run
-        can be counted here.
+        The record of the release before is closed first. From then on it grants no slots, so the slots that still run
+        can be counted in the new record.
         """
         found = self.read(number)
         if found is not None:
@@ -114,9 +120,9 @@ class Rollouts:
         return self._create(rollouts.opened(number, strategy, before, now=self._store.clock(), skip_canary=known))
 
     def announce(self, release: Release) -> None:
-        """Open the record of a release that was just appended: those who poll the one before find it closed.
+        """Open the record of a release that was just appended: nodes that poll the one before find it closed.
 
-        As well as it can be done: whoever finds the release in the ledger does it otherwise.
+        Best effort, without an AgentError: otherwise a node that finds the release in the ledger opens the record.
         """
         with suppress(AgentError):
             self.open(release.number, release, attempts=ANNOUNCING)
@@ -128,11 +134,11 @@ class Rollouts:
     def change(
         self, number: int, make: Make, *, node: str | None = None, attempts: int | None = None
     ) -> tuple[Rollout, Denied | None]:
-        """Write what `make` makes of the record, however often others are faster: the record as it is then.
+        """Write what `make` makes of the record, and return the record as written; concurrent changes are retried.
 
-        What is denied is not written, and returned beside the record as it was read.
-        Only for `node`, when it asks, the nodes are listed, once; it counts as alive itself. Absent when there is no
-        record yet.
+        A denied change is not written; the denial is returned beside the record as it was read. The nodes are listed
+        once, and only when `node` is given, which then counts as alive itself. NotFound when there is no record yet.
+        Unreachable when other writers win `attempts` times.
         """
         nodes = Nodes()
         if node is not None:
@@ -155,7 +161,9 @@ class Rollouts:
         raise Unreachable(f"cannot change the rollout of release {number} in {self._store.name}: others are faster")
 
     def _swap(self, record: Rollout, tag: str) -> bool:
-        """Whether it is written now. After doubt the nonce tells; what others have made of it since is read anew."""
+        """True when the record is written. Without an answer the nonce decides; if the record has changed since, it is
+        read anew.
+        """
         key = keys.rollout_key(record.release)
         try:
             self._store.write(key, records.seal(record), ports.IfTag(tag))
@@ -178,10 +186,10 @@ class Rollouts:
         return made
 
     def _close_before(self, number: int, attempts: int | None) -> tuple[Rollout, ...]:
-        """The records that were the newest until now, closed: usually one.
+        """Close the records that were the newest until now, usually one, and return them.
 
-        A release that nobody has opened is opened closed: nobody who is late may open it beside the new one. Nobody can
-        get a turn in a record that nobody can read: it is as good as closed.
+        An unopened release gets a closed record, so that no late node can open it beside the new one. A record that
+        cannot be read grants no slots: it counts as closed.
         """
         newest = next(self._newest_first(number), None)
         before = () if newest is None else (self._close(newest.release, attempts),)
@@ -194,7 +202,7 @@ class Rollouts:
         return before
 
     def _older(self, number: int) -> tuple[Rollout, ...]:
-        """The records before release `number` that tell what there is to go back to."""
+        """The records before release `number`, back to the first that knows which release to go back to."""
         found: list[Rollout] = []
         for record in self._newest_first(number):
             found.append(record)
@@ -203,7 +211,9 @@ class Rollouts:
         return tuple(found)
 
     def _newest_first(self, number: int) -> Iterator[Rollout]:
-        """The records before release `number` that can be read. Listed, once, only where the one before is missing."""
+        """The readable records before release `number`, newest first. Lists once, and only where the one before is not
+        enough.
+        """
         if number <= 1:
             return
         before = self._readable(number - 1)
@@ -216,7 +226,7 @@ class Rollouts:
                 yield record
 
     def _readable(self, number: int) -> Rollout | None:
-        """None also when it is damaged."""
+        """The record of release `number`; None also when it is damaged."""
         try:
             return self.read(number)
         except Corrupt:

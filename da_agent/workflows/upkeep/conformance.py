@@ -1,4 +1,4 @@
-"""Examining a store at first contact: one that ignores conditions would corrupt a cluster without a sound."""
+"""Examining a store at first contact: a store that ignores conditions would silently corrupt a cluster."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,25 +12,25 @@ from da_agent.ports import Always, IfAbsent, IfTag
 
 RACERS = 8
 ROUNDS = 3
-"""Stores that look first and then write let two win only now and then."""
+"""Stores that check first and then write let two racers win only now and then, so each race is repeated."""
 
 _WRONG = '"00000000000000000000000000000000"'
 _BODY = bytes(range(256)) * 300
-"""Every byte there is, and enough of them to be sent in several parts: some stores keep check sums as content."""
+"""Every byte value, and enough bytes to be sent in several parts: some stores keep checksums as content."""
 
 
 def examine(store: ports.Store, race: ports.Race, nonce: str) -> Conformance:
-    """Try every promise on scratch objects that are named with `nonce`, and remove them.
+    """Test every promise on scratch objects that are named with `nonce`, and remove them.
 
-    Unreachable and Forbidden end the examination without a verdict.
+    Unreachable and Forbidden end the examination without a result.
     """
     return Conformance(store.identity, tuple(_Examination(store, race, nonce).run()))
 
 
 def require_fit(store: ports.Store, race: ports.Race, conformances: ports.Conformances, nonce: str) -> None:
-    """StoreUnfit, with one sentence, unless the store was found fit once or is found fit now.
+    """StoreUnfit, with one sentence, unless the store was found fit before or is found fit now.
 
-    A store that failed is examined each time: its owner may have mended it.
+    A store that failed is examined each time: its owner may have repaired it.
     """
     known = conformances.load(store.identity)
     if known and known.fit:
@@ -42,7 +42,7 @@ def require_fit(store: ports.Store, race: ports.Race, conformances: ports.Confor
 
 
 class _Broken(Exception):
-    """A promise was not kept: what happened instead."""
+    """A promise was not kept; the message says what happened instead."""
 
 
 class _Examination:
@@ -53,8 +53,8 @@ class _Examination:
         self._used: set[str] = set()
 
     def run(self) -> Iterator[Check]:
-        # The verdict names the first that fails: those that would do the most harm come first, though none before
-        # what it builds on.
+        # The verdict names the first check that fails. The most harmful failures come first, but each check comes after
+        # those that it builds on.
         checks: dict[str, Callable[[], None]] = {
             "what was written is read back": self._read_after_write,
             "an object is created once": self._create_twice,
@@ -164,12 +164,12 @@ class _Examination:
             tag = self._compete(key, IfTag(tag), "replace the same object")
 
     def _compete(self, key: str, when: ports.Condition, act: str) -> str:
-        # No body may be that of an earlier round: equal bodies have equal tags, and a stale swap would be right.
+        # No body may equal that of an earlier round: equal bodies have equal tags, and a stale swap would be correct.
         before = when.tag if isinstance(when, IfTag) else "nothing"
         bodies = [f"racer {number} of {key} after {before}".encode() for number in range(RACERS)]
         results = self._race([partial(self._store.write, key, body, when) for body in bodies])
         for result in results:
-            # Under contention some stores fail instead of judging: what is there afterwards tells who has won.
+            # Under contention some stores fail instead of answering: the object left afterwards shows which racer won.
             if isinstance(result, AgentError) and not isinstance(result, Conflict | NotFound | OutcomeUnknown):
                 raise result
         with _expected("it has nothing after a race that it should have decided"):
@@ -182,7 +182,7 @@ class _Examination:
             raise _Broken(f"it tells the wrong one of {RACERS} that it was the one to {act}")
         return stored.tag
 
-    # ---- both
+    # ---- shared
 
     def _key(self, name: str) -> str:
         key = f"{self._folder}{name}"
@@ -196,7 +196,7 @@ class _Examination:
 
 @contextmanager
 def _expected(complaint: str) -> Iterator[None]:
-    """Lost and Absent cannot be true here: nobody else knows the scratch objects."""
+    """Conflict and NotFound break a promise here: no other process knows the scratch objects."""
     try:
         yield
     except (Conflict, NotFound) as error:

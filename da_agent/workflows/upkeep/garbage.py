@@ -1,4 +1,4 @@
-"""Removing what nobody needs, from the store and from a node's disk."""
+"""Removing what is no longer needed, from the store and from a node's disk."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,8 +22,10 @@ from da_agent.workflows.upkeep.gc_lock import GcLock, Held
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What was removed, or would be: releases by number, blobs by key, and their bytes together; and the names of
-    nodes that have been silent for so long that their reports went, too."""
+    """What was removed, or would be: releases by number, blobs by key, and the size of the blobs in bytes.
+
+    `nodes` are the names of nodes that have been silent for so long that their reports were removed, too.
+    """
 
     releases: tuple[int, ...] = ()
     blobs: tuple[str, ...] = ()
@@ -40,10 +42,10 @@ class Collected:
 
 
 ROUND = timedelta(seconds=20)
-"""Whoever wants to go back to an old release waits for a round, not for all of it."""
+"""How long one round takes. An admin who goes back to an old release waits for one round, not for all of them."""
 
 BREAK = timedelta(seconds=2)
-"""Between two rounds: who waits looks twice a second."""
+"""The pause between two rounds. A process that waits for the gc lock asks twice a second."""
 
 
 def collect(
@@ -58,10 +60,9 @@ def collect(
 ) -> Collected:
     """Remove releases and blobs that no node needs, and the reports of nodes that are long gone, or only find them.
 
-    Nothing is removed unless every release that stays, and every report that counts, could be read: Corrupt names
-    the one that could not. Behind the gc lock (docs/decisions/0011-removing-beside-releases.md), in rounds, each of
-    which
-    looks at everything anew. `tell` gets what is gone by now, also when an error ends it.
+    Nothing is removed unless every release that stays, and every report that counts, could be read: Corrupt names the
+    one that could not. The gc lock is held during each round (docs/decisions/0011-removing-beside-releases.md), and
+    each round looks at everything again. `tell` gets what has been removed, also when an error ends the work.
     """
     if dry_run:
         return survey.plan(lambda: None).collected()
@@ -83,7 +84,7 @@ def collect(
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What may go, oldest first. `head` is the newest release that was looked at."""
+    """What may be removed, oldest first. `head` is the newest release at that time."""
 
     head: int
     releases: tuple[int, ...]
@@ -96,10 +97,10 @@ class Plan:
 
 
 class _Removal:
-    """Removes what is in a plan; `done` is what has gone.
+    """Removes what is in a plan; `done` is what has been removed.
 
-    The record of a rollout goes before its release, and that before its blobs, oldest first: cut anywhere, no record
-    tells of a release that is not there, and no release lacks a blob.
+    A rollout record goes before its release, and the release before its blobs, oldest first. Wherever the work is
+    interrupted, no record is about a missing release, and no release lacks a blob.
     """
 
     def __init__(self, survey: "Survey", clock: ports.Clock, held: Held, plan: Plan) -> None:
@@ -111,7 +112,9 @@ class _Removal:
         self.done = Collected()
 
     def run(self) -> bool:
-        """Whether all of it is done; not when it is time to let others in, or when there is a newer release."""
+        """True when everything is done; False when other processes should get the lock, or when there is a newer
+        release.
+        """
         steps = [
             *(partial(self._remove_report, node) for node in self._plan.nodes),
             *(partial(self._remove_release, number) for number in self._plan.releases),
@@ -145,14 +148,14 @@ class _Removal:
             self.done += Collected(blobs=(entry.key,), size=entry.size)
 
     def _is_old(self, key: str, age: timedelta) -> bool:
-        """Looked at once more: an agent that knows nothing of the gc lock may have written it again."""
+        """Checked once more: an agent that does not know the gc lock may have written the object again."""
         found = next((each for each in self._store.scan(key) if each.key == key), None)
         return found is not None and self._store.clock() - found.modified_at > age
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Finds what may go."""
+    """Finds what may be removed."""
 
     store: ports.Store
     ledger: Ledger
@@ -161,7 +164,7 @@ class Survey:
     reports: Reports
 
     def plan(self, renew: Callable[[], object]) -> Plan:
-        """`renew` is called again and again: looking through a store may take long."""
+        """The plan as of now. `renew` is called repeatedly, because looking through a store may take long."""
         now = self.store.clock()
         written = {keys.release_number(entry.key): entry.modified_at for entry in self.store.scan(keys.RELEASES)}
         numbers = {number: at for number, at in written.items() if number is not None}
@@ -185,18 +188,19 @@ class Survey:
             try:
                 used.update(self.ledger.read(number).contents.blobs())
             except NotFound:
-                # An agent that knows nothing of the gate has removed it meanwhile.
+                # An agent that does not know the gc lock has removed it meanwhile.
                 continue
         return used
 
     def _ways_back(self, head: int) -> set[int]:
-        """Where the nodes go when the newest release is bad, or will be."""
+        """The release that the nodes go back to when the newest one is bad, or turns out to be."""
         fallback = self.rollouts.fallback(head)
         return set() if fallback is None else {fallback}
 
     def _needed(self, now: datetime, renew: Callable[[], object]) -> tuple[set[int], tuple[str, ...]]:
-        """The releases that nodes serve or are on their way to, and the one that the inbox has become; and who is
-        gone."""
+        """The releases that nodes serve or move to, with the release of the inbox; and the names of nodes that are
+        gone.
+        """
         verdict = self.inboxes.verdict()
         found = {None if verdict is None else verdict.release}
         gone = []
@@ -238,9 +242,11 @@ def clear(
     now: datetime,
     dry_run: bool,
 ) -> Freed:
-    """Remove what this node does not need; for whoever holds the node's lock, so that nobody stages or switches.
+    """Remove what this node does not need. The caller holds the node's lock, so that nothing is staged or switched
+    meanwhile.
 
-    Releases go before their blobs, as in the store. Corrupt, and nothing is removed, when one that stays is damaged.
+    Releases go before their blobs, as in the store. Corrupt, with nothing removed, when a release that stays is
+    damaged.
     """
     staged = installation.staged()
     before = now - garbage.AGE

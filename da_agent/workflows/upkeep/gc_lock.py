@@ -1,4 +1,4 @@
-"""Removing and releasing beside each other: docs/decisions/0011-removing-beside-releases.md."""
+"""Removing and publishing at the same time: docs/decisions/0011-removing-beside-releases.md."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +14,14 @@ from da_agent.workflows.records.leases import Leases
 from da_agent.workflows.records.readers import Reader
 
 TERM = timedelta(minutes=3)
-"""How long whoever died behind the gc lock keeps the others out."""
+"""How long a process that died while it held the gc lock keeps the others out."""
 
 MARGIN = timedelta(seconds=90)
-"""So long before the end nothing is begun any more: by then a request has been answered, or is given up."""
+"""The time before the end of the lock in which no request begins: each must be answered, or abandoned, before the end.
+"""
 
 PATIENCE = timedelta(minutes=10)
-"""How long somebody waits for the gc lock at most, and is told who has it then."""
+"""How long a process waits for the gc lock at most. The error then names the holder."""
 
 _PAUSE = timedelta(seconds=0.5)
 _ATTEMPTS = 20
@@ -28,14 +29,14 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How the gc lock was, `at` by the clock that nobody can set. It changes with everybody who passes."""
+    """The state of the gc lock `at` a moment of the monotonic clock. The tag changes with each holder."""
 
     tag: str | None
     at: timedelta
 
 
 class GcLock:
-    """One at a time removes, or makes a release of what may be about to be removed; many bring what is new."""
+    """One process at a time removes, or releases old blobs that may be about to be removed. Many upload new blobs."""
 
     def __init__(self, store: ports.Store, reader: Reader, clock: ports.Clock) -> None:
         self._store = store
@@ -43,10 +44,11 @@ class GcLock:
         self._clock = clock
 
     def bring(self, upload: Callable[[], object]) -> Mark:
-        """Make `upload` so that the release that is appended right afterwards has what it brings.
+        """Run `upload` so that a release appended right afterwards has all its blobs.
 
-        It is repeated when somebody may have removed something meanwhile, or when it took so long that what was young
-        before is old by now. `holds` tells later whether that is still so.
+        The upload is repeated when blobs may have been removed meanwhile, or when it took so long that young blobs may
+        be old by now. `holds` tells later whether the upload still counts. TimedOut after too many repetitions; Busy
+        when another process keeps the gc lock.
         """
         for _ in range(_ATTEMPTS):
             mark = self._mark()
@@ -56,12 +58,12 @@ class GcLock:
         raise TimedOut(f"cannot publish: gc keeps removing blobs from {self._store.name}")
 
     def holds(self, mark: Mark) -> bool:
-        """Whether nobody has removed anything since, and nothing has grown old."""
+        """True when no process has held the gc lock since `mark`, and no blob has grown old."""
         return self._look()[0] == mark.tag and self._clock.elapsed() - mark.at < garbage.TRUSTED
 
     @contextmanager
     def alone(self, holder: str, nonce: str) -> Iterator["Held"]:
-        """No other process holds the gc lock, as long as the value says so. Busy when another one keeps it."""
+        """Hold the gc lock while the value's `require` does not raise. Busy when another process keeps the lock."""
         held = Held(self._store, self._reader, self._clock, holder, nonce)
         give_up_at = self._clock.elapsed() + PATIENCE
         while not held.enter():
@@ -72,7 +74,7 @@ class GcLock:
             held.leave()
 
     def _mark(self) -> Mark:
-        """The gate once nobody is behind it."""
+        """The state of the gc lock once no process holds it. Busy after PATIENCE."""
         give_up_at = self._clock.elapsed() + PATIENCE
         while True:
             at = self._clock.elapsed()
@@ -97,7 +99,7 @@ class GcLock:
 
 
 class Held:
-    """The right to remove, or to release what is old, for as long as nobody can believe that it has ended."""
+    """The gc lock as held by one process. For the holder it ends before any other process may take it."""
 
     def __init__(self, store: ports.Store, reader: Reader, clock: ports.Clock, holder: str, nonce: str) -> None:
         self._store = store
@@ -107,8 +109,8 @@ class Held:
         self._until = store.clock()
 
     def enter(self) -> bool:
-        """Whether it is ours now, or for longer."""
-        # Both are asked before: what the store counts from may be later, never earlier.
+        """Claim or renew the lock; True when this process has it now."""
+        # Both are read before the claim: the store may count the term from a later moment, never from an earlier one.
         since, until = self._clock.elapsed(), self._store.clock() + TERM
         if not self._lease.claim(TERM):
             return False
@@ -116,14 +118,19 @@ class Held:
         return True
 
     def require(self) -> None:
-        """Right before each effect. Busy when this process, or the store, stood still for so long that others may be
-        at work now."""
+        """Call directly before each effect. Busy when this process, or the store, stalled so long that another process
+        may hold the lock now.
+        """
         self.renew()
         if self._store.clock() >= self._until - MARGIN:
             raise self._late()
 
     def renew(self) -> None:
-        """Now and then while nothing happens: the right lasts longer, where it has not ended. Costs next to nothing."""
+        """Call now and then during long work: renews the lock when half its time has passed. Busy when the lock has
+        ended.
+
+        Costs nothing while there is nothing to renew.
+        """
         passed = self._clock.elapsed() - self._since
         if passed >= TERM - MARGIN or (passed > (TERM - MARGIN) / 2 and not self.enter()):
             raise self._late()

@@ -1,4 +1,4 @@
-"""Whether the store that an admin names is the one that is meant: an empty folder may be a lost mount."""
+"""Whether the store that an admin names is the intended one: an empty folder may be a lost mount."""
 
 from da_agent import ports
 from da_agent.domain.node import used_stores
@@ -13,8 +13,8 @@ def recognise(
 ) -> int | None:
     """The newest release; Unreachable when the store lacks releases that it had. Writes nothing into the store.
 
-    `live` is the release of the node that this machine is. `used` keeps what this machine knows of stores that may lose
-    their mount; None for one that cannot.
+    `live` is the release of the node on this machine. `used` is what this machine knows of stores that may lose their
+    mount; None for a store that cannot.
     """
     head = ledger.head()
     complaint = used_stores.behind_node(store.name, head, live)
@@ -30,7 +30,7 @@ def recognise(
 
 
 def remember(store: ports.Store, release: int, used: ports.UsedStores) -> None:
-    """Keep that this machine has used the store with that release."""
+    """Save that this machine has used the store with that release."""
     now = Used(store.name, store.identity, release)
     if used.load(store.name) != now:
         used.save(now)
