@@ -4,7 +4,7 @@
 
 Four nodes behind haproxy; one half of the visits comes on kept connections, the other on new ones, and one visit that
 takes 4 seconds begins every second. Good pushes follow each other until `--requests` visits were made during rollouts:
-from the moment in which the release is in the ledger until all nodes have stable it. Then the same load meets plain
+from the moment in which the release is in the ledger until all nodes serve it. Then the same load meets plain
 Apaches whose WSGI files are touched all at once, with the same import.
 
 How long a rollout takes, the push command included, is measured by pushes without visits of 4 seconds, for which every

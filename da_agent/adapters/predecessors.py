@@ -8,7 +8,7 @@ import psutil
 from da_agent import orphans
 from da_agent.ports import Supervisor
 
-PROGRAMS = frozenset({"initialize", "sync", "update", "reset", "install_certs"})
+PROGRAMS = frozenset({"initialize", "sync", "update", "reset", "install_certs", "leave"})
 
 PATIENCE = 5.0
 """Seconds: the `stopwaitsecs` of these programs."""

@@ -50,9 +50,9 @@ class Supervisord:
         return tuple(sorted(name for name in self._revived if states[name] in _UNDECIDED))
 
     def revive(self) -> None:
-        rejection = {name: state for name, state in self._look().items() if state in _FAILED}
+        fatal = {name: state for name, state in self._look().items() if state in _FAILED}
         with self._asking("begin the programs again") as supervisord:
-            for name, state in rejection.items():
+            for name, state in fatal.items():
                 self._revived.add(name)
                 # supervisord retries a program in BACKOFF after growing pauses; stopping it resets them. The program
                 # may be starting at this moment, so the call waits for its end.

@@ -45,7 +45,7 @@ def status(store: str | None, *, watch: bool, as_json: bool) -> None:
 @options.as_json
 @options.store
 def why(store: str | None, node: str, *, as_json: bool) -> None:
-    """Why NODE runs what it runs: what it waits for, who holds the turns, what failed, what comes next."""
+    """Why NODE runs what it runs: what it waits for, which nodes hold the slots, what failed, what comes next."""
     from da_agent.workflows.admin import statuses
 
     admin = Admin(store=store)

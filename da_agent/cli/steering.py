@@ -16,7 +16,7 @@ HALF_WAY = "interrupted: da-agent history shows whether there is a new release; 
 def rollback(number: int | None, reason: str | None, store: str | None, *, wait: bool, timeout: int) -> None:
     """Make a new release with the contents of release NUMBER, or of the newest stable one that holds something else.
 
-    It skips the canary. The inbox stays as it is, so the next push is made from what lies there.
+    It skips the canary if that release was stable. The inbox stays as it is, so the next push starts from it.
     """
     admin = Admin(store=store)
     admin.admit()
@@ -70,5 +70,5 @@ def retry(number: int, reason: str, store: str | None) -> None:
 @click.argument("node")
 @options.store
 def forget(node: str, store: str | None) -> None:
-    """Remove NODE, which will not return: its report, and the turn that it holds. Invalid while it is alive."""
+    """Remove NODE, which will not return: its report and its slot. Refused while NODE reports."""
     click.echo(Admin(store=store).forget(node))

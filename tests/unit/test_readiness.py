@@ -1,4 +1,4 @@
-"""When the worker processes have stable that they serve a release."""
+"""When the worker processes are ready with a release."""
 
 import pytest
 

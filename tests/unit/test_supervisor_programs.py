@@ -4,6 +4,7 @@ import configparser
 from importlib import resources
 
 from da_agent import errors
+from da_agent.adapters import predecessors
 from da_agent.domain.rollout import drains
 
 
@@ -33,3 +34,14 @@ def test_supervisord_gives_a_node_that_leaves_the_time_that_it_takes() -> None:
     patience = int(programs()["program:leave"]["stopwaitsecs"])
     # The last round of questions takes 6 seconds and the sign-off 8; the rest is for the start of the process.
     assert patience >= drains.LONGEST_LEAVE.total_seconds() + 6 + 8 + 10
+
+
+def test_every_program_of_the_agent_is_ended_when_an_earlier_supervisord_has_left_it() -> None:
+    parser = programs()
+    kinds = ("program:", "eventlistener:")
+    ours = {name.partition(":")[2] for name in parser if name.startswith(kinds) and _runs_agent(parser[name])}
+    assert ours == predecessors.PROGRAMS
+
+
+def _runs_agent(program: configparser.SectionProxy) -> bool:
+    return "DA_AGENT_COMMAND" in program["command"]

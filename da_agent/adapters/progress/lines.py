@@ -70,7 +70,7 @@ class Lines:
                 detail = state()
                 self.say(f"{title}{': ' if detail else ''}{detail}, for {elapsed():.0f} s now")
 
-        thread = threading.Thread(target=tell, name=f"telling of {title}", daemon=True)
+        thread = threading.Thread(target=tell, name=f"progress of {title}", daemon=True)
         thread.start()
         try:
             yield elapsed
