@@ -20,6 +20,9 @@ from tests.sites import Site, site
 pytestmark = pytest.mark.xdist_group("rollouts under load")
 
 RATE = 60.0
+
+ROUNDS = 8
+"""So many releases are pushed at most until an agent was killed in each phase."""
 """Visits a second: other tests run beside these."""
 
 ROLLOUT = {
@@ -131,16 +134,19 @@ def test_a_bad_push_is_quarantined_and_nobody_has_seen_it(shared: Place, fault: 
 # ---- agents that are killed
 
 
+@pytest.mark.timeout(1200)
 def test_agents_that_are_killed_in_each_phase_reach_the_release_and_nobody_notices(shared: Place) -> None:
     left = set(Phase) - {Phase.STARTING, Phase.SERVING, Phase.STOPPED, Phase.LEFT}
     with nobody_notices(shared.site):
         # Who has been killed once is left alone: a probation that is interrupted twice is given up, and rightly so.
-        while left:
+        # A phase may be over before its report is seen: then the next release is watched for it.
+        for _ in range(ROUNDS):
             release = shared.site.push()
-            killed = kill_in(shared.site, left, release)
-            assert killed, f"nobody has reported {[phase.value for phase in left]}"
-            left -= killed
+            left -= kill_in(shared.site, left, release)
             shared.site.until_whole(release)
+            if not left:
+                break
+        assert left == set(), f"no node has reported {[phase.value for phase in left]}"
     shared.release = release
 
 

@@ -52,7 +52,7 @@ RACE_TO_CREATE = """
 import sys
 from pathlib import Path
 from da_agent.adapters.directory_store import DirectoryStore
-from da_agent.errors import Lost
+from da_agent.errors import Conflict
 from da_agent.ports import IfAbsent
 store = DirectoryStore(Path(sys.argv[1]))
 print("ready", flush=True)
@@ -62,7 +62,7 @@ for number in range(200):
     try:
         store.write(f".agent/releases/{number:010d}.json", sys.argv[2].encode(), IfAbsent())
         won.append(number)
-    except Lost:
+    except Conflict:
         pass
 print(*won)
 """
@@ -71,7 +71,7 @@ RACE_TO_SWAP = """
 import sys
 from pathlib import Path
 from da_agent.adapters.directory_store import DirectoryStore
-from da_agent.errors import Lost
+from da_agent.errors import Conflict
 from da_agent.ports import IfTag
 store = DirectoryStore(Path(sys.argv[1]))
 print("ready", flush=True)
@@ -82,7 +82,7 @@ while done < 100:
     try:
         store.write("counter", str(int(counter.data) + 1).encode(), IfTag(counter.tag))
         done += 1
-    except Lost:
+    except Conflict:
         pass
 """
 
