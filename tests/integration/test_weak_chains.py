@@ -12,7 +12,7 @@ from da_agent.errors import NodeBroken
 from da_agent.workflows.node.rollout_client import RolloutClient
 from tests import built, members
 from tests.certificates import authority, issue, rsa_key
-from tests.fake_nodes import CutNodeStates, FakeInstallation, FakePrograms, release
+from tests.fake_nodes import CutNodeStates, FakeInstallation, FakePrograms, put_configuration, release
 from tests.fakes import FakeClock, MemoryBlobs, MemoryStore, MemoryTransfers, NoDeadline
 from tests.integration.apaches import Web, hello, presented, web
 
@@ -74,6 +74,7 @@ def test_a_release_with_a_weak_intermediate_is_taken_back_and_https_is_served_ag
     )
     for newest in (1, 2):
         offered = [release(number) for number in range(newest, 0, -1)]
+        put_configuration(store, offered[0])
         rollout_client.look(newest, offered[0], woken=True)
         agent.offer(*offered)
         for _ in range(4):
