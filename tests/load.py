@@ -24,6 +24,10 @@ class Reply:
     problem: str | None = None
 
     @property
+    def begun(self) -> float:
+        return self.at - self.seconds
+
+    @property
     def failed(self) -> bool:
         return self.status is None or self.status >= 400
 

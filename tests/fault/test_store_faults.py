@@ -419,9 +419,11 @@ def test_a_real_node_serves_without_a_failed_request_while_its_store_is_away_or_
                 load.wait_for(lambda reply: "First" in reply.body, count=20)
                 between.mend()
                 node.wait(2, 60)
-                between.choose = blobs(Fault(change=lambda part: bytes(len(part))))
+                wrong = blob_of(configuration("Wrong"))
+                # Its blob alone: what is published with a damaged configuration before it waits for a minute.
+                between.choose = blobs(Fault(change=lambda part: bytes(len(part))), wrong.sha256)
                 greet(store, "Wrong")
-                key = keys.blob_key(blob_of(configuration("Wrong")))
+                key = keys.blob_key(wrong)
                 assert wait_for_problem(store, key).release == 2
                 load.wait_for(lambda reply: "While it was away" in reply.body, count=20)
                 between.mend()

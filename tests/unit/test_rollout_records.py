@@ -17,10 +17,11 @@ from da_agent.domain.store.blobs import blob_of
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import Corrupt, NotFound, OutcomeUnknown, Unreachable
 from da_agent.ports import Always, Stored
-from da_agent.workflows.records.rollouts import Make
+from da_agent.workflows.records.rollouts import UNANSWERED, Make
 from tests import built
 from tests.fakes import NOON, MemoryStore
 
+NIGHT = Note("admin", NOON, "night")
 CONFIG = b"da agent: {max unavailable: 25%, canary: 2}\n"
 
 
@@ -125,7 +126,7 @@ def test_whoever_is_forestalled_again_and_again_leaves_the_record_to_others_for_
         world.store.before_write = faster if len(waits) < 3 else lambda _: None
 
     world.store.before_write = faster
-    slow.change(1, lambda record, *_: rollouts.pause(record, Note("admin", NOON, "night")))
+    slow.change(1, lambda record, *_: rollouts.pause(record, NIGHT))
     assert waits == [1, 2, 3, 4]
     assert world.record(1).paused is not None
 
@@ -146,6 +147,53 @@ def test_after_a_write_without_an_answer_the_nonce_tells(world: World, happened:
     assert denied is None
     assert record == world.record(1)
     assert record.generation == 2
+
+
+@pytest.mark.parametrize("unanswered", [UNANSWERED - 1, UNANSWERED])
+def test_a_write_that_the_store_does_not_answer_is_repeated_and_is_no_lost_race(world: World, unanswered: int) -> None:
+    waits: list[int] = []
+    ours = built.rollouts(world.store, world.nonce, waits.append)
+    ours.open(1, world.release(1))
+    made: list[Rollout] = []
+
+    def no_answer(_: str) -> None:
+        if len(waits) < unanswered:
+            raise OutcomeUnknown("no answer")
+
+    def pause(record: Rollout, *_: object) -> Rollout:
+        made.append(record)
+        return rollouts.pause(record, NIGHT)
+
+    world.store.before_write = no_answer
+    if unanswered < UNANSWERED:
+        assert ours.change(1, pause)[0] == world.record(1)
+    else:
+        with pytest.raises(OutcomeUnknown, match="no answer"):
+            ours.change(1, pause)
+        assert world.record(1).paused is None
+    assert len(made) == 1
+    assert waits == list(range(1, unanswered + 1))
+
+
+def test_an_unanswered_write_that_happens_late_is_found_to_be_our_own(world: World) -> None:
+    world.ours.open(1, world.release(1))
+    late: list[bytes] = []
+
+    def hold(key: str) -> None:
+        if late:
+            # The held write arrives just before its repetition.
+            world.store.before_write = lambda _: None
+            world.store.write(key, late[0], Always())
+            return
+        late.append(records.seal(replace(world.record(1), generation=2, nonce="late", paused=NIGHT, changed_at=NOON)))
+        raise OutcomeUnknown("no answer")
+
+    nonces = iter(["late"])
+    ours = built.rollouts(world.store, lambda: next(nonces))
+    world.store.before_write = hold
+    record, _ = ours.change(1, lambda record, *_: rollouts.pause(record, NIGHT))
+    assert record == world.record(1)
+    assert record.nonce == "late"
 
 
 def test_two_records_never_have_equal_bytes(world: World) -> None:

@@ -21,8 +21,11 @@ from da_agent.workflows.records.readers import Found, Reader
 ATTEMPTS = 50
 """How often a change is repeated when concurrent writers win."""
 
+UNANSWERED = 4
+"""How often one write is made that the store does not answer and that has not happened."""
+
 ANNOUNCING = 5
-"""The same while nodes are waiting to be notified."""
+"""ATTEMPTS while nodes are waiting to be notified."""
 
 OPENED_CLOSED = 20
 """At most this many unopened releases are opened as closed records. A node further behind reads the ledger first."""
@@ -138,7 +141,7 @@ class Rollouts:
 
         A denied change is not written; the denial is returned beside the record as it was read. The nodes are listed
         once, and only when `node` is given, which then counts as alive itself. NotFound when there is no record yet.
-        Unreachable when other writers win `attempts` times.
+        Unreachable when other writers win `attempts` times, and when the store does not answer the write.
         """
         nodes = Nodes()
         if node is not None:
@@ -161,18 +164,27 @@ class Rollouts:
         raise Unreachable(f"cannot change the rollout of release {number} in {self._store.name}: others are faster")
 
     def _swap(self, record: Rollout, tag: str) -> bool:
-        """True when the record is written. Without an answer the nonce decides; if the record has changed since, it is
-        read anew.
+        """True when the record is written; False when it has changed since it was read.
+
+        Without an answer the nonce decides. A write that has not happened is repeated; that is no lost race.
         """
-        key = keys.rollout_key(record.release)
-        try:
-            self._store.write(key, records.seal(record), ports.IfTag(tag))
-        except Conflict:
-            return False
-        except OutcomeUnknown:
+        unanswered: OutcomeUnknown | None = None
+        for number in range(1, UNANSWERED + 1):
+            try:
+                self._store.write(keys.rollout_key(record.release), records.seal(record), ports.IfTag(tag))
+                return True
+            except Conflict:
+                if unanswered is None:
+                    return False
+                # The earlier write may have happened late.
+            except OutcomeUnknown as error:
+                unanswered = error
             found = self._find(record.release)
-            return found is not None and found.value.nonce == record.nonce
-        return True
+            if found is None or found.tag != tag:
+                return found is not None and found.value.nonce == record.nonce
+            self._pause(number)
+        assert unanswered is not None
+        raise unanswered
 
     def _create(self, record: Rollout) -> Rollout:
         made = replace(record, generation=1, nonce=self._nonce())
