@@ -1,0 +1,140 @@
+"""This machine: who and where it is, its folders, terminal and clock.
+
+Each module is imported where its object is built. A command that needs no S3 does not load boto3, and `--help` loads
+nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from da_agent import files
+from da_agent.domain.node import variables
+from da_agent.domain.node.paths import Paths
+from da_agent.domain.store.locations import Location, location_of_environment
+from da_agent.errors import Invalid
+
+if TYPE_CHECKING:
+    from da_agent import ports
+    from da_agent.adapters.progress import Watched
+    from da_agent.domain.node.nodes import Node
+
+
+class Host:
+    """A machine that is configured by its environment.
+
+    An admin's machine has only the store's address. On a node, the node's own folders are used.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None, store: str | None = None) -> None:
+        """`store` is a URL that overrides the environment's. None for `environment` means os.environ."""
+        self.environment = dict(os.environ if environment is None else environment)
+        self._names_another = bool(store) and store != self.environment.get("DA_AGENT_STORE")
+        if store:
+            self.environment["DA_AGENT_STORE"] = store
+
+    @cached_property
+    def node(self) -> Node:
+        return variables.parse_node(self.environment, root=os.geteuid() == 0)
+
+    @cached_property
+    def paths(self) -> Paths:
+        return Paths(self.node.root)
+
+    @property
+    def is_node(self) -> bool:
+        """True when an agent has ever run on this machine below this root."""
+        return self.paths.agent.is_dir()
+
+    @cached_property
+    def name(self) -> str:
+        """The node's name in the store: DA_AGENT_NODE, or a name that is generated once and kept."""
+        given = self.environment.get("DA_AGENT_NODE")
+        if given:
+            return given
+        try:
+            return self.paths.identity.read_text(encoding="utf-8").strip()
+        except OSError:
+            pass
+        made = f"{socket.gethostname()}-{secrets.token_hex(3)}"
+        if self.is_node:
+            with files.on_this_node("keep the node's name"):
+                files.replace(self.paths.identity, made.encode(), 0o644)
+        return made
+
+    @cached_property
+    def location(self) -> Location:
+        location = location_of_environment(self.environment)
+        if location is None:
+            raise Invalid(
+                "no store is named: set DA_AGENT_STORE or give --store, as in file:///srv/cluster or s3://bucket/prefix"
+            )
+        return location
+
+    @cached_property
+    def scratch(self) -> Path:
+        """The folder for unfinished files: the node's own, or a cache in the admin's home."""
+        if self.is_node and os.access(self.paths.agent, os.W_OK):
+            with files.on_this_node(f"make {self.paths.scratch}"):
+                self.paths.scratch.mkdir(exist_ok=True)
+            from da_agent.adapters.scratches import Scratch
+
+            self._used = Scratch(self.paths.scratch)
+            self._used.use()
+            return self.paths.scratch
+        cache = Path(self.environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "da-agent"
+        if os.geteuid() == 0:
+            # The build user cannot enter root's home.
+            cache = Path("/var/cache/da-agent")
+        with files.on_this_node(f"make {cache}"):
+            cache.mkdir(parents=True, exist_ok=True, mode=0o755)
+        return cache
+
+    @cached_property
+    def progress(self) -> Watched:
+        from da_agent.adapters.progress import Lines, Watched
+
+        if sys.stderr.isatty():
+            from da_agent.adapters.progress.bars import Bars
+
+            return Watched(Bars())
+        return Watched(Lines(sys.stderr))
+
+    @property
+    def board(self) -> ports.Board:
+        if sys.stdout.isatty():
+            from da_agent.adapters.boards.live import LiveBoard
+
+            return LiveBoard()
+        from da_agent.adapters.boards import LinedBoard
+
+        return LinedBoard(sys.stdout)
+
+    @cached_property
+    def clock(self) -> ports.Clock:
+        from da_agent.adapters.clocks import SystemClock
+
+        return SystemClock()
+
+
+def new_nonce() -> str:
+    return secrets.token_hex(16)
+
+
+def person() -> str:
+    """The current user, as user@machine."""
+    import getpass
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run as a user id without a name.
+        user = str(os.geteuid())
+    return f"{user}@{socket.gethostname()}"

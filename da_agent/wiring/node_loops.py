@@ -1,0 +1,185 @@
+"""The loop of this node and its parts.
+
+Each module is imported where its object is built. A command that needs no S3 does not load boto3, and `--help` loads
+nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import socket
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from da_agent import __version__
+from da_agent.domain.store import keys
+from da_agent.wiring.node_services import NodeServices, later
+
+if TYPE_CHECKING:
+    from da_agent import ports
+    from da_agent.domain.node.reports import Report
+    from da_agent.domain.rollout.rollouts import Rollout
+    from da_agent.workflows.node import converger
+    from da_agent.workflows.node.leaving import Leaving
+    from da_agent.workflows.node.reconciler import Reconciler
+    from da_agent.workflows.node.rollout_client import RolloutClient
+    from da_agent.workflows.node.switcher import Switcher
+    from da_agent.workflows.publish.inbox_leader import InboxLeader
+
+AT_ONCE = timedelta(seconds=3)
+"""How long this node waits for the store while users wait for the node."""
+
+SIGNING_OFF = timedelta(seconds=8)
+"""How long this node waits for the store when it signs off."""
+
+
+class NodeLoop(NodeServices):
+    """The loop that keeps this node on the wanted release, each part built on first use."""
+
+    @cached_property
+    def deadline(self) -> ports.Deadline:
+        from da_agent.adapters.deadlines import within
+
+        return within(AT_ONCE)
+
+    @cached_property
+    def inbox_leader(self) -> InboxLeader:
+        from da_agent.domain.config import first_configurations
+        from da_agent.workflows.publish.inbox_leader import InboxLeader
+
+        return InboxLeader(
+            store=self.store,
+            ledger=self.ledger,
+            inboxes=self.inboxes,
+            # Built on demand: resolving packages and reading certificates takes memory, and most nodes never do it.
+            publish=later(lambda: self.publisher.publish),
+            publishing=self.lease(self.name),
+            watching=self.lease(self.name, keys.INBOX_LEADER),
+            clock=self.clock,
+            progress=self.progress,
+            render=lambda: first_configurations.render(self.environment, secrets.token_urlsafe(32)),
+        )
+
+    @cached_property
+    def rollout_client(self) -> RolloutClient:
+        from da_agent.workflows.node.rollout_client import RolloutClient
+
+        return RolloutClient(
+            self.store, self.rollouts, self.clock, self.name, deadline=self.deadline, notify=self.notifications.notify
+        )
+
+    @cached_property
+    def switcher(self) -> Switcher:
+        from da_agent.workflows.node.checkups import Checkup
+        from da_agent.workflows.node.switcher import Switcher
+
+        return Switcher(
+            installation=self.installation,
+            node_states=self.node_states,
+            web=self.web,
+            workers=self.web,
+            checkup=Checkup(self.web, self.commands, self.supervisor, self.clock),
+            clock=self.clock,
+            progress=self.progress,
+            settings=self.settings,
+            place=self.certificates.follow,
+            revive=self.supervisor.revive,
+            verdict=self._verdict,
+        )
+
+    def _verdict(self, number: int) -> Rollout | None:
+        rollouts = self.rollouts
+        return self.deadline(lambda: rollouts.read(number))
+
+    @cached_property
+    def converging(self) -> converger.Converger:
+        from da_agent.workflows.node import converger
+
+        return converger.Converger(
+            installation=self.installation,
+            node_states=self.node_states,
+            transfers=self.transfers,
+            web=self.web,
+            workers=self.web,
+            traffic=self.web,
+            commands=self.commands,
+            switcher=self.switcher,
+            rollout_client=self.rollout_client,
+            clock=self.clock,
+            progress=self.progress,
+            settings=self.settings,
+        )
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        from da_agent.workflows.node.reconciler import Reconciler
+
+        return Reconciler(
+            store=self.store,
+            ledger=self.ledger,
+            admit=self.require_fit,
+            inbox_leader=self.inbox_leader,
+            node=self.converging,
+            rollout_client=self.rollout_client,
+            lock=self.lock,
+            heard=self.last_contact.heard,
+            last_contact=self.last_contact.last,
+            clock=self.clock,
+            deadline=self.deadline,
+            progress=self.progress,
+            report=self.report(),
+            settings=self.live_settings,
+            chance=random.random,
+            activity=self.progress.now,
+        )
+
+    @cached_property
+    def leaving(self) -> Leaving:
+        from da_agent.workflows.node.leaving import Leaving
+
+        return Leaving(
+            traffic=self.web,
+            supervisor=self.supervisor,
+            clock=self.clock,
+            progress=self.progress,
+            settings=self.live_settings,
+            sign_off=self._sign_off,
+        )
+
+    def _sign_off(self) -> None:
+        """Sign off within SIGNING_OFF: supervisord waits for this, and the store may be unreachable."""
+        from da_agent.adapters.deadlines import within
+
+        # Built in this thread: the other thread may only call the store.
+        departures, name = self.departures, self.name
+        within(SIGNING_OFF)(lambda: departures.sign_off(name))
+
+    def report(self) -> Report:
+        from da_agent.adapters.identities import identity
+        from da_agent.domain.node.reports import Phase, Report
+
+        address = f"{self.node.address}:{self.node.http_port}"
+        return Report(
+            node=self.name,
+            host=socket.gethostname(),
+            address=address,
+            release=None,
+            target=None,
+            phase=Phase.STARTING,
+            problem=None,
+            agent=__version__,
+            python=str(self.resolver.target),
+            started_at=self.clock.now(),
+            rpc=self._rpc(),
+            identity=identity(self.paths.root, address),
+        )
+
+    def _rpc(self) -> str | None:
+        """The "address:port" at which others notify this node; None when its supervisord does not listen."""
+        from da_agent.adapters.rpc_ports import seen_from_outside
+
+        if self.node.rpc_port is None or not self.paths.rpc_port.exists():
+            return None
+        return f"{seen_from_outside(self.node.rpc_address)}:{self.node.rpc_port}"
