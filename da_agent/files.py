@@ -113,7 +113,7 @@ def complaint(error: OSError, at: Path | None = None) -> str:
 
 def full(folder: Path, needed: int) -> str:
     """The sentence for a disk that has no room for `needed` bytes."""
-    return disk_space.refused(disk(folder), needed)
+    return disk_space.failed_write(disk(folder), needed)
 
 
 def require_room(task: str, folder: Path, needed: int) -> None:

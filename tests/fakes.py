@@ -304,7 +304,7 @@ class FakeLock:
     @contextmanager
     def hold(self, patience: timedelta) -> Iterator[None]:
         if self.holder:
-            raise Busy(f"cannot begin: {self.holder} is at work on this node")
+            raise Busy(f"cannot start: {self.holder} holds the lock of this node")
         self.holder = "this test"
         try:
             yield

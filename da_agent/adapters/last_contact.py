@@ -11,7 +11,8 @@ class LastContactFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def heard(self) -> None:
+    def record(self) -> None:
+        """The store has answered now."""
         with suppress(OSError):
             self._path.touch()
 

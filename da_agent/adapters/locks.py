@@ -56,7 +56,8 @@ class FileLock:
                 left = give_up_at - time.monotonic()
                 if left <= 0:
                     raise Busy(
-                        f"cannot begin: {self._holder()} is at work on this node ({self._path}); try again later"
+                        f"cannot start: {self._holder()} holds the lock of this node ({self._path}). "
+                        "Wait until it has finished, then try again."
                     ) from None
                 time.sleep(min(pause, left))
                 pause = min(2 * pause, _LONGEST_PAUSE)

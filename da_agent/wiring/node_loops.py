@@ -124,7 +124,7 @@ class NodeLoop(NodeServices):
             node=self.converging,
             rollout_client=self.rollout_client,
             lock=self.lock,
-            heard=self.last_contact.heard,
+            heard=self.last_contact.record,
             last_contact=self.last_contact.last,
             clock=self.clock,
             deadline=self.deadline,

@@ -52,7 +52,7 @@ class NodeServices(Admin):
     def last_contact(self) -> LastContactFile:
         from da_agent.adapters.last_contact import LastContactFile
 
-        return LastContactFile(self.paths.heard)
+        return LastContactFile(self.paths.last_contact)
 
     @cached_property
     def supervisor(self) -> ports.Supervisor:
@@ -84,7 +84,7 @@ class NodeServices(Admin):
             # A command that only reads the live release needs neither of the two.
             build=later(lambda: self.environments.build),
             render=later(lambda: self.web.render),
-            room=DiskSpace(self.paths, self.blobs).require,
+            require_room=DiskSpace(self.paths, self.blobs).require,
             group=None if user is None else grp.getgrnam(user).gr_gid,
         )
 

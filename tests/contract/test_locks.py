@@ -45,7 +45,7 @@ def test_a_free_lock_can_be_held_again_and_again(lock: Lock) -> None:
 def test_a_held_lock_is_busy_for_everybody_else(lock: Lock) -> None:
     with lock.hold(AT_ONCE):
         for _ in range(2):
-            with pytest.raises(Busy, match="is at work on this node"), lock.hold(AT_ONCE):
+            with pytest.raises(Busy, match="holds the lock of this node"), lock.hold(AT_ONCE):
                 pass
 
 

@@ -158,7 +158,7 @@ class Bench:
 
         environments = UvEnvironments(machine.node.python, machine.blobs, machine.paths)
         folders = ReleaseFolders(
-            machine.paths, machine.blobs, build=environments.build, render=render, room=early, group=None
+            machine.paths, machine.blobs, build=environments.build, render=render, require_room=early, group=None
         )
         folders.stage(self.second, machine.settings(self.second))
 

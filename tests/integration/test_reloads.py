@@ -434,7 +434,12 @@ def test_a_release_that_something_is_pinned_to_is_not_removed_although_no_proces
     node.switch(2)
     wheels = UvEnvironments(node.node.python, MemoryBlobs(), node.paths)
     folders = ReleaseFolders(
-        node.paths, MemoryBlobs(), build=wheels.build, render=node.apache.render, room=lambda *_: None, group=None
+        node.paths,
+        MemoryBlobs(),
+        build=wheels.build,
+        render=node.apache.render,
+        require_room=lambda *_: None,
+        group=None,
     )
     folders.sweep(frozenset())
     assert sorted(path.name for path in node.paths.releases.iterdir()) == ["0000000001", "0000000002"]

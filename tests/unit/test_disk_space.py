@@ -74,8 +74,8 @@ def test_places_on_one_disk_share_its_room_and_each_full_disk_is_named() -> None
 
 def test_a_quota_is_told_from_a_full_disk() -> None:
     disk = Disk("/srv", 1, 10 * MB, 100 * MB)
-    assert "10.0 MB free, about 2.0 MB more" in disk_space.refused(disk, 12 * MB)
-    assert "quota" in disk_space.refused(disk, 5 * MB)
+    assert "10.0 MB free, about 2.0 MB more" in disk_space.failed_write(disk, 12 * MB)
+    assert "quota" in disk_space.failed_write(disk, 5 * MB)
 
 
 def test_files_take_whole_blocks() -> None:

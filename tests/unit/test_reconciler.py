@@ -248,7 +248,7 @@ def test_an_update_says_that_another_process_is_at_work_and_that_it_has_therefor
         lock.holder = "sync" if key == keys.release_key(2) else lock.holder
 
     node.store.before_write = begin
-    assert reconciler.update(timedelta(seconds=3)) == "cannot begin: sync is at work on this node"
+    assert reconciler.update(timedelta(seconds=3)) == "cannot start: sync holds the lock of this node"
     assert node.live == 1
     lock.holder = None
     assert reconciler.update(timedelta(seconds=3)) is None

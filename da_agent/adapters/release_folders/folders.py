@@ -20,7 +20,7 @@ from da_agent.errors import AgentError, Corrupt, NodeBroken, NotFound
 
 Build = Callable[[Sequence[Wheel], Path], None]
 Render = Callable[[Release, Settings, Path], None]
-DiskSpace = Callable[[Release, Collection[Wheel]], None]
+RequireRoom = Callable[[Release, Collection[Wheel]], None]
 
 
 class _Entry(msgspec.Struct, array_like=True, frozen=True):
@@ -41,19 +41,19 @@ class ReleaseFolders:
         *,
         build: Build,
         render: Render,
-        room: DiskSpace,
+        require_room: RequireRoom,
         group: int | None,
     ) -> None:
         """`build` makes a Python environment, as ports.Environments says; `render` writes the web server's files.
 
-        `room` gets a release and the wheels of one that is staged already; it raises NodeBroken unless the release
-        fits on the disk. `group` is the group of the web user, None when everything runs as one user.
+        `require_room` gets a release and the wheels of one that is staged already; it raises NodeBroken unless the
+        release fits on the disk. `group` is the group of the web user, None when everything runs as one user.
         """
         self._paths = paths
         self._blobs = blobs
         self._build = build
         self._render = render
-        self._room = room
+        self._require_room = require_room
         self._group = group
 
     def current(self) -> int | None:
@@ -104,7 +104,7 @@ class ReleaseFolders:
         unpacked: tuple[Wheel, ...] = ()
         with suppress(AgentError):
             unpacked = () if current is None else self.load(current).contents.wheels
-        self._room(release, unpacked)
+        self._require_room(release, unpacked)
 
     def stage(self, release: Release, settings: Settings) -> None:
         folder = self._paths.release(release.number)

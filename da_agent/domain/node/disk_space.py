@@ -98,8 +98,8 @@ def shortage(disk: Disk, needed: int) -> str | None:
     return None if lack <= 0 or needed == 0 else full(disk, lack)
 
 
-def refused(disk: Disk, needed: int) -> str:
-    """The sentence for a disk that refused to take `needed` bytes."""
+def failed_write(disk: Disk, needed: int) -> str:
+    """The sentence for a disk on which a write of `needed` bytes failed."""
     if needed <= disk.free:
         return f"the disk of {disk.folder} is full, or its quota is: {amount(needed)} are needed; make room there"
     return full(disk, needed - disk.free)

@@ -17,8 +17,8 @@ FRESH = timedelta(hours=12)
 TRUSTED = timedelta(hours=11)
 """For this time after it was looked at such a blob is safe: with FRESH it is still an hour younger than AGE."""
 
-SILENT = timedelta(days=30)
-"""A node that has not reported for this time is gone: the releases it served are not kept for it."""
+GONE_AFTER = timedelta(days=30)
+"""A node that has not reported for this time is gone: the releases that it served are not kept for it."""
 
 KEPT = 10
 """How many of the newest releases stay, needed or not: to look at, and to go back to."""

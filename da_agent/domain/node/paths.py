@@ -52,9 +52,9 @@ class Paths:
         return self.agent / "node-state.json"
 
     @property
-    def heard(self) -> Path:
+    def last_contact(self) -> Path:
         """An empty file: its modification time is when the store last answered."""
-        return self.agent / "heard"
+        return self.agent / "last-contact"
 
     @property
     def identity(self) -> Path:

@@ -66,7 +66,7 @@ CREATE_TABLES = "python -m docassemble.webapp.create_tables"
 """What docassemble needs to run when its packages have changed: the seed does the same."""
 
 
-def once_commands(given: tuple[str, ...] | None, contents: Contents) -> tuple[str, ...]:
+def release_commands(given: tuple[str, ...] | None, contents: Contents) -> tuple[str, ...]:
     """The release commands: they run once in the cluster before the first node serves `contents`."""
     if given is not None:
         return given

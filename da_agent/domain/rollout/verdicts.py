@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from da_agent.domain.rollout.rollouts import KEPT_LINES, PATIENCE, NodeFailure, Note, Rollout, State
 
-ILL = timedelta(seconds=60)
+UNHEALTHY_PATIENCE = timedelta(seconds=60)
 """How long a node is unhealthy before the others stop waiting for it: it has tried again meanwhile."""
 
 
@@ -154,5 +154,5 @@ def review_is_due(rollout: Rollout, node: str, *, now: datetime) -> bool:
 def is_stuck(rollout: Rollout, live: Collection[str], *, now: datetime) -> bool:
     """Whether every live node has been unhealthy for a while: there is no verdict before an admin has repaired one."""
     over = rollout.closed or rollout.state is not State.OPEN or rollout.paused is not None
-    ill = {note.by for note in rollout.unhealthy if now - note.at >= ILL}
-    return bool(live) and not over and set(live) <= ill
+    unhealthy = {note.by for note in rollout.unhealthy if now - note.at >= UNHEALTHY_PATIENCE}
+    return bool(live) and not over and set(live) <= unhealthy

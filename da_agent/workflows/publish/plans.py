@@ -8,7 +8,7 @@ from da_agent import ports
 from da_agent.domain.config import configurations, redaction
 from da_agent.domain.display import rollout_text
 from da_agent.domain.release.differences import Change as Differing
-from da_agent.domain.release.releases import Contents, Disturbance, Release, once_commands
+from da_agent.domain.release.releases import Contents, Disturbance, Release, release_commands
 from da_agent.domain.rollout import plans
 from da_agent.domain.rollout.plans import RolloutPlan
 from da_agent.domain.rollout.rollouts import Note, Rollout, State
@@ -94,7 +94,7 @@ class Plans:
 
         config = read(contents.config)
         settings = configurations.parse(config).settings
-        strategy = settings.strategy(once_commands(settings.release_command, contents))
+        strategy = settings.strategy(release_commands(settings.release_command, contents))
         found = inspections.compare(None if served is None else served.contents, contents, read, self._store.clock())
         needs = self._needs(served, contents, config)
         return Plan(

@@ -11,7 +11,7 @@ from da_agent.domain import records
 from da_agent.domain.config.strategies import Strategy
 from da_agent.domain.node.reports import SILENT
 from da_agent.domain.node.store_liveness import Nodes
-from da_agent.domain.release.releases import Release, once_commands
+from da_agent.domain.release.releases import Release, release_commands
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import Denied, Note, Rollout, State
 from da_agent.domain.store import keys
@@ -258,4 +258,4 @@ class Rollouts:
 
     def _strategy(self, release: Release) -> Strategy:
         settings = self._reader.settings(release)
-        return settings.strategy(once_commands(settings.release_command, release.contents))
+        return settings.strategy(release_commands(settings.release_command, release.contents))

@@ -128,7 +128,7 @@ class _Removal:
         return True
 
     def _remove_report(self, node: str) -> None:
-        old = [key for key in (keys.node_key(node), keys.left_key(node)) if self._is_old(key, garbage.SILENT)]
+        old = [key for key in (keys.node_key(node), keys.left_key(node)) if self._is_old(key, garbage.GONE_AFTER)]
         for key in old:
             self._held.require()
             self._store.delete(key)
@@ -206,7 +206,7 @@ class Survey:
         gone = []
         for entry in self.reports.last():
             renew()
-            if now - entry.modified_at > garbage.SILENT:
+            if now - entry.modified_at > garbage.GONE_AFTER:
                 gone.append(keys.node_of(entry.key))
             else:
                 report = self._report(entry.key)
