@@ -1,9 +1,8 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packaging.version import Version
 
-from da_agent.domain.packages.requirements import Kind, add, distribution, normalise, parse, remove, told
+from da_agent.domain.packages.requirements import add, normalise, parse, remove, told
 from da_agent.errors import Invalid
 
 
@@ -32,6 +31,9 @@ other @ https://example.com/other.zip#egg=other
     ("line", "expected"),
     [
         ("-r other.txt", "has the option -r, which is not read here: write the lines of the other file here"),
+        ("-r /etc/passwd", "has the option -r, which is not read here: write the lines of the other file here"),
+        ("-rother.txt", "has the option -r, which is not read here: write the lines of the other file here"),
+        ("--constraint=limits.txt", "has the option --constraint, which is not read here: write the lines"),
         ("-c limits.txt", "has the option -c, which is not read here: write the lines"),
         (
             "--index-url https://u:hunter2@host",
@@ -41,7 +43,18 @@ other @ https://example.com/other.zip#egg=other
             "--index-url=https://u:hunter2@host",
             "has the option --index-url, which is not read here: use `pip index url`",
         ),
+        ("-ihttps://u:hunter2@host", "has the option -i, which is not read here: use `pip index url` in config.yml"),
+        ("shop -i https://u:hunter2@host", "has the option -i, which is not read here: use `pip index url`"),
+        ("--trusted-host host", "has the option --trusted-host, which is not read here: use `pip trusted host`"),
+        ("--find-links=https://u:hunter2@host", "has the option --find-links, which is not read here: put the wheel"),
         ("--extra-index-url=x", "has the option --extra-index-url, which is not read here: use `pip extra index urls`"),
+        (
+            "--editable=git+https://u:hunter2@host/shop#egg=shop",
+            "has the option --editable, which is not read here: put",
+        ),
+        ("--secret=hunter2", "has the option --secret: only requirements such as"),
+        ("    --hash=sha256:abc \\", "has the option --hash: leave it out, the release records the hash"),
+        ("- shop", "is not a requirement such as `docassemble.base>=1.4`: "),
         ("-e .", "has the option -e, which is not read here: put the wheel, .tar.gz or .zip into packages/"),
         ("--pre", "has the option --pre: only requirements such as"),
         ("shop==1 --hash=sha256:abc", "has the option --hash: leave it out, the release records the hash"),
@@ -51,6 +64,8 @@ other @ https://example.com/other.zip#egg=other
         ("shop-1.0-py3-none-any.whl", "is a path: put the file itself into packages/"),
         ("docassemble.shop.ZIP", "is a path: put the file itself into packages/"),
         ("https://u:hunter2@example.com/shop", "is a URL without a name: write `NAME @ https://…`"),
+        ("https://example.com/shop.zip", "is a URL without a name: write `NAME @ https://…`"),
+        ("file:///srv/shop", "is a URL without a name: write `NAME @ https://…`"),
         ("git+https://u:hunter2@example.com/shop", "is a URL without a name: write `NAME @ https://…`"),
         ("shop @ http://u:hunter2@host/s.zip", "names a URL that does not begin with https://, which not every node"),
         ("shop @ file:///srv/shop.zip", "names a URL that does not begin with https://, which not every node can read"),
@@ -116,6 +131,16 @@ def test_adding_what_is_no_requirement_is_refused(spec: str) -> None:
         add(b"", spec)
 
 
+@pytest.mark.parametrize(
+    "line", ["-e .", "-r other.txt", "-c limits.txt", "--index-url=https://host", "https://host/shop.zip", "shop \\"]
+)
+def test_a_push_and_a_publication_refuse_a_line_with_the_same_sentence(line: str) -> None:
+    (mistake,) = mistakes(line)
+    with pytest.raises(Invalid) as refused:
+        add(b"", line)
+    assert str(refused.value) == f'cannot install "{line}": it {mistake.removeprefix("line 1: ")}'
+
+
 def test_a_refused_addition_does_not_show_a_password() -> None:
     with pytest.raises(Invalid) as refused:
         add(b"", "shop @ http://u:hunter2/hunter2@host/x.zip")
@@ -156,37 +181,6 @@ def test_adding_and_removing_twice_is_the_same_as_once_and_they_undo_each_other(
 
 def test_names_have_one_spelling() -> None:
     assert normalise(" Docassemble.Base ") == normalise("docassemble__base") == "docassemble-base"
-
-
-# ---- distributions --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("filename", "name", "version", "kind"),
-    [
-        ("docassemble_shop-1.0-py3-none-any.whl", "docassemble-shop", "1.0", Kind.WHEEL),
-        ("Docassemble.Shop-1.0.tar.gz", "docassemble-shop", "1.0", Kind.SOURCE),
-        ("docassemble-shop-1.0.zip", "docassemble-shop", "1.0", Kind.SOURCE),
-        ("docassemble-shop-main.zip", None, None, Kind.SOURCE),
-        ("docassemble.shop.zip", None, None, Kind.SOURCE),
-        ("shop-main.tar.gz", None, None, Kind.SOURCE),
-    ],
-)
-def test_a_file_name_says_what_it_can(filename: str, name: str | None, version: str | None, kind: Kind) -> None:
-    found = distribution(filename)
-    assert (found.name, found.version, found.kind) == (name, Version(version) if version else None, kind)
-
-
-def test_a_wheel_says_what_it_is_for() -> None:
-    assert distribution("shop-1-py2.py3-none-any.whl").tags == {"py2-none-any", "py3-none-any"}
-
-
-@pytest.mark.parametrize(
-    "filename", ["shop.whl", "shop-x-py3-none-any.whl", "shop.exe", "a/b-1.zip", "-b-1.zip", "a b.zip", ""]
-)
-def test_a_file_name_of_which_nothing_can_be_made_is_refused(filename: str) -> None:
-    with pytest.raises(Invalid, match=r"^packages/"):
-        distribution(filename)
 
 
 @pytest.mark.parametrize(

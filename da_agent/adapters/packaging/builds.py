@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 from packaging.version import Version
 
 from da_agent import ports
 from da_agent.adapters.packaging import wheels
 from da_agent.adapters.packaging.wheels import Fits, Title
 from da_agent.adapters.packaging.workshops import Workshop
-from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.packages.distributions import Distribution, Kind, distribution
+from da_agent.domain.packages.wheels import WHEEL, Wheel
 from da_agent.errors import Invalid
 
 
@@ -66,35 +66,35 @@ class Locals:
         sources, best = self._checked(distributions)
         wanted = set()
         with self._progress.work("building packages", len(sources), "packages") as advance:
-            for filename, path in sources:
-                stated = _stated(filename)
-                if stated is None or stated[0] not in best or best[stated[0]].title.version < stated[1]:
-                    local = self._made(filename, path)
+            for source, path in sources:
+                if _may_win(source, best):
+                    local = self._made(source.filename, path)
                     wanted.add(local.source)
                     self._prefer(local, best)
                 advance(1)
         self._sweep({source for source in wanted if source})
         return best
 
-    def _checked(self, distributions: Mapping[str, Path]) -> tuple[list[tuple[str, Path]], dict[str, Local]]:
+    def _checked(self, distributions: Mapping[str, Path]) -> tuple[list[tuple[Distribution, Path]], dict[str, Local]]:
         """The sources, highest version first, and the best wheel by name. Raises Invalid with every wrong file."""
-        sources: list[tuple[str, Path]] = []
+        sources: list[tuple[Distribution, Path]] = []
         best: dict[str, Local] = {}
         mistakes: list[str] = []
         for filename, path in sorted(distributions.items()):
             try:
-                if filename.endswith(".whl"):
+                given = distribution(filename)
+                if given.kind is Kind.WHEEL:
                     self._fits.require(filename)
                     wheels.check_wheel(filename, path)
                     self._prefer(Local(wheels.title(filename), self._workshop.lend(path, filename)), best)
                 else:
                     wheels.check_source(filename, path)
-                    sources.append((filename, path))
+                    sources.append((given, path))
             except Invalid as refused:
                 mistakes += refused.mistakes
         if mistakes:
             raise Invalid(mistakes)
-        sources.sort(key=lambda source: (_stated(source[0]) or ("", Version("0")))[1], reverse=True)
+        sources.sort(key=lambda source: source[0].version or Version("0"), reverse=True)
         return sources, best
 
     def _prefer(self, local: Local, best: dict[str, Local]) -> None:
@@ -128,7 +128,7 @@ class Locals:
     def _lent_again(self, source: str, before: Wheel | None) -> Path | None:
         if before is not None and self._blobs is not None and self._blobs.has(before.blob):
             return self._workshop.lend(self._blobs.path(before.blob), before.filename)
-        for made in (self._kept / source).glob("*.whl"):
+        for made in (self._kept / source).glob(f"*{WHEEL}"):
             return self._workshop.lend(made, made.name)
         return None
 
@@ -159,9 +159,8 @@ class Locals:
             yield from (Path(entry.path) for entry in os.scandir(self._kept))
 
 
-def _stated(filename: str) -> tuple[str, Version] | None:
-    """The name and version in an sdist's file name; None for an archive of a branch, which only a build can name."""
-    try:
-        return parse_sdist_filename(filename)
-    except InvalidSdistFilename:
-        return None
+def _may_win(source: Distribution, best: Mapping[str, Local]) -> bool:
+    """False when a better wheel is known already. Only a build can name the archive of a branch."""
+    if source.name is None or source.version is None or source.name not in best:
+        return True
+    return best[source.name].title.version < source.version

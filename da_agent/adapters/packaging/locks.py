@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from da_agent.domain.packages.wheels import Wheel
+from da_agent.domain.packages.wheels import WHEEL, Wheel
 from da_agent.errors import Invalid
 
 
@@ -66,7 +66,7 @@ def _pick(package: Mapping[str, Any], folder: Path, local: Collection[str]) -> P
     sdist = _artifact(name, package["sdist"], folder) if "sdist" in package else None
     if "archive" in package:
         archive = _artifact(name, package["archive"], folder)
-        if archive.filename.endswith(".whl"):
+        if archive.filename.endswith(WHEEL):
             wheels.append(archive)
         else:
             sdist = archive

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from da_agent import ports
 from da_agent.adapters.packaging import locks, wheels
 from da_agent.adapters.packaging.builds import Local, Locals
@@ -56,9 +54,8 @@ class Resolution:
     def wheels(self, sources: Sources) -> tuple[Locked, ...]:
         """The locked wheels, sorted by name; their paths are in the workshop.
 
-        Raises Invalid when requirements are wrong or cannot be locked.
+        Raises Invalid when distributions are wrong, or when the requirements cannot be locked.
         """
-        check_requirements(sources.requirements)
         local = self._locals.gather(sources.distributions)
         picks = self._lock(sources.requirements, local)
         found: dict[str, Locked] = {}
@@ -148,18 +145,3 @@ class Resolution:
 
 def _repacked(wheel: Wheel, path: Path) -> Locked:
     return Locked(replace(wheel, blob=wheels.blob(path), original=wheel.blob.sha256), path)
-
-
-def check_requirements(lines: Sequence[str]) -> None:
-    """Raise Invalid with every line that is no requirement, or that depends on the machine."""
-    mistakes = []
-    for line in lines:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement as error:
-            mistakes.append(f"{line!r} is not a requirement: {' '.join(str(error).split())}")
-            continue
-        if requirement.url is not None and not requirement.url.startswith(("https://", "http://")):
-            mistakes.append(f"{line!r}: cannot lock what lies there; put an archive of it into packages/")
-    if mistakes:
-        raise Invalid(mistakes)

@@ -17,7 +17,7 @@ from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, canonicalize_version, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from da_agent.domain.packages.wheels import SOURCES, Target
+from da_agent.domain.packages.wheels import Target
 from da_agent.domain.store.blobs import Blob
 from da_agent.errors import Invalid
 
@@ -98,9 +98,7 @@ def check_wheel(filename: str, path: Path) -> None:
 
 
 def check_source(filename: str, path: Path) -> None:
-    """Raise Invalid unless the file is a complete archive of a kind that can be built."""
-    if not filename.endswith(SOURCES):
-        raise Invalid(f"{filename} is no package: put .whl, .tar.gz or .zip files into packages/")
+    """Raise Invalid unless the file is a complete archive."""
     with _whole(filename):
         if filename.endswith(".zip"):
             with zipfile.ZipFile(path) as archive:

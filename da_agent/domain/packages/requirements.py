@@ -1,4 +1,4 @@
-"""The requested packages: the lines of requirements.txt, and the distributions beside it in packages/.
+"""The lines of requirements.txt.
 
 A line is a PEP 508 requirement and nothing else. Options, other files and paths are invalid, because the result would
 depend on the machine that resolves them.
@@ -7,19 +7,11 @@ depend on the machine that resolves them.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    canonicalize_name,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
-from packaging.version import Version
+from packaging.utils import canonicalize_name
 
-from da_agent.domain.packages.wheels import SUFFIXES, WHEEL
+from da_agent.domain.packages.wheels import SUFFIXES
 from da_agent.domain.store import keys
 from da_agent.errors import Invalid
 
@@ -29,9 +21,10 @@ def normalise(name: str) -> str:
     return canonicalize_name(name.strip())
 
 
-# ---- requirements.txt -----------------------------------------------------------------------------------------
-
 _COMMENT = re.compile(r"(^|\s+)#.*$")
+_OPTION = re.compile(r"(?:^|\s)(--[a-z][a-z-]*|-[a-z])")
+"""The name of an option without its value, which may follow a short one without a space: -rother.txt."""
+
 _OPTIONS = {
     ("-r", "--requirement", "-c", "--constraint"): "write the lines of the other file here",
     ("-i", "--index-url"): "use `pip index url` in config.yml",
@@ -130,18 +123,18 @@ def _requirement(content: str) -> Requirement:
     """Parse one line. ValueError has the reason and the remedy, but not the line, which may contain a password."""
     if len(content.splitlines()) != 1:
         raise ValueError("must be one line")
-    if content.startswith("-") or re.search(r"\s--?[a-z]", content):
-        raise ValueError(_option(content))
+    if option := _OPTION.search(content):
+        raise ValueError(_option(option[1]))
     if content.endswith("\\"):
         raise ValueError("goes on in the next line: write each requirement on one line, without hashes")
+    if re.match(r"[\w+.-]+://", content):
+        raise ValueError("is a URL without a name: write `NAME @ https://…`")
     if content.startswith((".", "/", "~")) or (content.lower().endswith(SUFFIXES) and "@" not in content):
         # This check comes before parsing, because most file names are also valid names of distributions.
         raise ValueError("is a path: put the file itself into packages/")
     try:
         requirement = Requirement(content)
     except InvalidRequirement as error:
-        if "://" in content and not re.match(r"[\w.-]+(\[.*\])?\s*@", content):
-            raise ValueError("is a URL without a name: write `NAME @ https://…`") from error
         reason = str(error).split("\n", 1)[0]
         raise ValueError(f"is not a requirement such as `docassemble.base>=1.4`: {_hidden(reason)}") from error
     if requirement.url is not None and not requirement.url.startswith("https://"):
@@ -152,8 +145,8 @@ def _requirement(content: str) -> Requirement:
     return requirement
 
 
-def _option(content: str) -> str:
-    option = next((word for word in re.split(r"[\s=]+", content) if word.startswith("-")), "")
+def _option(option: str) -> str:
+    """Why a line with `option` is invalid, and the remedy."""
     for names, remedy in _OPTIONS.items():
         if option in names:
             return f"has the option {option}, which is not read here: {remedy}"
@@ -177,49 +170,3 @@ def _contradictions(lines: Iterable[_Line]) -> Iterator[tuple[int, str]]:
         if said != (line.requirement.specifier, line.requirement.url):
             text = f"{line.requirement.name} is already wanted in line {other.number}, with another version"
             yield line.number, f"{text}: write both conditions on one line, or delete one"
-
-
-# ---- distributions --------------------------------------------------------------------------------------------
-
-
-class Kind(Enum):
-    """A wheel is installed as it is; a source is built into a wheel first."""
-
-    WHEEL = "wheel"
-    SOURCE = "source"
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """The contents of a distribution according to its file name.
-
-    The normalised `name` and the `version` are None when only a build can determine them.
-    `tags` are the tags of a wheel (`py3-none-any`): the Python versions and platforms that it supports.
-    """
-
-    filename: str
-    name: str | None
-    version: Version | None
-    kind: Kind
-    tags: frozenset[str] = frozenset()
-
-
-def distribution(filename: str) -> Distribution:
-    """Parse a file name of packages/. Invalid when pip could not install such a file."""
-    where = f"{keys.PACKAGES}{filename}"
-    if not re.fullmatch(r"\w[\w.+!-]*", filename, re.ASCII):
-        raise Invalid(f"{where}: must have a name of letters, digits and ._+!- and lie in {keys.PACKAGES} itself")
-    if filename.endswith(WHEEL):
-        try:
-            name, version, _, tags = parse_wheel_filename(filename)
-        except InvalidWheelFilename as error:
-            raise Invalid(f"{where}: is not a wheel's name, such as shop-1.0-py3-none-any.whl: {error}") from error
-        return Distribution(filename, name, version, Kind.WHEEL, frozenset(map(str, tags)))
-    if not filename.endswith(SUFFIXES):
-        raise Invalid(f"{where}: is no distribution: only .whl, .tar.gz and .zip are")
-    try:
-        name, version = parse_sdist_filename(filename)
-    except InvalidSdistFilename:
-        # The downloaded archive of a branch has no version: docassemble-shop-main.zip.
-        return Distribution(filename, None, None, Kind.SOURCE)
-    return Distribution(filename, name, version, Kind.SOURCE)

@@ -43,5 +43,5 @@ class Wheel:
         return self.original or self.blob.sha256
 
     def __post_init__(self) -> None:
-        if "/" in self.filename or not self.filename.endswith(".whl"):
+        if "/" in self.filename or not self.filename.endswith(WHEEL):
             raise ValueError(f"not a wheel's file name: {self.filename!r}")

@@ -11,7 +11,7 @@ from da_agent.domain.certificates import validity
 from da_agent.domain.config import configurations
 from da_agent.domain.config.configurations import Configuration
 from da_agent.domain.node import certificate_sources
-from da_agent.domain.packages import requirements
+from da_agent.domain.packages import distributions, requirements
 from da_agent.domain.packages.locked import Indexes, Locked, Sources
 from da_agent.domain.packages.wheels import Target
 from da_agent.domain.release.releases import Contents
@@ -145,7 +145,7 @@ class Drafts:
         for entry in draft.inbox.below(keys.PACKAGES):
             if entry.key != keys.REQUIREMENTS:
                 try:
-                    requirements.distribution(entry.key.removeprefix(keys.PACKAGES))
+                    distributions.distribution(entry.key.removeprefix(keys.PACKAGES))
                 except Invalid as refused:
                     mistakes += refused.mistakes
         if draft.inbox.entry(keys.REQUIREMENTS) is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from da_agent import ports
-from da_agent.domain.packages import requirements
+from da_agent.domain.packages import distributions, requirements
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
 from da_agent.domain.store.inboxes import Entry, Inbox, Verdict
@@ -185,7 +185,7 @@ def packages(inbox: Inbox, text: bytes, specs: tuple[str, ...], files: Mapping[s
     if new != text:
         puts[keys.REQUIREMENTS] = new
     puts |= {f"{keys.PACKAGES}{name}": path for name, path in files.items()}
-    names = {requirements.distribution(name).name for name in files} - {None}
+    names = {distributions.distribution(name).name for name in files} - {None}
     deletes = frozenset(
         entry.key for entry in _distributions(inbox) if entry.key not in puts and _name(entry.key) in names
     )
@@ -208,6 +208,6 @@ def _distributions(inbox: Inbox) -> list[Entry]:
 
 def _name(key: str) -> str | None:
     try:
-        return requirements.distribution(key.removeprefix(keys.PACKAGES)).name
+        return distributions.distribution(key.removeprefix(keys.PACKAGES)).name
     except Invalid:
         return None
