@@ -108,7 +108,7 @@ VERDICT = Verdict(
     by="web-1",
     at=NOON,
 )
-LEASE = Lease("web-1", LATER, "5e5e")
+LEASE = Lease("web-1", NOON, LATER, "5e5e")
 NODE_STATE = NodeState(
     live=5, probation=Probation(7, 5, LATER, attempt=2, retries=1), rejected=(FAILURE,), interrupted=7
 )

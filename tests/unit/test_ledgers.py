@@ -8,6 +8,7 @@ import pytest
 from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.store import keys
+from da_agent.domain.store.leases import RENEWAL, TERM
 from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, Unreachable
 from tests import built
 from tests.fake_nodes import release
@@ -122,11 +123,52 @@ def test_one_holder_has_the_lease_until_it_ends_or_is_given_back() -> None:
 
 
 def test_the_lease_of_a_dead_holder_ends() -> None:
-    from da_agent.domain.store.leases import PERIOD
-
     store = MemoryStore()
     assert built.leases(store, holder="a", nonce="1").claim()
-    store.now += PERIOD
+    store.now += TERM
+    assert built.leases(store, holder="b", nonce="2").claim()
+
+
+def test_a_lease_that_is_renewed_lasts_as_long_as_its_holder_works() -> None:
+    store = MemoryStore()
+    working, other = built.leases(store, holder="a", nonce="1"), built.leases(store, holder="b", nonce="2")
+    assert working.claim()
+    begun = store.now
+    for _ in range(10):
+        store.now += RENEWAL
+        working.renew()
+    assert not other.claim()
+    assert other.other is not None
+    assert (other.other.holder, other.other.since) == ("a", begun)
+    store.now += TERM
+    assert other.claim(), "a holder that is suspended renews nothing"
+    working.renew()
+    assert not working.claim(), "and does not take the lease back"
+
+
+def test_a_lease_without_an_answer_of_the_store_is_not_renewed_and_nothing_is_raised() -> None:
+    store = MemoryStore()
+    lease = built.leases(store, holder="a", nonce="1")
+    lease.renew()
+    assert lease.claim()
+    store.failing = Unreachable("no answer")
+    lease.renew()
+    store.failing = None
+    store.now += TERM
+    assert built.leases(store, holder="b", nonce="2").claim()
+
+
+def test_a_lease_is_released_although_a_renewal_was_on_its_way() -> None:
+    store = MemoryStore()
+    lease = built.leases(store, holder="a", nonce="1")
+    assert lease.claim()
+
+    def renewal(_: str) -> None:
+        store.before_write = lambda _: None
+        lease.renew()
+
+    store.before_write = renewal
+    lease.release()
     assert built.leases(store, holder="b", nonce="2").claim()
 
 

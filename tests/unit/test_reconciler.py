@@ -660,7 +660,9 @@ def test_a_node_says_whom_it_waits_for_and_how_long_already() -> None:
     node = serving()
     other = built.leases(node.store, holder="web-2", nonce="x")
     assert other.claim()
-    node.store.now += timedelta(seconds=40)
+    for _ in range(2):
+        node.store.now += timedelta(seconds=20)
+        other.renew()
     node.put("config.yml", b"name: b\n")
     node.reconciler.cycle()
     assert next(built.node_statuses(node.store)).report.activity == "web-2 publishes the inbox since 40 s"
@@ -680,7 +682,7 @@ def test_a_start_that_waits_says_so_every_ten_seconds() -> None:
         "Waiting: web-2 publishes the inbox since 0 s",
         "Waiting: web-2 publishes the inbox since 10 s",
     ]
-    assert len(lines) == 12
+    assert len(lines) == 3, "no longer than the lease of a holder that does nothing lasts"
 
 
 def test_what_a_command_that_is_run_once_has_printed_before_it_failed_is_in_the_record() -> None:

@@ -21,7 +21,9 @@ class Indexes:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The packages of an inbox: PEP 508 `requirements`, as `requirements.parse` returns them, and local `distributions` (file name -> path)."""
+    """The packages of an inbox: PEP 508 `requirements`, as `requirements.parse` returns them, and local `distributions`
+    (file name -> path).
+    """
 
     requirements: tuple[str, ...]
     distributions: Mapping[str, Path]

@@ -11,16 +11,17 @@ from da_agent.domain.store.leases import Lease
 class LeaseShape(Struct, frozen=True):
     format: Literal[1]
     holder: str
+    since: Time
     until: Time
     nonce: str
 
 
 def to_wire(lease: Lease) -> LeaseShape:
-    return LeaseShape(format=1, holder=lease.holder, until=lease.until, nonce=lease.nonce)
+    return LeaseShape(format=1, holder=lease.holder, since=lease.since, until=lease.until, nonce=lease.nonce)
 
 
 def from_wire(shape: LeaseShape) -> Lease:
-    return Lease(holder=shape.holder, until=shape.until, nonce=shape.nonce)
+    return Lease(holder=shape.holder, since=shape.since, until=shape.until, nonce=shape.nonce)
 
 
 LEASE = Shape("lease", Lease, LeaseShape, to_wire, from_wire)

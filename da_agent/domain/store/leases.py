@@ -3,18 +3,21 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-PERIOD = timedelta(minutes=2)
-"""The length of a lease: how long other processes wait for a dead holder."""
+TERM = timedelta(seconds=30)
+"""The length of a lease that its holder renews while it works: how long others wait for a dead or suspended holder."""
+
+RENEWAL = TERM / 3
+"""The time from one renewal to the next: two may be missed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease that expires at `until`, by the store's clock. `nonce` distinguishes two processes with the same name."""
+    """A lease from `since`, when its holder claimed it, to `until`, both by the store's clock.
+
+    `nonce` distinguishes two processes with the same name.
+    """
 
     holder: str
+    since: datetime
     until: datetime
     nonce: str
-
-    @property
-    def since(self) -> datetime:
-        return self.until - PERIOD

@@ -6,14 +6,18 @@ for listing the inbox, so that eight nodes do not list it eight times.
 Leases only save work. Two processes that publish at once still make one release, because an append has one winner.
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.store import keys
-from da_agent.domain.store.leases import PERIOD, Lease
-from da_agent.errors import Conflict, NotFound, OutcomeUnknown
+from da_agent.domain.store.leases import TERM, Lease
+from da_agent.errors import AgentError, Conflict, NotFound, OutcomeUnknown
 from da_agent.workflows.records.readers import Reader
+
+BEHIND = timedelta(minutes=2)
+"""How far the clocks of other processes may be behind the store's: a lease that is released ends that much earlier."""
 
 
 class Leases:
@@ -28,46 +32,61 @@ class Leases:
         self._nonce = nonce
         self._key = key
         self._tag: str | None = None
+        self._since: datetime | None = None
         self.other: Lease | None = None
         """The lease of the other holder at the last claim; None when it was free or this holder's."""
 
-    def claim(self, term: timedelta = PERIOD) -> bool:
+    def claim(self, term: timedelta = TERM) -> bool:
         """Claim or renew the lease for `term`. True when this holder has the lease now. Claiming twice only makes it
         last longer.
         """
         now = self._store.clock()
         self.other = None
         # An unchanged tag means that no other holder has the lease: one request renews it.
-        if self._tag is not None and self._write(now + term, ports.IfTag(self._tag)):
+        if self._tag is not None and self._write(self._since or now, now + term, ports.IfTag(self._tag)):
             return True
-        condition: ports.Condition = ports.IfAbsent()
         try:
             found = self._reader.lease(self._key)
         except NotFound:
-            return self._write(now + term, condition)
-        condition, lease = ports.IfTag(found.tag), found.value
+            return self._write(now, now + term, ports.IfAbsent())
+        lease = found.value
         if lease is not None and lease.until > now and lease.holder != self._holder:
             self.other = lease
             return False
-        return self._write(now + term, condition)
+        return self._write(now, now + term, ports.IfTag(found.tag))
+
+    def renew(self) -> None:
+        """Renew the lease while this holder works. May be called from any thread.
+
+        Does nothing without the lease, and when the store does not answer: others then only repeat the work.
+        """
+        tag, since = self._tag, self._since
+        with suppress(AgentError):
+            if tag is not None and since is not None:
+                self._write(since, self._store.clock() + TERM, ports.IfTag(tag))
 
     def release(self) -> None:
         """End the lease if this holder has it, so that the next one may claim it."""
+        # A renewal may be on its way: the second attempt comes after it.
+        if not self._end():
+            self._end()
+        self._tag = None
+
+    def _end(self) -> bool:
+        """False when the lease was changed meanwhile."""
         try:
             found = self._reader.lease(self._key)
         except NotFound:
-            return
-        if found.value is None:
-            return
-        if found.value.holder == self._holder:
-            # Expired long ago, because the clocks of other processes may be behind.
-            self._write(self._store.clock() - PERIOD, ports.IfTag(found.tag))
-        self._tag = None
+            return True
+        if found.value is None or found.value.holder != self._holder:
+            return True
+        return self._write(found.value.since, self._store.clock() - BEHIND, ports.IfTag(found.tag))
 
-    def _write(self, until: datetime, condition: ports.Condition) -> bool:
-        self._tag = None
+    def _write(self, since: datetime, until: datetime, condition: ports.Condition) -> bool:
+        self._tag, self._since = None, since
         try:
-            self._tag = self._store.write(self._key, records.encode(Lease(self._holder, until, self._nonce)), condition)
+            lease = Lease(self._holder, since, until, self._nonce)
+            self._tag = self._store.write(self._key, records.encode(lease), condition)
         except (Conflict, OutcomeUnknown, NotFound):
             return False
         return True
