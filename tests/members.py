@@ -4,18 +4,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from da_agent import ports
 from da_agent.domain.config.settings import Health, Settings
 from da_agent.domain.node.reports import Phase, Report
 from da_agent.domain.store import keys
 from da_agent.errors import Stopped
-from da_agent.workflows.node.checkups import Checkup
+from da_agent.wiring.convergers import Web, converger
 from da_agent.workflows.node.converger import Converger
 from da_agent.workflows.node.reconciler import Reconciler
 from da_agent.workflows.node.rollout_client import RolloutClient
-from da_agent.workflows.node.switcher import Switcher
 from da_agent.workflows.publish.drafts import Drafts
 from da_agent.workflows.publish.inbox_leader import InboxLeader
 from tests import built
@@ -50,10 +49,6 @@ class Contact:
 SETTINGS = Settings(start_timeout=timedelta(seconds=2), health=Health(minimum=timedelta()))
 
 
-class Web(ports.WebService, ports.Workers, ports.Traffic, Protocol):
-    """A whole web server, real or not."""
-
-
 def node(
     *,
     installation: ports.Installation,
@@ -68,33 +63,19 @@ def node(
     place: Callable[[], object] = lambda: None,
 ) -> Converger:
     """What wiring builds for a real one."""
-    progress = progress or SilentProgress()
-    switcher = Switcher(
-        installation=installation,
-        node_states=node_states,
-        web=web,
-        workers=web,
-        checkup=Checkup(web, programs, programs, clock),
-        clock=clock,
-        progress=progress,
-        settings=lambda _: settings,
-        place=place,
-        revive=programs.revive,
-        verdict=rollout_client._rollouts.read,
-    )
-    return Converger(
+    return converger(
         installation=installation,
         node_states=node_states,
         transfers=transfers,
         web=web,
-        workers=web,
-        traffic=web,
         commands=programs,
-        switcher=switcher,
+        supervisor=programs,
         rollout_client=rollout_client,
         clock=clock,
-        progress=progress,
+        progress=progress or SilentProgress(),
         settings=lambda _: settings,
+        place=place,
+        verdict=rollout_client._rollouts.read,
     )
 
 

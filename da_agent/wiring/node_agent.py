@@ -10,15 +10,11 @@ import os
 import sys
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from da_agent import files
 from da_agent.domain.store.locations import DirectoryLocation
 from da_agent.errors import AgentError
 from da_agent.wiring.node_loops import NodeLoop
-
-if TYPE_CHECKING:
-    pass
 
 
 class NodeAgent(NodeLoop):

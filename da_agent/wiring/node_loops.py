@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from da_agent.domain.node.reports import Report
     from da_agent.domain.rollout.rollouts import Rollout
     from da_agent.domain.store.inboxes import Verdict
-    from da_agent.workflows.node import converger
+    from da_agent.workflows.node.converger import Converger
     from da_agent.workflows.node.leaving import Leaving
     from da_agent.workflows.node.reconciler import Reconciler
     from da_agent.workflows.node.rollout_client import RolloutClient
-    from da_agent.workflows.node.switcher import Switcher
     from da_agent.workflows.publish.inbox_leader import InboxLeader
     from da_agent.workflows.records.leases import Leases
 
@@ -85,46 +84,27 @@ class NodeLoop(NodeServices):
             self.store, self.rollouts, self.clock, self.name, deadline=self.deadline, notify=self.notifications.notify
         )
 
-    @cached_property
-    def switcher(self) -> Switcher:
-        from da_agent.workflows.node.checkups import Checkup
-        from da_agent.workflows.node.switcher import Switcher
-
-        return Switcher(
-            installation=self.installation,
-            node_states=self.node_states,
-            web=self.web,
-            workers=self.web,
-            checkup=Checkup(self.web, self.commands, self.supervisor, self.clock),
-            clock=self.clock,
-            progress=self.progress,
-            settings=self.settings,
-            place=self.certificates.follow,
-            revive=self.supervisor.revive,
-            verdict=self._verdict,
-        )
-
     def _verdict(self, number: int) -> Rollout | None:
         rollouts = self.rollouts
         return self.deadline(lambda: rollouts.read(number))
 
     @cached_property
-    def converging(self) -> converger.Converger:
-        from da_agent.workflows.node import converger
+    def converging(self) -> Converger:
+        from da_agent.wiring.convergers import converger
 
-        return converger.Converger(
+        return converger(
             installation=self.installation,
             node_states=self.node_states,
             transfers=self.transfers,
             web=self.web,
-            workers=self.web,
-            traffic=self.web,
             commands=self.commands,
-            switcher=self.switcher,
+            supervisor=self.supervisor,
             rollout_client=self.rollout_client,
             clock=self.clock,
             progress=self.progress,
             settings=self.settings,
+            place=self.certificates.follow,
+            verdict=self._verdict,
         )
 
     @cached_property

@@ -16,8 +16,8 @@ import pytest
 from da_agent.adapters import transfers
 from da_agent.adapters.progress import Watched
 from da_agent.adapters.s3_store import S3Store, bodies, clients
-from da_agent.domain.node.decisions import RETRY_REJECTED
 from da_agent.domain.node.reports import Report
+from da_agent.domain.node.targets import RETRY_REJECTED
 from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.release.releases import Release
 from da_agent.domain.store import keys

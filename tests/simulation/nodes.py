@@ -8,16 +8,22 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from da_agent.domain.application.readiness import Answer, Readiness, Wanted, Worker, readiness_of
-from da_agent.domain.node import actions, decisions
+from da_agent.domain.application.readiness import Answer, Wanted, Worker
+from da_agent.domain.node import actions, targets
 from da_agent.domain.node.actions import Action
-from da_agent.domain.node.decisions import Cluster, Observation
-from da_agent.domain.node.node_states import NodeState, Rejection
+from da_agent.domain.node.evidence import Evidence
+from da_agent.domain.node.node_health import NodeHealth
+from da_agent.domain.node.node_states import NodeState
+from da_agent.domain.node.observations import Cluster, Observation, Releases, WebServer
+from da_agent.domain.node.preparations import Preparations
+from da_agent.domain.node.probation_watch import ProbationWatch
+from da_agent.domain.node.record_entries import is_excused
 from da_agent.domain.node.reports import Phase
+from da_agent.domain.node.slot_use import SlotUse
 from da_agent.domain.node.store_liveness import Nodes, StoreLiveness
 from da_agent.domain.rollout import rollouts, slots, verdicts
 from da_agent.domain.rollout.rollouts import Denied, Rollout, State
-from da_agent.workflows.node.converger import MOST_CLAIMS, PHASES
+from da_agent.workflows.node.converger import PHASES
 from tests.simulation.faults import (
     HEARTBEAT,
     MIN_HEALTHY,
@@ -88,23 +94,13 @@ class Node:
         self.phase = Phase.STARTING
         self.denied: str | None = None
         self.offered: set[int] = set()
-        self.rehearsed: set[int] = set()
-        self.conducting = False
-        self.readiness: Readiness | None = None
-        self.ready_workers: frozenset[Worker] = frozenset()
-        self.refused: str | None = None
-        self.condemned: int | None = None
-        self.healthy_since: datetime | None = None
-        self.asked_late = self.checked_late = False
-        self.failing_check: str | None = None
-        self.drained = self.looked = False
-        self.begun: int | None = None
-        self.good: int | None = None
-        self.claims = 0
+        self.preparations = Preparations()
+        self.slot_use = SlotUse()
+        self.evidence = Evidence()
+        self.watch = ProbationWatch()
+        self.health = NodeHealth()
+        self.needs_slot = False
         self.hands_back = False
-        self.good_until = 0.0
-        self.unhealthy: str | None = None
-        self.well: int | None = None
         self.store_liveness = StoreLiveness()
         self.beat_at = self.looked_at = self.read_at = self.asked_at = self.counted_at = -1e9
         self.listed_at = float("-inf")
@@ -115,6 +111,11 @@ class Node:
     @property
     def now(self) -> datetime:
         return self.world.clock + self.skew
+
+    @property
+    def elapsed(self) -> timedelta:
+        """The monotonic clock."""
+        return timedelta(seconds=self.world.time)
 
     @property
     def at(self) -> datetime:
@@ -130,37 +131,17 @@ class Node:
             cluster = Cluster(self.name, self.at, self.rollout, self.fallback, self.others, self.denied)
         return Observation(
             now=self.now,
-            offered=tuple(self.offered),
-            current=disk.current,
+            elapsed=self.elapsed,
             node_state=disk.node_state,
             cluster=cluster,
-            staged=frozenset(disk.staged),
-            rehearsed=frozenset(self.rehearsed),
-            conducting=self.conducting,
-            running=disk.serving is not None,
-            workers=self.workers(),
-            ready_workers=self.ready_workers,
-            readiness=self.readiness,
-            refused=self.refused,
-            left=self.left,
-            health_left=self.left,
-            asked_late=self.asked_late,
-            checked_late=self.checked_late,
-            healthy_for=None if self.healthy_since is None else self.now - self.healthy_since,
-            failing_check=self.failing_check,
-            draining=disk.draining,
-            drained=self.drained,
-            looked=self.looked,
-            begun=self.begun if self.world.time < self.good_until else None,
-            unhealthy=self.unhealthy,
-            well=self.well,
-            min_healthy=MIN_HEALTHY,
+            releases=Releases(tuple(self.offered), frozenset(disk.staged), disk.current),
+            web=WebServer(disk.serving is not None, self.workers(), disk.draining),
+            preparations=self.preparations,
+            slot_use=self.slot_use,
+            evidence=self.evidence,
+            watch=self.watch,
+            health=self.health,
         )
-
-    @property
-    def left(self) -> timedelta:
-        probation = self.disk.node_state.probation
-        return timedelta() if probation is None else probation.until - self.now
 
     # ---- what it does
 
@@ -181,17 +162,18 @@ class Node:
             yield 1.0 if self.hands_back else POLL * self.world.random.uniform(0.8, 1.2)
 
     def converge(self) -> Steps[None]:
-        self.well = self.begun = None
-        self.claims, self.hands_back = 0, False
+        self.health, self.slot_use = self.health.resumed(), self.slot_use.resumed()
+        self.hands_back = False
         for _ in range(500):
             seen = self.observe()
-            self.good, action = seen.begun, self.world.decide(seen)
+            action = self.world.decide(seen)
+            self.needs_slot = isinstance(action, actions.Switch) and seen.slot_use.allows(action.release, seen.elapsed)
             self.world.look_for_rejected(self, action)
             yield from self.report(PHASES.get(type(action), self.phase))
             if isinstance(action, actions.Idle):
                 yield from self.report(Phase.SERVING)
                 self.frozen = False
-                self.unhealthy = None
+                self.health = self.health.cleared()
                 return
             yield from self.act(action)
             if self.has_rejected(seen.node_state):
@@ -208,7 +190,7 @@ class Node:
     def let_come(self) -> None:
         """Whoever cannot go on with its turn lets people come again."""
         if self.disk.node_state.probation is None:
-            self.disk.draining = self.drained = False
+            self.disk.draining, self.slot_use = False, self.slot_use.after_undrain()
 
     def leave(self) -> Steps[None]:
         with contextlib.suppress(StoreFailed):
@@ -224,9 +206,9 @@ class Node:
 
     def complain(self, reason: str) -> Steps[None]:
         """The others need not wait for it."""
-        self.unhealthy = reason
+        self.health = self.health.broken(reason)
         cluster = self.observe().cluster
-        if cluster is not None and not decisions.is_excused(cluster):
+        if cluster is not None and not is_excused(cluster):
             yield from self.do_tell_sick(actions.TellUnhealthy(reason))
 
     def act(self, action: Action) -> Steps[None]:
@@ -371,7 +353,7 @@ class Node:
         if self.world.ledger[action.release - 1] is Quality.UNFIT:
             self.reject(action.release, "it cannot be imported")
         else:
-            self.rehearsed.add(action.release)
+            self.preparations = self.preparations.passed(action.release)
 
     def do_claim(self, action: actions.Claim) -> Steps[None]:
         assert self.rollout is not None
@@ -381,13 +363,14 @@ class Node:
             if forgone is not None:
                 self.denied = forgone.reason
                 return
-        if self.claims == MOST_CLAIMS:
+        self.slot_use = self.slot_use.used()
+        if self.slot_use.has_spent_claims:
             raise NodeFailed("it cannot switch within its turn")
-        asked, self.begun = self.world.time, None
+        asked = self.elapsed
 
         def claim(record: Rollout, nodes: Nodes) -> Rollout | Denied:
             nonlocal asked
-            asked = self.world.time
+            asked = self.elapsed
             return slots.claim(
                 record,
                 self.name,
@@ -406,10 +389,9 @@ class Node:
         slot = made.slot(self.name)
         if slot is None or slot.release != action.release or rollouts.is_bad(made, action.release):
             return
-        self.claims += 1
+        good_until = asked + slots.time_to_switch(made.strategy.slot_timeout, 2 * START)
+        self.slot_use = self.slot_use.after_claim(action.release if slot.begun else None, good_until)
         if slot.begun:
-            self.begun = action.release
-            self.good_until = asked + slots.time_to_switch(made.strategy.slot_timeout, 2 * START).total_seconds()
             self.stand_still()
 
     def stand_still(self) -> None:
@@ -429,37 +411,36 @@ class Node:
         yield from self.change(lambda record, _: slots.finish_release_command(record, self.name, (), now=self.at))
 
     def do_drain(self, _: actions.Drain) -> Steps[None]:
-        left = slots.time_to_drain(timedelta(seconds=self.good_until - self.world.time))
-        self.disk.draining, self.looked = True, False
+        left = slots.time_to_drain(self.slot_use.good_until - self.elapsed)
+        self.disk.draining = True
         yield min(self.world.random.uniform(0, 8), left.total_seconds())
-        self.drained = True
+        self.slot_use = self.slot_use.after_drain()
 
     def do_undrain(self, _: actions.Undrain) -> Steps[None]:
-        self.disk.draining = self.drained = False
+        self.disk.draining, self.slot_use = False, self.slot_use.after_undrain()
         yield 0.0
 
     def do_look(self, _: actions.Look) -> Steps[None]:
         assert self.rollout is not None
         number = self.rollout.release
         record = yield from self.read(number)
-        self.rollout, self.read_at, self.looked = record, self.world.time, True
+        self.rollout, self.read_at, self.slot_use = record, self.world.time, self.slot_use.after_look()
         self.stand_still()
 
     def do_switch(self, action: actions.Switch) -> Steps[None]:
-        disk, number, before = self.disk, action.release, self.disk.node_state
-        free, self.begun = self.good != number, None
-        retries = self.observe().retries(number)
-        escape = decisions.escapes(self.observe(), number)
+        disk, number, seen = self.disk, action.release, self.observe()
+        self.slot_use = self.slot_use.used()
+        escape = targets.escapes(seen, number)
         disk.node_state = disk.node_state.begin(
-            number, until=self.now + START, current=disk.current, retries=retries, escape=escape
+            number, until=self.now + START, current=disk.current, retries=seen.retries(number), escape=escape
         )
         (self.world.escaping.add if escape else self.world.escaping.discard)(self.name)
         self.served = disk.serving is not None
-        self.conducting = True
+        self.watch = ProbationWatch(disk.node_state.probation, self.elapsed + START, min_healthy=MIN_HEALTHY)
         self.forget()
         yield 0.01
-        if not free and self.world.time >= self.good_until:
-            disk.node_state, self.conducting = before, False
+        if self.needs_slot and not self.slot_use.is_good(self.elapsed):
+            disk.node_state, self.watch = seen.node_state, ProbationWatch()
             return
         self.world.switched(self, number)
         disk.current = number
@@ -467,10 +448,11 @@ class Node:
         if disk.serving is not None:
             yield self.world.random.uniform(0.2, 5)
             if self.world.ledger[number - 1] is Quality.BROKEN or self.fails():
-                self.refused = "the application cannot be loaded"
+                self.evidence = self.evidence.after_refusal("the application cannot be loaded")
                 return
             if (yield from self.is_condemned(number)):
-                self.refused, self.condemned = "others have quarantined it meanwhile", number
+                self.evidence = self.evidence.after_refusal("others have quarantined it meanwhile")
+                self.watch = self.watch.condemned()
                 return
             self.serve(number)
 
@@ -482,7 +464,7 @@ class Node:
         return record is not None and rollouts.is_bad(record, number)
 
     def do_start(self, _: actions.Start) -> Steps[None]:
-        self.asked_late = self.left <= timedelta()
+        self.watch = self.watch.asked(self.elapsed).unanswered()
         yield self.world.random.uniform(0.2, 2)
         current = self.disk.current
         assert current is not None
@@ -496,27 +478,30 @@ class Node:
         return back in self.disk.staged and back is not None and self.disk.node_state.rejection(back) is None
 
     def do_prove(self, action: actions.Probe) -> Steps[None]:
-        self.asked_late = self.left <= timedelta()
+        asked = self.watch.asked(self.elapsed)
+        self.watch = asked.unanswered()
         yield self.world.random.uniform(0.05, 0.5)
         serving = self.disk.serving
         quality = self.world.ledger[serving - 1] if serving else None
-        error = "it cannot be imported" if quality is Quality.BROKEN or (self.conducting and self.fails()) else None
+        trying = self.observe().conducts
+        error = "it cannot be imported" if quality is Quality.BROKEN or (trying and self.fails()) else None
         answers = (
             () if serving is None or quality is Quality.HANGING else (Answer(self.disk.pid, serving, error=error),)
         )
-        self.readiness = readiness_of(Wanted(action.release, None), self.workers(), answers)
-        if self.readiness.holds:
-            self.ready_workers = self.workers()
+        self.evidence = self.evidence.after_probe(Wanted(action.release, None), self.workers(), answers)
+        assert self.evidence.readiness is not None
+        if self.evidence.readiness.holds:
+            self.watch = asked
             return
         yield 1.0
-        if not self.conducting and self.disk.current is not None:
+        if not trying and self.disk.current is not None:
             # The live release is not served as it should be: the web server is told once more.
             self.serve(self.disk.current)
             if error is not None or not answers:
                 raise NodeFailed("its live release is not served as it should be")
 
     def do_check(self, action: actions.Check) -> Steps[None]:
-        self.asked_late = self.checked_late = self.left <= timedelta()
+        self.watch = self.watch.checking(self.elapsed)
         yield 0.5
         ill = self.world.ledger[action.release - 1] is Quality.ILL
         if self.disk.node_state.probation is None:
@@ -524,31 +509,28 @@ class Node:
             if ill:
                 self.disk.node_state = self.disk.node_state.excuse(accused, at=self.now)
                 raise NodeFailed("it is unhealthy on the old release, either")
-            self.well = action.release
-        elif ill:
-            self.healthy_since, self.failing_check = None, "its health URL answers 500"
+            self.health = self.health.passed(action.release)
         else:
-            self.healthy_since = self.healthy_since or self.now
+            self.watch = self.watch.checked("its health URL answers 500" if ill else None, self.elapsed)
 
     def do_settle(self, _: actions.Commit) -> Steps[None]:
         self.disk.node_state = self.disk.node_state.commit()
-        self.conducting = False
+        self.watch = ProbationWatch()
         self.world.settled(self)
         yield 0.01
 
     def do_revert(self, action: actions.Revert) -> Steps[None]:
         probation = self.disk.node_state.probation
         assert probation is not None
-        yield from self.back(probation.release, decisions.way_out(self.observe()))
-        self.reject(probation.release, action.reason, lasting=self.condemned != probation.release)
-        self.condemned = None
+        yield from self.back(probation.release, targets.revert_target(self.observe()))
+        self.reject(probation.release, action.reason, lasting=not self.watch.quarantined)
         self.disk.node_state = self.disk.node_state.revert()
-        self.conducting = False
+        self.watch = ProbationWatch()
 
     def do_recover(self, _: actions.Recover) -> Steps[None]:
         probation = self.disk.node_state.probation
         assert probation is not None
-        yield from self.back(probation.release, decisions.way_out(self.observe()))
+        yield from self.back(probation.release, targets.revert_target(self.observe()))
         if probation.attempt > 1 and probation.before is not None:
             self.reject(probation.release, "its probation was interrupted twice")
         self.disk.node_state = self.disk.node_state.interrupt()
@@ -565,7 +547,7 @@ class Node:
 
     def do_tell_sick(self, action: actions.TellUnhealthy) -> Steps[None]:
         yield from self.tell(partial(verdicts.reported_unhealthy, node=self.name, reason=action.reason))
-        self.unhealthy = None
+        self.health = self.health.cleared()
 
     def tell(self, outcome: Callable[..., Rollout]) -> Steps[None]:
         yield from self.change(
@@ -634,13 +616,11 @@ class Node:
         return True
 
     def reject(self, number: int, reason: str, *, lasting: bool = True) -> None:
-        retries = self.observe().retries(number)
-        self.disk.node_state = self.disk.node_state.reject(Rejection(number, reason, self.now, lasting, retries))
+        rejection = self.observe().rejection(number, reason, at=self.now, lasting=lasting)
+        self.disk.node_state = self.disk.node_state.reject(rejection)
 
     def forget(self) -> None:
-        self.readiness, self.ready_workers, self.refused = None, frozenset(), None
-        self.healthy_since, self.failing_check = None, None
-        self.asked_late = self.checked_late = False
+        self.evidence = self.evidence.forgotten()
 
     @property
     def out(self) -> bool:

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from da_agent.domain.node import actions, decisions, store_liveness
+from da_agent.domain.node import actions, decisions, record_entries, store_liveness, targets
 from da_agent.domain.node.actions import Action
-from da_agent.domain.node.decisions import Observation
+from da_agent.domain.node.observations import Observation
 from da_agent.domain.rollout import rollouts, slots, verdicts
 from da_agent.domain.rollout.rollouts import Rollout
+from tests.observed import but
 from tests.simulation.faults import A_MOVER_DIES, Violation, faults_of, policy_of, troubles_of
 from tests.simulation.worlds import play, play_first_start
 
@@ -91,7 +92,7 @@ def test_silence_counts_at_once_after_the_store_was_away(monkeypatch: pytest.Mon
 
 
 def test_nobody_looks_whether_a_rollout_has_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decisions, "review_is_due", lambda *_, **__: False)
+    monkeypatch.setattr(record_entries, "review_is_due", lambda *_, **__: False)
     assert "not whole" in found()
 
 
@@ -113,7 +114,7 @@ def test_nobody_asks_for_the_slot_of_those_that_do_not_come(monkeypatch: pytest.
 
 
 def test_a_node_that_failed_once_never_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decisions, "RETRY_STABLE", timedelta(days=365))
+    monkeypatch.setattr(targets, "RETRY_STABLE", timedelta(days=365))
     assert "not whole" in found()
 
 
@@ -136,7 +137,7 @@ def test_a_node_switches_without_a_turn() -> None:
 def test_a_node_does_not_look_again_after_it_has_drained() -> None:
     def hasty(seen: Observation) -> Action:
         action = decisions.decide(seen)
-        return decisions.decide(replace(seen, looked=True)) if isinstance(action, actions.Look) else action
+        return decisions.decide(but(seen, looked=True)) if isinstance(action, actions.Look) else action
 
     assert "which is quarantined" in found(hasty, like="which is quarantined")
 
@@ -219,7 +220,7 @@ def test_the_dead_prove_a_release(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_node_with_nothing_to_serve_rehearses_again_what_it_has_rejected() -> None:
     def stubborn(seen: Observation) -> Action:
         action, back = decisions.decide(seen), seen.cluster.fallback if seen.cluster is not None else None
-        falls_back = isinstance(action, actions.Idle) and seen.current is None and back in seen.staged
+        falls_back = isinstance(action, actions.Idle) and seen.releases.current is None and back in seen.releases.staged
         return actions.Rehearse(back) if falls_back and back is not None else action
 
     with pytest.raises(Violation, match="takes up release 1 before its time"):

@@ -14,7 +14,7 @@ from functools import partial
 from da_agent.domain.config.strategies import Strategy
 from da_agent.domain.node import decisions
 from da_agent.domain.node.actions import Action, Rehearse, Stage, Switch
-from da_agent.domain.node.decisions import Observation
+from da_agent.domain.node.observations import Observation
 from da_agent.domain.node.store_liveness import Nodes
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import Note, Rollout, Slot, State

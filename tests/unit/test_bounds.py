@@ -3,23 +3,31 @@
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from da_agent.domain.application.readiness import Answer, Wanted, Worker, readiness_of
+from da_agent.domain.application.readiness import Answer, Wanted, Worker
 from da_agent.domain.config.strategies import Strategy
-from da_agent.domain.node import actions, decisions
+from da_agent.domain.node import actions, decisions, targets
 from da_agent.domain.node.actions import Action
-from da_agent.domain.node.decisions import RETRY_REJECTED, Cluster, Observation
+from da_agent.domain.node.evidence import Evidence
+from da_agent.domain.node.node_health import NodeHealth
 from da_agent.domain.node.node_states import NodeState, Probation, Rejection
+from da_agent.domain.node.observations import Cluster, Observation, Releases, WebServer
+from da_agent.domain.node.preparations import Preparations
+from da_agent.domain.node.probation_watch import ProbationWatch
+from da_agent.domain.node.slot_use import SlotUse
+from da_agent.domain.node.targets import RETRY_REJECTED
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import NodeFailure, Note, Past, ReleaseCommandRun, Rollout, Slot, State
-from da_agent.workflows.node.converger import MOST_CLAIMS
+from tests.observed import but
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+LONG = timedelta(days=1)
 WORKERS = frozenset({Worker(10, 1.0), Worker(11, 1.0)})
 BOUND = 60
 """Actions: some for each of at most three releases, and a probation of at most ten questions for each."""
@@ -80,27 +88,19 @@ def observations(draw: st.DrawFn) -> Observation:
         Cluster, st.just("a"), st.just(NOW), records(), perhaps, st.sampled_from([None, 0, 3]), st.just(None)
     )
     workers = st.sampled_from([frozenset(), WORKERS])
+    node_state = draw(node_states())
+    known = st.sampled_from([None, node_state.probation])
     return Observation(
         now=NOW,
-        offered=tuple(draw(some)),
-        current=draw(perhaps),
-        node_state=draw(node_states()),
+        node_state=node_state,
         cluster=draw(st.none() | cluster),
-        staged=draw(some),
-        rehearsed=draw(some),
-        without_reload=draw(some),
-        conducting=draw(st.booleans()),
-        running=draw(st.booleans()),
-        workers=draw(workers),
-        ready_workers=draw(workers),
-        refused=draw(st.sampled_from([None, "it does not start"])),
-        left=draw(st.sampled_from([0, 20])) * SECOND,
-        draining=draw(st.booleans()),
-        drained=draw(st.booleans()),
-        looked=draw(st.booleans()),
-        begun=draw(perhaps),
-        unhealthy=draw(st.sampled_from([None, "its disk is full"])),
-        well=draw(perhaps),
+        releases=Releases(tuple(draw(some)), draw(some), draw(perhaps)),
+        web=WebServer(draw(st.booleans()), draw(workers), draw(st.booleans()), draw(some)),
+        preparations=Preparations(draw(some)),
+        slot_use=SlotUse(draw(perhaps), LONG, drained=draw(st.booleans()), looked=draw(st.booleans())),
+        evidence=Evidence(refused=draw(st.sampled_from([None, "it does not start"])), ready_workers=draw(workers)),
+        watch=ProbationWatch(draw(known), draw(st.sampled_from([0, 20])) * SECOND),
+        health=NodeHealth(draw(st.sampled_from([None, "its disk is full"])), draw(perhaps)),
     )
 
 
@@ -114,67 +114,60 @@ class Model:
     def __init__(self, seen: Observation, chance: random.Random) -> None:
         self.seen = seen
         self.chance = chance
-        self.claims = 0
 
     def act(self, action: Action) -> None:
-        self.seen = replace(self.seen, now=self.seen.now + SECOND / 10)
+        self._change(now=self.seen.now + SECOND / 10, elapsed=self.seen.elapsed + SECOND / 10)
         getattr(self, f"_{type(action).__name__.lower()}")(action)
+
+    def _change(self, **changes: Any) -> None:
+        self.seen = replace(self.seen, **changes)
 
     def _luck(self) -> bool:
         return self.chance.random() < 0.5
 
     def _reject(self, number: int, *, lasting: bool = True) -> None:
-        failure = Rejection(number, "bad", self.seen.now, lasting, self.seen.retries(number))
-        self.seen = replace(self.seen, node_state=self.seen.node_state.reject(failure))
+        failure = self.seen.rejection(number, "bad", at=self.seen.now, lasting=lasting)
+        self._change(node_state=self.seen.node_state.reject(failure))
 
     def _write(self, **changes: object) -> None:
         """Change the record; this node's turn ends."""
         cluster = self.seen.cluster
         assert cluster is not None
         rollout = replace(cluster.rollout, **{"slots": (), **changes})  # type: ignore[arg-type]
-        self.seen = replace(self.seen, cluster=replace(cluster, rollout=rollout))
+        self._change(cluster=replace(cluster, rollout=rollout))
 
     def _deny(self, reason: str) -> None:
         assert self.seen.cluster is not None
-        self.seen = replace(self.seen, cluster=replace(self.seen.cluster, denied=reason))
+        self._change(cluster=replace(self.seen.cluster, denied=reason))
 
     def _serve(self, number: int) -> None:
-        self.seen = replace(
-            self.seen,
-            current=number,
-            readiness=None,
-            ready_workers=frozenset(),
-            refused=None,
-            healthy_for=None,
-            asked_late=False,
-        )
+        self.seen = but(self.seen, current=number, evidence=self.seen.evidence.forgotten())
 
     # ---- each action
 
     def _stage(self, action: actions.Stage) -> None:
         if self._luck():
-            self.seen = replace(self.seen, staged=self.seen.staged | {action.release})
+            self.seen = but(self.seen, staged=self.seen.releases.staged | {action.release})
         else:
             self._reject(action.release, lasting=self._luck())
 
     def _rehearse(self, action: actions.Rehearse) -> None:
         if self._luck():
-            self.seen = replace(self.seen, rehearsed=self.seen.rehearsed | {action.release})
+            self._change(preparations=self.seen.preparations.passed(action.release))
         else:
             self._reject(action.release)
 
     def _claim(self, action: actions.Claim) -> None:
         cluster = self.seen.cluster
         assert cluster is not None
-        self.claims += 1
-        if self.claims > MOST_CLAIMS:
+        if self.seen.slot_use.has_spent_claims:
             raise Over
         if self._luck() or rollouts.is_bad(cluster.rollout, action.release):
             self._deny("updating: b")
             return
         until, begun = cluster.at + cluster.rollout.strategy.slot_timeout, not cluster.rollout.release_command_is_due
         self._write(slots=(Slot("a", action.release, "update", cluster.at, until, begun, action.joining),))
-        self.seen = replace(self.seen, begun=action.release if begun else None)
+        self._change(slot_use=self.seen.slot_use.after_claim(action.release if begun else None, LONG))
 
     def _runreleasecommand(self, action: actions.RunReleaseCommand) -> None:
         cluster = self.seen.cluster
@@ -186,42 +179,42 @@ class Model:
             self._reject(action.release)
 
     def _drain(self, _: actions.Drain) -> None:
-        self.seen = replace(self.seen, draining=True, drained=True, looked=False)
+        self.seen = but(self.seen, draining=True, slot_use=self.seen.slot_use.after_drain())
 
     def _undrain(self, _: actions.Undrain) -> None:
-        self.seen = replace(self.seen, draining=False, drained=False)
+        self.seen = but(self.seen, draining=False, slot_use=self.seen.slot_use.after_undrain())
 
     def _look(self, _: actions.Look) -> None:
-        self.seen = replace(self.seen, looked=True)
+        self._change(slot_use=self.seen.slot_use.after_look())
 
     def _switch(self, action: actions.Switch) -> None:
         seen, number = self.seen, action.release
         node_state = seen.node_state.begin(
             number,
             until=seen.now,
-            current=seen.current,
+            current=seen.releases.current,
             retries=seen.retries(number),
-            escape=decisions.escapes(seen, number),
+            escape=targets.escapes(seen, number),
         )
-        self.seen = replace(seen, node_state=node_state, begun=None, conducting=True, left=20 * SECOND)
+        watch = ProbationWatch(node_state.probation, seen.elapsed + 20 * SECOND)
+        self._change(node_state=node_state, slot_use=seen.slot_use.used(), watch=watch)
         self._serve(number)
         if self._luck():
-            self.seen = replace(self.seen, refused="it does not start")
+            self._change(evidence=self.seen.evidence.after_refusal("it does not start"))
 
     def _start(self, _: actions.Start) -> None:
-        late = self.seen.left <= timedelta()
-        self.seen = replace(self.seen, running=True, workers=WORKERS, ready_workers=frozenset(), asked_late=late)
+        watch = self.seen.watch.asked(self.seen.elapsed).unanswered()
+        self.seen = but(self.seen, running=True, workers=WORKERS, ready_workers=frozenset(), watch=watch)
 
     def _probe(self, action: actions.Probe) -> None:
-        seen = replace(self.seen, asked_late=self.seen.left <= timedelta(), left=self.seen.left - 5 * SECOND)
+        watch, workers = self.seen.watch.asked(self.seen.elapsed), self.seen.web.workers
         heard = self.chance.randint(0, 2)
         error = None if self._luck() else "ImportError"
         answers = [Answer(pid, action.release, error=error) for pid in (10, 11)[:heard]]
-        readiness = readiness_of(Wanted(action.release, None), seen.workers, answers)
-        self.seen = replace(
-            seen, readiness=readiness, ready_workers=seen.workers if readiness.holds else seen.ready_workers
-        )
-        if seen.node_state.probation is None and not readiness.holds:
+        evidence = self.seen.evidence.after_probe(Wanted(action.release, None), workers, answers)
+        self._change(elapsed=self.seen.elapsed + 5 * SECOND, watch=watch, evidence=evidence)
+        holds = evidence.readiness is not None and evidence.readiness.holds
+        if self.seen.node_state.probation is None and not holds:
             raise Over
 
     def _check(self, action: actions.Check) -> None:
@@ -229,43 +222,37 @@ class Model:
         if self.seen.node_state.probation is None:
             if not well:
                 raise Over
-            self.seen = replace(self.seen, well=action.release)
+            self._change(health=self.seen.health.passed(action.release))
             return
-        late = self.seen.left <= timedelta()
-        self.seen = replace(
-            self.seen,
-            asked_late=late,
-            checked_late=late,
-            left=self.seen.left - 5 * SECOND,
-            healthy_for=SECOND if well else None,
-        )
+        watch, then = self.seen.watch.checking(self.seen.elapsed), self.seen.elapsed + 5 * SECOND
+        self._change(elapsed=then, watch=watch.checked(None if well else "/ answers 500", then))
 
     def _commit(self, _: actions.Commit) -> None:
-        self.seen = replace(self.seen, node_state=self.seen.node_state.commit(), conducting=False)
+        self._change(node_state=self.seen.node_state.commit(), watch=ProbationWatch())
 
     def _revert(self, _: actions.Revert) -> None:
-        probation, before = self.seen.node_state.probation, decisions.way_out(self.seen)
+        probation, before = self.seen.node_state.probation, targets.revert_target(self.seen)
         assert probation is not None
         self._reject(probation.release, lasting=self._luck())
         self._back(before)
-        self.seen = replace(self.seen, node_state=self.seen.node_state.revert(), conducting=False)
+        self._change(node_state=self.seen.node_state.revert(), watch=ProbationWatch())
         if before is None or before == probation.release:
             raise Over
 
     def _recover(self, _: actions.Recover) -> None:
         probation = self.seen.node_state.probation
         assert probation is not None
-        self._back(decisions.way_out(self.seen))
+        self._back(targets.revert_target(self.seen))
         if probation.attempt > 1 and probation.before is not None:
             self._reject(probation.release)
-        self.seen = replace(self.seen, node_state=self.seen.node_state.interrupt())
+        self._change(node_state=self.seen.node_state.interrupt())
 
     def _back(self, before: int | None) -> None:
-        if before in self.seen.staged and before is not None:
+        if before in self.seen.releases.staged and before is not None:
             self._serve(before)
 
     def _accept(self, action: actions.Accept) -> None:
-        self.seen = replace(self.seen, node_state=self.seen.node_state.accept(action.release))
+        self._change(node_state=self.seen.node_state.accept(action.release))
 
     def _tellupdated(self, _: actions.TellUpdated) -> None:
         self._write(updated=("a",))
@@ -275,7 +262,7 @@ class Model:
 
     def _tellunhealthy(self, action: actions.TellUnhealthy) -> None:
         self._write(unhealthy=(Note("a", NOW, action.reason),))
-        self.seen = replace(self.seen, unhealthy=None)
+        self._change(health=self.seen.health.cleared())
 
     def _giveback(self, _: actions.GiveBack) -> None:
         self._write()
@@ -323,12 +310,12 @@ def test_any_observation_leads_to_rest_and_never_to_what_was_rejected_a_moment_a
 @settings(max_examples=200, deadline=None, database=None, derandomize=True)
 @given(observations())
 def test_what_is_wanted_was_not_rejected_a_moment_ago(seen: Observation) -> None:
-    target = decisions.wanted(seen)
-    assert target is None or target not in decisions.rejected(seen)
+    target = targets.wanted(seen)
+    assert target is None or target not in targets.rejected(seen)
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_an_empty_node_rests_whatever_fails(seed: int) -> None:
     record = replace(rollouts.opened(2, Strategy(), (), now=NOW), past=Past(fit=1))
-    seen = Observation(NOW, (2, 1), None, NodeState(), cluster=Cluster("a", NOW, record, fallback=1))
+    seen = Observation(NOW, NodeState(), cluster=Cluster("a", NOW, record, fallback=1), releases=Releases((2, 1)))
     assert len(actions_until_rest(seen, seed)) <= BOUND

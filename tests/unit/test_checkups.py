@@ -51,7 +51,7 @@ def test_the_whole_check_takes_no_longer_than_it_may(takes: int, complaint: str 
     clock, programs = FakeClock(), Programs()
     web = SlowWeb(clock, takes, ports.Reply(200, b"all is fine"))
     checkup = Checkup(web, programs, programs, clock)
-    assert checkup.unwell(1, HEALTH, timedelta(seconds=30)) == complaint
+    assert checkup.failing(1, HEALTH, timedelta(seconds=30)) == complaint
     assert web.patiences == [timedelta(seconds=30)]
     assert programs.given == (None if left is None else timedelta(seconds=left))
 
@@ -72,7 +72,7 @@ def test_where_nothing_is_said_the_front_page_is_asked_and_must_not_have_failed(
 ) -> None:
     clock, programs = FakeClock(), Programs()
     web = SlowWeb(clock, 0, ports.Reply(status, b""))
-    assert Checkup(web, programs, programs, clock).unwell(1, Health(), timedelta(seconds=30)) == complaint
+    assert Checkup(web, programs, programs, clock).failing(1, Health(), timedelta(seconds=30)) == complaint
 
 
 @pytest.mark.parametrize(

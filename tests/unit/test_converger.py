@@ -18,7 +18,7 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import Blob
 from da_agent.errors import NodeBroken, Stopped, Unreachable
 from da_agent.ports import Always
-from da_agent.workflows.node.converger import Converger
+from da_agent.workflows.node.converger import MOST_ACTIONS, Converger
 from da_agent.workflows.node.rollout_client import RolloutClient
 from tests import built, members
 from tests.fake_nodes import (
@@ -309,7 +309,7 @@ def test_a_probation_that_another_process_began_is_not_settled_with_what_this_on
     machine.installation.disk[3] = release(3)
     machine.node_states.node_state = later
     machine.installation.live = 3
-    assert not agent.observe().conducting
+    assert not agent.observe().conducts
 
 
 def test_a_damaged_release_is_staged_again_from_the_store() -> None:
@@ -854,3 +854,49 @@ def test_a_node_that_has_rejected_all_it_knew_takes_the_release_that_comes() -> 
     machine.node((release(3), release(2)), clock=clock).converge()
     machine.node((release(3), release(2)), clock=clock).converge()
     assert machine.served == {3}
+
+
+def restless(number: int, clock: FakeClock) -> tuple[NodeAgent, list[timedelta]]:
+    """A node whose web server ends as soon as it was started. Returns the moments of its starts as well."""
+    machine = serving(number)
+    starts: list[timedelta] = []
+
+    def start() -> None:
+        clock.time += timedelta(milliseconds=100)
+        starts.append(clock.elapsed())
+
+    machine.web.up, machine.web.workers_ = False, {}
+    machine.web.start = start  # type: ignore[method-assign]
+    return machine, starts
+
+
+def test_a_node_that_never_comes_to_rest_hands_back_to_read_the_store_again() -> None:
+    clock = FakeClock()
+    machine, starts = restless(1, clock)
+    node = machine.node((release(1),), clock=clock)
+    for runs in (1, 2):
+        node.converge()
+        assert (len(starts), node.hands_back) == (runs * MOST_ACTIONS, True)
+    assert node.waiting == f"not idle after {MOST_ACTIONS} actions; reading the store again"
+
+
+def test_a_node_that_comes_to_rest_after_it_has_handed_back_waits_for_nothing() -> None:
+    clock = FakeClock()
+    machine, _ = restless(1, clock)
+    node = machine.node((release(1),), clock=clock)
+    node.converge()
+    del machine.web.start
+    node.converge()
+    assert (machine.served, node.hands_back, node.waiting) == ({1}, False, None)
+
+
+def test_a_probation_goes_on_to_its_end_however_many_actions_it_takes() -> None:
+    clock = FakeClock()
+    machine, starts = restless(1, clock)
+    settings = replace(PATIENT, start_timeout=timedelta(seconds=120))
+    node = machine.node((release(1),), clock=clock, settings=settings)
+    machine.node_states.node_state, machine.installation.live = None, None
+    with pytest.raises(NodeBroken, match="there is none to go back to"):
+        node.converge()
+    assert starts[-1] - starts[0] >= settings.probation - timedelta(seconds=1)
+    assert len(starts) > MOST_ACTIONS

@@ -8,7 +8,7 @@ import pytest
 
 from da_agent.domain.application.readiness import Answer, Wanted, Worker, readiness_of
 from da_agent.domain.config.strategies import Strategy
-from da_agent.domain.node import decisions
+from da_agent.domain.node import decisions, targets
 from da_agent.domain.node.actions import (
     Accept,
     Action,
@@ -33,18 +33,22 @@ from da_agent.domain.node.actions import (
     TellUpdated,
     Undrain,
 )
-from da_agent.domain.node.decisions import Cluster, Observation
+from da_agent.domain.node.evidence import Evidence
 from da_agent.domain.node.node_states import NodeState, Probation, Rejection
+from da_agent.domain.node.observations import Cluster, Observation, Releases, WebServer
+from da_agent.domain.node.probation_watch import ProbationWatch
+from da_agent.domain.node.slot_use import SlotUse
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import NodeFailure, Note, Past, Slot, State
 from da_agent.domain.rollout.slots import SLACK
+from tests.observed import but
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORKERS = frozenset({Worker(10, 1.0), Worker(11, 1.0)})
 LATE = NOW + timedelta(seconds=61)
 LONG = Strategy().slot_timeout
 ADMIN = Note("admin", NOW, "maintenance")
-OVER: Any = {"left": timedelta(), "asked_late": True, "checked_late": True}
+OVER: Any = {"ends": timedelta(), "asked_late": True, "checked_late": True}
 """The time of a probation is over, and the release was asked once more."""
 
 
@@ -68,25 +72,22 @@ def slot(release: int = 6, *, node: str = "a", joining: bool = False, left: time
 
 SERVING = Observation(
     now=NOW,
-    cluster=cluster(5, State.STABLE, updated=("a",)),
-    offered=(5,),
-    current=5,
     node_state=NodeState(live=5),
-    staged=frozenset({4, 5}),
-    running=True,
-    workers=WORKERS,
-    ready_workers=WORKERS,
+    cluster=cluster(5, State.STABLE, updated=("a",)),
+    releases=Releases((5,), frozenset({4, 5}), 5),
+    web=WebServer(running=True, workers=WORKERS),
+    evidence=Evidence(ready_workers=WORKERS),
 )
-BEHIND = replace(SERVING, offered=(6,), cluster=cluster(6))
-AWAY = replace(SERVING, offered=(), cluster=None)
-FIRST = replace(BEHIND, current=None, cluster=cluster(6, fallback=None))
-STAGED = replace(BEHIND, staged=frozenset({5, 6}))
-TRIAL = replace(
+BEHIND = but(SERVING, offered=(6,), cluster=cluster(6))
+AWAY = but(SERVING, offered=(), cluster=None)
+FIRST = but(BEHIND, current=None, cluster=cluster(6, fallback=None))
+STAGED = but(BEHIND, staged=frozenset({5, 6}))
+TRYING = NodeState(live=5).begin(6, until=NOW + timedelta(seconds=60))
+TRIAL = but(
     STAGED,
     current=6,
-    node_state=NodeState(live=5).begin(6, until=NOW + timedelta(seconds=60)),
-    conducting=True,
-    left=timedelta(seconds=60),
+    node_state=TRYING,
+    watch=ProbationWatch(TRYING.probation, timedelta(seconds=60)),
     rehearsed=frozenset({6}),
 )
 SIX = Wanted(6, "f6")
@@ -94,29 +95,29 @@ GOOD = readiness_of(SIX, WORKERS, [Answer(10, 6, "f6"), Answer(11, 6, "f6")])
 PARTIAL = readiness_of(SIX, WORKERS, [Answer(10, 6, "f6")])
 BROKEN = readiness_of(SIX, WORKERS, [Answer(10, 6, "f6", "ImportError: no module named x")])
 OLD = readiness_of(SIX, WORKERS, [Answer(10, 5, "f5"), Answer(11, 6, "f6")])
-STABLE = replace(TRIAL, readiness=GOOD, ready_workers=WORKERS)
+STABLE = but(TRIAL, readiness=GOOD, ready_workers=WORKERS)
 BLAME = (NodeFailure("a", "bad", NOW),)
-READY = replace(STAGED, rehearsed=frozenset({6}))
-MINE = replace(READY, cluster=cluster(6, slots=slot()), begun=6)
-DRAINED = replace(MINE, draining=True, drained=True)
+READY = but(STAGED, rehearsed=frozenset({6}))
+MINE = but(READY, cluster=cluster(6, slots=slot()), slot_use=SlotUse(6, LONG))
+DRAINED = but(MINE, draining=True, drained=True)
 SECOND = timedelta(seconds=1)
 
 
 def mine(left: timedelta, seen: Observation = READY) -> Observation:
     """It is this node's turn, for so long."""
-    return replace(seen, cluster=cluster(6, slots=slot(left=left)))
+    return but(seen, cluster=cluster(6, slots=slot(left=left)))
 
 
-JOINING = Observation(NOW, (6, 5), None, NodeState(), cluster=cluster(6))
-MOVED = replace(READY, current=6, node_state=NodeState(live=6))
+JOINING = Observation(NOW, NodeState(), releases=Releases((6, 5)), cluster=cluster(6))
+MOVED = but(READY, current=6, node_state=NodeState(live=6))
 BAD = cluster(6, State.QUARANTINED)
 CLOSED = cluster(6, slots=slot(), closed=True)
 PAUSED = cluster(6, slots=slot(), paused=ADMIN)
-LOOKED = replace(DRAINED, looked=True)
+LOOKED = but(DRAINED, looked=True)
 AFTER_BAD = cluster(6, fallback=4, past=Past(stable=4, bad=(5,)), paused=ADMIN)
 """Release 5 is quarantined, 4 is stable, and 6 has just come; somebody has paused all."""
-ON_BAD = replace(READY, staged=frozenset({4, 5, 6}), cluster=AFTER_BAD)
-ESCAPED = replace(ON_BAD, current=4, ready_workers=frozenset())
+ON_BAD = but(READY, staged=frozenset({4, 5, 6}), cluster=AFTER_BAD)
+ESCAPED = but(ON_BAD, current=4, ready_workers=frozenset())
 
 
 def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool = True) -> NodeState:
@@ -129,19 +130,19 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
         pytest.param(SERVING, Idle(), id="serving the wanted release"),
         pytest.param(AWAY, Idle(), id="the store does not answer"),
         pytest.param(BEHIND, Stage(6), id="behind"),
-        pytest.param(replace(SERVING, staged=frozenset()), Idle(), id="damaged, and it is being served"),
+        pytest.param(but(SERVING, staged=frozenset()), Idle(), id="damaged, and it is being served"),
         pytest.param(
-            replace(SERVING, staged=frozenset(), running=False, workers=frozenset()),
+            but(SERVING, staged=frozenset(), running=False, workers=frozenset()),
             Stage(5),
             id="damaged, nobody serves",
         ),
         pytest.param(
-            replace(SERVING, staged=frozenset(), node_state=rejection(NodeState(live=5), 5, "no blob")),
+            but(SERVING, staged=frozenset(), node_state=rejection(NodeState(live=5), 5, "no blob")),
             Idle(),
             id="damaged, and it cannot be staged again",
         ),
         pytest.param(
-            replace(
+            but(
                 FIRST,
                 node_state=rejection(NodeState(), 6, "no database"),
                 cluster=cluster(6, fallback=None, unhealthy=(Note("a", NOW, "no database"),)),
@@ -150,86 +151,85 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
             id="the first release was given up just now",
         ),
         pytest.param(
-            replace(FIRST, node_state=rejection(NodeState(), 6, "no database"), now=LATE),
+            but(FIRST, node_state=rejection(NodeState(), 6, "no database"), now=LATE),
             Stage(6),
             id="the first release was given up a while ago",
         ),
         pytest.param(
-            replace(SERVING, cluster=cluster(5, fallback=None), node_state=rejection(NodeState(), 5, "too slow")),
+            but(SERVING, cluster=cluster(5, fallback=None), node_state=rejection(NodeState(), 5, "too slow")),
             Accept(5),
             id="the first release serves after all",
         ),
         pytest.param(STAGED, Rehearse(6), id="staged"),
         pytest.param(READY, Claim(6), id="rehearsed"),
         pytest.param(
-            replace(READY, cluster=cluster(6, denied="updating: b")),
+            but(READY, cluster=cluster(6, denied="updating: b")),
             Idle("updating: b"),
             id="others go first",
         ),
         pytest.param(MINE, Drain(), id="it is its turn"),
-        pytest.param(replace(MINE, cluster=cluster(6, slots=slot(), others=0)), Switch(6), id="nobody else serves"),
-        pytest.param(replace(MINE, without_reload=frozenset({6})), Switch(6), id="no worker is disturbed"),
+        pytest.param(but(MINE, cluster=cluster(6, slots=slot(), others=0)), Switch(6), id="nobody else serves"),
+        pytest.param(but(MINE, without_reload=frozenset({6})), Switch(6), id="no worker is disturbed"),
         pytest.param(mine(SLACK + SECOND, MINE), Drain(), id="just in time"),
         pytest.param(mine(SLACK, MINE), Claim(6), id="just too late"),
-        pytest.param(replace(MINE, begun=None), Claim(6), id="a turn of an earlier process, or one that is too old"),
-        pytest.param(replace(MINE, begun=5), Claim(6), id="it was claimed for another release"),
+        pytest.param(but(MINE, slot_use=SlotUse()), Claim(6), id="a turn of an earlier process"),
+        pytest.param(but(MINE, elapsed=LONG), Claim(6), id="a turn that is too old"),
+        pytest.param(but(MINE, slot_use=SlotUse(5, LONG)), Claim(6), id="it was claimed for another release"),
         pytest.param(
-            replace(READY, running=False, cluster=cluster(6, slots=slot(joining=True), others=None)),
+            but(READY, running=False, cluster=cluster(6, slots=slot(joining=True), others=None)),
             Start(),
             id="who serves nobody need not know the others",
         ),
         pytest.param(DRAINED, Look(), id="drained"),
-        pytest.param(replace(DRAINED, looked=True), Switch(6), id="drained, and nothing has happened meanwhile"),
-        pytest.param(replace(DRAINED, begun=None), Undrain(), id="so long that there is no time for the way back"),
-        pytest.param(replace(LOOKED, cluster=BAD), Undrain(), id="it has been quarantined meanwhile"),
-        pytest.param(replace(LOOKED, cluster=CLOSED), Undrain(), id="a newer one has come meanwhile"),
-        pytest.param(replace(LOOKED, cluster=PAUSED), Undrain(), id="it has been paused meanwhile"),
-        pytest.param(replace(MINE, cluster=PAUSED), Claim(6), id="paused: to be told so"),
+        pytest.param(but(DRAINED, looked=True), Switch(6), id="drained, and nothing has happened meanwhile"),
+        pytest.param(but(DRAINED, elapsed=LONG), Undrain(), id="so long that there is no time for the way back"),
+        pytest.param(but(LOOKED, cluster=BAD), Undrain(), id="it has been quarantined meanwhile"),
+        pytest.param(but(LOOKED, cluster=CLOSED), Undrain(), id="a newer one has come meanwhile"),
+        pytest.param(but(LOOKED, cluster=PAUSED), Undrain(), id="it has been paused meanwhile"),
+        pytest.param(but(MINE, cluster=PAUSED), Claim(6), id="paused: to be told so"),
         pytest.param(
-            replace(MINE, cluster=replace(PAUSED, denied="paused")),
+            but(MINE, cluster=replace(PAUSED, denied="paused")),
             GiveBack(),
             id="nobody waits in its turn for the end",
         ),
         pytest.param(
-            replace(READY, running=False, cluster=cluster(6, slots=slot(joining=True), paused=ADMIN)),
+            but(READY, running=False, cluster=cluster(6, slots=slot(joining=True), paused=ADMIN)),
             Start(),
             id="who serves nobody goes on in a pause",
         ),
+        pytest.param(but(DRAINED, cluster=cluster(6, slots=slot(), denied="paused")), Undrain(), id="it may not begin"),
+        pytest.param(but(AWAY, draining=True), Undrain(), id="drained, and the store does not answer"),
+        pytest.param(but(DRAINED, cluster=cluster(6)), Undrain(), id="its slot has expired"),
+        pytest.param(but(READY, cluster=cluster(6, slots=slot(5))), Claim(6), id="a turn for another release"),
         pytest.param(
-            replace(DRAINED, cluster=cluster(6, slots=slot(), denied="paused")), Undrain(), id="it may not begin"
-        ),
-        pytest.param(replace(AWAY, draining=True), Undrain(), id="drained, and the store does not answer"),
-        pytest.param(replace(DRAINED, cluster=cluster(6)), Undrain(), id="its slot has expired"),
-        pytest.param(replace(READY, cluster=cluster(6, slots=slot(5))), Claim(6), id="a turn for another release"),
-        pytest.param(
-            replace(MINE, begun=None, cluster=cluster(6, slots=slot(), strategy=Strategy(release_command=("x",)))),
+            but(MINE, slot_use=SlotUse(), cluster=cluster(6, slots=slot(), strategy=Strategy(release_command=("x",)))),
             RunReleaseCommand(6),
             id="first of all",
         ),
         pytest.param(
-            replace(DRAINED, cluster=cluster(6, slots=slot(), strategy=Strategy(release_command=("x",)))),
+            but(DRAINED, cluster=cluster(6, slots=slot(), strategy=Strategy(release_command=("x",)))),
             Undrain(),
             id="a retry makes them due again: nobody need be away for that",
         ),
         pytest.param(MOVED, TellUpdated(), id="settled, and the others do not know"),
-        pytest.param(replace(MOVED, draining=True), Undrain(), id="settled"),
-        pytest.param(replace(MOVED, cluster=cluster(6, updated=("a",))), Idle(), id="settled, and they know"),
+        pytest.param(but(MOVED, draining=True), Undrain(), id="settled"),
+        pytest.param(but(MOVED, cluster=cluster(6, updated=("a",))), Idle(), id="settled, and they know"),
         pytest.param(
-            replace(MOVED, cluster=cluster(6, updated=("a", "b"), changed_at=NOW - timedelta(seconds=16))),
+            but(MOVED, cluster=cluster(6, updated=("a", "b"), changed_at=NOW - timedelta(seconds=16))),
             Review(),
             id="nobody moves any more",
         ),
-        pytest.param(replace(MOVED, cluster=BAD), Switch(5), id="back from a quarantined release, at once"),
+        pytest.param(but(MOVED, cluster=BAD), Switch(5), id="back from a quarantined release, at once"),
         pytest.param(
-            replace(MOVED, cluster=replace(BAD, fallback=None)), Idle(), id="quarantined, and there is nothing else"
+            but(MOVED, cluster=replace(BAD, fallback=None)), Idle(), id="quarantined, and there is nothing else"
         ),
-        pytest.param(replace(READY, cluster=BAD), Idle(), id="another release is quarantined"),
+        pytest.param(but(READY, cluster=BAD), Idle(), id="another release is quarantined"),
         pytest.param(ON_BAD, Switch(4), id="from an older quarantined release at once, also during a pause"),
         pytest.param(
-            replace(ON_BAD, running=False, workers=frozenset()), Switch(4), id="an older quarantined one is not started"
+            but(ON_BAD, running=False, workers=frozenset()), Switch(4), id="an older quarantined one is not started"
         ),
         pytest.param(
-            replace(
+            but(
                 ON_BAD,
                 running=False,
                 workers=frozenset(),
@@ -240,41 +240,39 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
             id="nor where there is none to go back to",
         ),
         pytest.param(
-            replace(ON_BAD, cluster=replace(AFTER_BAD, rollout=replace(AFTER_BAD.rollout, state=State.QUARANTINED))),
+            but(ON_BAD, cluster=replace(AFTER_BAD, rollout=replace(AFTER_BAD.rollout, state=State.QUARANTINED))),
             Switch(4),
             id="the one after it is quarantined, too, and all is paused",
         ),
         pytest.param(
-            replace(ON_BAD, cluster=cluster(6, State.STABLE, fallback=4, past=AFTER_BAD.rollout.past)),
+            but(ON_BAD, cluster=cluster(6, State.STABLE, fallback=4, past=AFTER_BAD.rollout.past)),
             Switch(6),
             id="the one after it is stable",
         ),
         pytest.param(ESCAPED, Switch(4), id="interrupted on its way back"),
         pytest.param(
-            replace(READY, node_state=rejection(NodeState(live=5), 6, "bad")),
+            but(READY, node_state=rejection(NodeState(live=5), 6, "bad")),
             Check(5),
             id="failed, and served again by the old release: is this node well there?",
         ),
         pytest.param(
-            replace(READY, node_state=rejection(NodeState(live=5), 6, "bad"), well=5),
+            but(READY, node_state=rejection(NodeState(live=5), 6, "bad"), healthy_on=5),
             TellFailed("bad"),
             id="failed, and well again on the old release",
         ),
         pytest.param(
-            replace(READY, node_state=rejection(NodeState(live=5), 6, "bad").excuse(6, at=NOW), well=5),
+            but(READY, node_state=rejection(NodeState(live=5), 6, "bad").excuse(6, at=NOW), healthy_on=5),
             Idle(),
             id="failed, and this node was at fault",
         ),
         pytest.param(
-            replace(READY, node_state=rejection(NodeState(live=5), 6, "bad"), ready_workers=frozenset()),
+            but(READY, node_state=rejection(NodeState(live=5), 6, "bad"), ready_workers=frozenset()),
             Probe(5),
             id="failed, and not yet well again",
         ),
+        pytest.param(but(MINE, unhealthy="the disk is full"), TellUnhealthy("the disk is full"), id="at fault itself"),
         pytest.param(
-            replace(MINE, unhealthy="the disk is full"), TellUnhealthy("the disk is full"), id="at fault itself"
-        ),
-        pytest.param(
-            replace(
+            but(
                 MINE,
                 node_state=rejection(NodeState(live=5), 6, "bad"),
                 cluster=cluster(6, slots=slot(), failures=BLAME),
@@ -283,101 +281,101 @@ def rejection(node_state: NodeState, release: int, reason: str, *, lasting: bool
             id="a turn of no use",
         ),
         pytest.param(
-            replace(FIRST, node_state=rejection(NodeState(), 6, "no wheel fits")),
+            but(FIRST, node_state=rejection(NodeState(), 6, "no wheel fits")),
             TellUnhealthy("no wheel fits"),
             id="who has never served anything is no witness",
         ),
         pytest.param(
-            replace(READY, cluster=replace(cluster(6, slots=slot(), denied="paused"), at=NOW + LONG)),
+            but(READY, cluster=replace(cluster(6, slots=slot(), denied="paused"), at=NOW + LONG)),
             GiveBack(),
             id="back from a turn that is over",
         ),
         pytest.param(JOINING, Stage(5), id="who joins an open rollout takes what is stable"),
-        pytest.param(replace(JOINING, offered=(6,)), Stage(6), id="what is stable cannot be had"),
+        pytest.param(but(JOINING, offered=(6,)), Stage(6), id="what is stable cannot be had"),
         pytest.param(
-            replace(JOINING, node_state=rejection(NodeState(), 5, "no wheel fits")),
+            but(JOINING, node_state=rejection(NodeState(), 5, "no wheel fits")),
             Stage(6),
             id="what is stable fails here",
         ),
         pytest.param(
-            replace(JOINING, staged=frozenset({5}), rehearsed=frozenset({5})), Switch(5), id="for that it needs no turn"
+            but(JOINING, staged=frozenset({5}), rehearsed=frozenset({5})), Switch(5), id="for that it needs no turn"
         ),
         pytest.param(
-            replace(JOINING, cluster=cluster(6, fallback=None), staged=frozenset({6}), rehearsed=frozenset({6})),
+            but(JOINING, cluster=cluster(6, fallback=None), staged=frozenset({6}), rehearsed=frozenset({6})),
             Claim(6, joining=True),
             id="nothing has been stable yet",
         ),
         pytest.param(
-            replace(JOINING, cluster=cluster(6, State.STABLE), staged=frozenset({6}), rehearsed=frozenset({6})),
+            but(JOINING, cluster=cluster(6, State.STABLE), staged=frozenset({6}), rehearsed=frozenset({6})),
             Switch(6),
             id="who joins after the verdict takes the newest",
         ),
         pytest.param(
-            replace(READY, running=False, workers=frozenset()), Start(), id="served first, then it waits for its turn"
+            but(READY, running=False, workers=frozenset()), Start(), id="served first, then it waits for its turn"
         ),
         pytest.param(TRIAL, Probe(6), id="switched"),
-        pytest.param(replace(TRIAL, running=False), Start(), id="the web server does not run in a probation"),
-        pytest.param(replace(TRIAL, readiness=PARTIAL), Probe(6), id="not every worker has answered"),
-        pytest.param(replace(TRIAL, readiness=OLD), Probe(6), id="a worker still serves the old release"),
+        pytest.param(but(TRIAL, running=False), Start(), id="the web server does not run in a probation"),
+        pytest.param(but(TRIAL, readiness=PARTIAL), Probe(6), id="not every worker has answered"),
+        pytest.param(but(TRIAL, readiness=OLD), Probe(6), id="a worker still serves the old release"),
         pytest.param(STABLE, Check(6), id="every worker has answered"),
-        pytest.param(replace(STABLE, healthy_for=timedelta()), Commit(), id="and all is well"),
-        pytest.param(replace(STABLE, healthy_for=timedelta(), **OVER), Commit(), id="well in the last moment"),
+        pytest.param(but(STABLE, healthy_since=timedelta()), Commit(), id="and all is well"),
+        pytest.param(but(STABLE, healthy_since=timedelta(), **OVER), Commit(), id="well in the last moment"),
         pytest.param(
-            replace(STABLE, healthy_for=timedelta(), min_healthy=timedelta(seconds=9)),
+            but(STABLE, healthy_since=timedelta(), min_healthy=timedelta(seconds=9)),
             Check(6),
             id="not for long enough",
         ),
         pytest.param(
-            replace(STABLE, healthy_for=timedelta(), min_healthy=timedelta(seconds=9), **OVER),
+            but(STABLE, healthy_since=timedelta(), min_healthy=timedelta(seconds=9), **OVER),
             Check(6),
             id="well when its time is over, and not yet for long enough",
         ),
         pytest.param(
-            replace(STABLE, failing_check="/ answers 500", **OVER), Revert("/ answers 500"), id="never well in its time"
+            but(STABLE, failing_check="/ answers 500", **OVER), Revert("/ answers 500"), id="never well in its time"
         ),
         pytest.param(
-            replace(STABLE, failing_check="/ answers 500", left=timedelta(seconds=-30)),
+            but(STABLE, failing_check="/ answers 500", ends=timedelta(seconds=-30)),
             Check(6),
             id="this machine stood still: it is asked once more",
         ),
         pytest.param(
-            replace(STABLE, left=timedelta(seconds=-30), asked_late=True),
+            but(STABLE, ends=timedelta(seconds=-30), asked_late=True),
             Check(6),
             id="this machine stood still: its processes have answered, and are they well?",
         ),
         pytest.param(
-            replace(STABLE, left=timedelta(seconds=-30), asked_late=True, ready_workers=frozenset()),
+            but(STABLE, ends=timedelta(seconds=-30), asked_late=True, ready_workers=frozenset()),
             Revert("not healthy in time"),
             id="its processes die and die",
         ),
         pytest.param(
-            replace(TRIAL, readiness=PARTIAL, left=timedelta(seconds=-30)),
+            but(TRIAL, readiness=PARTIAL, ends=timedelta(seconds=-30)),
             Probe(6),
             id="this machine stood still: its processes are asked once more",
         ),
         pytest.param(
-            replace(STABLE, now=NOW + timedelta(minutes=10)), Check(6), id="somebody has set the clock in a probation"
+            but(STABLE, now=NOW + timedelta(minutes=10)), Check(6), id="somebody has set the clock in a probation"
         ),
-        pytest.param(replace(STABLE, ready_workers=frozenset()), Probe(6), id="a worker died while it was checked"),
-        pytest.param(replace(TRIAL, conducting=False), Recover(), id="a probation that another process began"),
-        pytest.param(replace(SERVING, running=False), Start(), id="the web server has ended"),
-        pytest.param(replace(SERVING, ready_workers=frozenset()), Probe(5), id="after a restart of the agent"),
+        pytest.param(but(STABLE, ready_workers=frozenset()), Probe(6), id="a worker died while it was checked"),
+        pytest.param(but(TRIAL, watch=ProbationWatch()), Recover(), id="a probation that another process began"),
+        pytest.param(but(SERVING, running=False), Start(), id="the web server has ended"),
+        pytest.param(but(SERVING, ready_workers=frozenset()), Probe(5), id="after a restart of the agent"),
+        pytest.param(but(SERVING, workers=WORKERS | {Worker(12, 2.0)}), Probe(5), id="a worker process that is new"),
+        pytest.param(but(SERVING, workers=frozenset({Worker(10, 9.0)})), Probe(5), id="a pid that was given again"),
         pytest.param(
-            replace(SERVING, workers=WORKERS | {Worker(12, 2.0)}), Probe(5), id="a worker process that is new"
-        ),
-        pytest.param(replace(SERVING, workers=frozenset({Worker(10, 9.0)})), Probe(5), id="a pid that was given again"),
-        pytest.param(
-            replace(SERVING, staged=frozenset({4}), running=False, workers=frozenset()),
+            but(SERVING, staged=frozenset({4}), running=False, workers=frozenset()),
             Stage(5),
             id="the live release is damaged, nobody serves it, and it can be had again",
         ),
-        pytest.param(replace(AWAY, staged=frozenset({4})), Idle(), id="damaged, and the store does not answer"),
-        pytest.param(Observation(NOW, (), None, NodeState()), Idle(), id="an empty node that knows of no release"),
+        pytest.param(but(AWAY, staged=frozenset({4})), Idle(), id="damaged, and the store does not answer"),
+        pytest.param(Observation(NOW, NodeState()), Idle(), id="an empty node that knows of no release"),
         pytest.param(
-            Observation(NOW, (1,), None, NodeState(), cluster=cluster(1, fallback=None)), Stage(1), id="an empty node"
+            Observation(NOW, NodeState(), releases=Releases((1,)), cluster=cluster(1, fallback=None)),
+            Stage(1),
+            id="an empty node",
         ),
         pytest.param(
-            replace(SERVING, node_state=NodeState(live=None), rehearsed=frozenset({5})),
+            but(SERVING, node_state=NodeState(live=None), rehearsed=frozenset({5})),
             Claim(5),
             id="a live release that was never stable",
         ),
@@ -388,31 +386,31 @@ def test_the_next_action(seen: Observation, action: Action) -> None:
 
 
 def test_a_release_that_the_store_could_not_give_is_tried_again_after_a_while() -> None:
-    spoilt = replace(BEHIND, node_state=rejection(BEHIND.node_state, 6, "other bytes", lasting=False))
+    spoilt = but(BEHIND, node_state=rejection(BEHIND.node_state, 6, "other bytes", lasting=False))
     assert decisions.decide(spoilt) == Idle()
-    assert decisions.decide(replace(spoilt, now=LATE)) == Stage(6)
+    assert decisions.decide(but(spoilt, now=LATE)) == Stage(6)
 
 
 def test_a_release_that_failed_here_is_tried_again_only_when_it_is_pardoned_or_stable_by_others() -> None:
-    known = replace(BEHIND, node_state=rejection(BEHIND.node_state, 6, "bad"), cluster=cluster(6, failures=BLAME))
-    assert decisions.decide(replace(known, now=LATE)) == Idle()
-    assert decisions.decide(replace(known, cluster=cluster(6, retries=(ADMIN,)))) == Stage(6)
-    proven = replace(known, cluster=cluster(6, State.STABLE, failures=BLAME))
+    known = but(BEHIND, node_state=rejection(BEHIND.node_state, 6, "bad"), cluster=cluster(6, failures=BLAME))
+    assert decisions.decide(but(known, now=LATE)) == Idle()
+    assert decisions.decide(but(known, cluster=cluster(6, retries=(ADMIN,)))) == Stage(6)
+    proven = but(known, cluster=cluster(6, State.STABLE, failures=BLAME))
     assert decisions.decide(proven) == Idle()
-    assert decisions.decide(replace(proven, now=NOW + decisions.RETRY_STABLE)) == Stage(6)
+    assert decisions.decide(but(proven, now=NOW + targets.RETRY_STABLE)) == Stage(6)
 
 
 PARDONED = cluster(6, retries=(ADMIN, ADMIN))
-TRIED = replace(TRIAL, node_state=NodeState(live=5).begin(6, until=LATE, retries=2), cluster=None)
+TRIED = but(TRIAL, node_state=NodeState(live=5).begin(6, until=LATE, retries=2), cluster=None)
 
 
 @pytest.mark.parametrize(
     ("seen", "retries"),
     [
-        pytest.param(replace(READY, cluster=PARDONED), {6: 2, 5: 0}, id="as the store says"),
-        pytest.param(replace(READY, cluster=None), {6: 0, 5: 0}, id="the store is away"),
+        pytest.param(but(READY, cluster=PARDONED), {6: 2, 5: 0}, id="as the store says"),
+        pytest.param(but(READY, cluster=None), {6: 0, 5: 0}, id="the store is away"),
         pytest.param(TRIED, {6: 2, 5: 0}, id="the store is away at the end of a probation"),
-        pytest.param(replace(TRIED, cluster=cluster(6, retries=3 * (ADMIN,))), {6: 2}, id="retried in its probation"),
+        pytest.param(but(TRIED, cluster=cluster(6, retries=3 * (ADMIN,))), {6: 2}, id="retried in its probation"),
     ],
 )
 def test_a_failure_is_held_against_a_release_as_it_stood_when_it_was_tried(
@@ -422,22 +420,22 @@ def test_a_failure_is_held_against_a_release_as_it_stood_when_it_was_tried(
 
 
 def test_a_fresh_node_takes_the_newest_release_that_has_not_failed() -> None:
-    seen = Observation(NOW, (6, 5), None, rejection(NodeState(), 6, "bad"), cluster=cluster(6))
+    seen = Observation(NOW, rejection(NodeState(), 6, "bad"), releases=Releases((6, 5)), cluster=cluster(6))
     assert decisions.decide(seen) == Stage(5)
 
 
 def test_a_broken_application_is_taken_back_at_once_and_a_slow_one_when_its_time_is_over() -> None:
-    broken = decisions.decide(replace(TRIAL, readiness=BROKEN))
+    broken = decisions.decide(but(TRIAL, readiness=BROKEN))
     assert isinstance(broken, Revert)
     assert "no module named x" in broken.reason
-    slow = decisions.decide(replace(TRIAL, readiness=PARTIAL, **OVER))
+    slow = decisions.decide(but(TRIAL, readiness=PARTIAL, **OVER))
     assert isinstance(slow, Revert)
     assert "11" in slow.reason
 
 
 def test_the_only_release_of_a_node_is_served_although_it_failed() -> None:
     only = cluster(5, fallback=None)
-    seen = replace(SERVING, cluster=only, node_state=rejection(NodeState(), 5, "slow"), running=False)
+    seen = but(SERVING, cluster=only, node_state=rejection(NodeState(), 5, "slow"), running=False)
     assert decisions.decide(seen) == Start()
 
 
@@ -457,15 +455,15 @@ def test_a_settled_probation_is_the_live_release() -> None:
 
 
 def test_a_release_that_the_web_server_refuses_is_taken_back_at_once() -> None:
-    assert decisions.decide(replace(TRIAL, refused="it was not loaded in time")) == Revert("it was not loaded in time")
+    assert decisions.decide(but(TRIAL, refused="it was not loaded in time")) == Revert("it was not loaded in time")
 
 
 def test_a_refusal_outside_a_probation_takes_nothing_back() -> None:
-    assert decisions.decide(replace(SERVING, refused="it was not loaded in time")) == Idle()
+    assert decisions.decide(but(SERVING, refused="it was not loaded in time")) == Idle()
 
 
 def in_trial(release: int, before: int | None) -> Observation:
-    return replace(ESCAPED, node_state=replace(ESCAPED.node_state, probation=Probation(release, before, LATE)))
+    return but(ESCAPED, node_state=replace(ESCAPED.node_state, probation=Probation(release, before, LATE)))
 
 
 @pytest.mark.parametrize(
@@ -475,12 +473,12 @@ def in_trial(release: int, before: int | None) -> Observation:
         pytest.param(in_trial(6, None), None, id="there is none"),
         pytest.param(in_trial(4, 5), None, id="the way back itself was on probation"),
         pytest.param(in_trial(6, 5), 4, id="the one before is quarantined"),
-        pytest.param(replace(in_trial(6, 5), staged=frozenset({5, 6})), 5, id="there is nothing else on the disk"),
-        pytest.param(replace(in_trial(4, 5), cluster=None), 5, id="the store does not answer"),
+        pytest.param(but(in_trial(6, 5), staged=frozenset({5, 6})), 5, id="there is nothing else on the disk"),
+        pytest.param(but(in_trial(4, 5), cluster=None), 5, id="the store does not answer"),
     ],
 )
 def test_a_probation_that_ends_badly_does_not_lead_to_what_is_quarantined(seen: Observation, out: int | None) -> None:
-    assert decisions.way_out(seen) == out
+    assert targets.revert_target(seen) == out
 
 
 SAYS_SOMETHING = (Claim, RunReleaseCommand, TellUpdated, TellFailed, TellUnhealthy, GiveBack, Review)
@@ -491,13 +489,13 @@ SAYS_SOMETHING = (Claim, RunReleaseCommand, TellUpdated, TellFailed, TellUnhealt
     ("seen", "then"),
     [
         pytest.param(READY, Idle("a twin"), id="it would claim a slot"),
-        pytest.param(replace(MINE, begun=None), Idle("a twin"), id="it would use the slot of the other machine"),
-        pytest.param(replace(LOOKED, cluster=MINE.cluster), Undrain(), id="it has drained"),
+        pytest.param(but(MINE, slot_use=SlotUse()), Idle("a twin"), id="it would use the slot of the other machine"),
+        pytest.param(but(LOOKED, cluster=MINE.cluster), Undrain(), id="it has drained"),
         pytest.param(MOVED, Idle("a twin"), id="it would tell that it was updated"),
-        pytest.param(replace(SERVING, unhealthy="the disk is full"), Idle("a twin"), id="it is unhealthy"),
-        pytest.param(replace(READY, unhealthy="the disk is full"), Idle("a twin"), id="it is unhealthy, and behind"),
-        pytest.param(replace(SERVING, cluster=CLOSED), Idle("a twin"), id="the record is closed"),
-        pytest.param(replace(READY, cluster=PAUSED), Idle("a twin"), id="it would give back the slot of the other"),
+        pytest.param(but(SERVING, unhealthy="the disk is full"), Idle("a twin"), id="it is unhealthy"),
+        pytest.param(but(READY, unhealthy="the disk is full"), Idle("a twin"), id="it is unhealthy, and behind"),
+        pytest.param(but(SERVING, cluster=CLOSED), Idle("a twin"), id="the record is closed"),
+        pytest.param(but(READY, cluster=PAUSED), Idle("a twin"), id="it would give back the slot of the other"),
         pytest.param(ESCAPED, Switch(4), id="what it leaves is quarantined: that needs no slot"),
     ],
 )
@@ -505,6 +503,6 @@ def test_a_machine_whose_name_another_one_has_serves_and_writes_nothing_into_the
     seen: Observation, then: Action
 ) -> None:
     assert seen.cluster is not None
-    action = decisions.decide(replace(seen, cluster=replace(seen.cluster, aside="a twin")))
+    action = decisions.decide(but(seen, cluster=replace(seen.cluster, aside="a twin")))
     assert not isinstance(action, SAYS_SOMETHING)
     assert action == then

@@ -8,9 +8,9 @@ import pytest
 
 from da_agent import ports
 from da_agent.domain.config.settings import Settings
-from da_agent.domain.node.decisions import RETRY_REJECTED
 from da_agent.domain.node.node_states import NodeState
 from da_agent.domain.node.reports import Phase, Report
+from da_agent.domain.node.targets import RETRY_REJECTED
 from da_agent.domain.release.releases import Release
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.drains import NOTICE
@@ -198,7 +198,7 @@ def test_a_release_that_fails_everywhere_is_quarantined_and_not_tried_again_unti
     node.reconciler.cycle()
     seen = next(built.node_statuses(node.store))
     assert (seen.report.release, seen.report.rejected[0].release) == (1, 2)
-    assert "release 2 was given up" in (seen.report.problem or "")
+    assert "release 2 is rejected here" in (seen.report.problem or "")
     node.web.unfit.clear()
     assert node.begin().update(timedelta()) is None
     assert node.live == 1
@@ -264,7 +264,7 @@ def test_an_update_says_that_the_release_was_given_up_again() -> None:
     other.reconciler.cycle()
     problem = node.begin().update(timedelta())
     assert problem is not None
-    assert "release 2 was given up: the application cannot be imported" in problem
+    assert "release 2 is rejected here: the application cannot be imported" in problem
 
 
 def suspended(node: Member[MemoryStore], *, damaged: bool) -> None:

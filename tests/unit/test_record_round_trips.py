@@ -112,7 +112,7 @@ KINDS: dict[type, st.SearchStrategy[object]] = {
     Report: REPORTS,
     Verdict: VERDICTS,
     Used: st.builds(Used, TEXTS, TEXTS, NUMBERS),
-    Lease: st.builds(Lease, TEXTS, TIMES, TEXTS),
+    Lease: st.builds(Lease, TEXTS, TIMES, TIMES, TEXTS),
     NodeState: JOURNALS,
     Conformance: st.builds(Conformance, TEXTS, some(st.builds(Check, TEXTS, FLAGS, TEXTS))),
 }

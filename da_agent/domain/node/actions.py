@@ -135,13 +135,16 @@ class Review:
     """Look whether a rollout in which no node updates has ended."""
 
 
-Step = Stage | Rehearse | Start | Probe | Check | Commit | Revert | Recover | Accept
-"""What changes this node alone."""
+Prepare = Stage | Rehearse | RunReleaseCommand
+"""What shows whether a release is good before any process serves it."""
 
-Move = Claim | RunReleaseCommand | Drain | Undrain | Look | Switch
+Move = Claim | Drain | Undrain | Look | Switch
 """What stands between a rehearsed release and the switch to it."""
+
+Serve = Start | Probe | Check | Commit | Revert | Recover | Accept
+"""What this node does with the release that it has switched to."""
 
 Tell = TellUpdated | TellFailed | TellUnhealthy | GiveBack | Review
 """What the record of the rollout should have from this node."""
 
-Action = Idle | Step | Move | Tell
+Action = Idle | Prepare | Move | Serve | Tell

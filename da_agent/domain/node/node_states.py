@@ -38,7 +38,7 @@ class Rejection:
     log: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"release {self.release} {'was given up' if self.lasting else 'cannot be taken yet'}: {self.reason}"
+        return f"release {self.release} {'is rejected here' if self.lasting else 'cannot be taken yet'}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class Checkup:
         self._supervisor = supervisor
         self._clock = clock
 
-    def unwell(self, number: int, health: Health, patience: timedelta) -> str | None:
+    def failing(self, number: int, health: Health, patience: timedelta) -> str | None:
         """What is wrong with this node while it serves release `number`, or None. Takes at most about `patience`."""
         ends = self._clock.elapsed() + patience
         page = self.page(health, patience, warming=False)

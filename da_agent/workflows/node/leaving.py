@@ -6,7 +6,7 @@ from da_agent import ports
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.rollout import drains
 from da_agent.errors import NodeBroken
-from da_agent.workflows.node.switcher import ASK_AGAIN
+from da_agent.workflows.node.prober import ASK_AGAIN
 
 
 class Leaving:

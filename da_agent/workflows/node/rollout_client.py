@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from da_agent import ports
-from da_agent.domain.node.decisions import Cluster
+from da_agent.domain.node.observations import Cluster
 from da_agent.domain.node.store_liveness import Nodes, StoreLiveness
 from da_agent.domain.release.releases import Release
 from da_agent.domain.rollout import rollouts, slots, verdicts
