@@ -93,7 +93,7 @@ def victim() -> Iterator[Victim]:
 
 
 @pytest.mark.seconds(200)
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3000)
 def test_an_agent_killed_on_any_way_to_an_effect_of_a_converge_leaves_one_whole_release_and_the_next_goes_on() -> None:
     with victim() as at:
         greetings = {1: "first"}
@@ -129,7 +129,7 @@ def test_an_agent_killed_on_any_way_to_an_effect_of_a_converge_leaves_one_whole_
         check_met(due, kill)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_an_agent_killed_before_any_effect_of_an_adoption_leaves_the_ledger_without_it_or_with_all_of_it() -> None:
     with victim() as at:
         at.change("seen")
