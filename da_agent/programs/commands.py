@@ -48,7 +48,7 @@ def initialize() -> None:
         raise
     agent.supervisor.start("sync")
     if problem is not None:
-        raise NodeBroken(f"this node does not serve yet, and keeps trying: {problem}")
+        raise NodeBroken(f"this node does not serve yet; its agent keeps trying: {problem}")
 
 
 @click.command()
@@ -68,7 +68,7 @@ def sync() -> None:
 
 @click.command()
 def update() -> None:
-    """Converge now, and retry releases that this node has rejected."""
+    """Bring this node to the wanted release now; retry releases that it has rejected."""
     signal.signal(signal.SIGTERM, stop)
     agent = NodeAgent()
     agent.prepare()
@@ -81,7 +81,7 @@ def update() -> None:
 
 @click.command()
 def reset() -> None:
-    """Reload the application of this node: touch the WSGI file."""
+    """Reload the application of this node by touching the WSGI file."""
     NodeAgent().web.reload()
 
 

@@ -40,13 +40,13 @@ def type_(variables: Mapping[str, str], *words: str) -> Result:
 def test_whoever_makes_a_release_during_a_pause_is_told_at_once_also_without_waiting(
     variables: Mapping[str, str],
 ) -> None:
-    assert "Nothing moves yet" not in type_(variables, "restart", "--no-wait").output
+    assert "No node updates" not in type_(variables, "restart", "--no-wait").output
     assert type_(variables, "pause", "--reason", "night").exit_code == 0
     said = type_(variables, "restart", "--no-wait")
     assert said.exit_code == 0, said.output
     assert "Release 3 is" in said.output
-    assert "Nothing moves yet: the cluster is paused by" in said.output
-    assert "night; da-agent resume lets the nodes go on." in said.output
+    assert "No node updates: the cluster is paused by" in said.output
+    assert "night; da-agent resume ends the pause." in said.output
 
 
 def test_a_restart_of_nobody_is_not_done(variables: Mapping[str, str]) -> None:

@@ -60,7 +60,7 @@ def test_nobody_else_owns_the_copy_where_everything_runs_as_one_user() -> None:
         ("web_server_certificate_directory: certs\n", '"web_server_certificate_directory" must be an absolute path'),
         (
             "cert install directory: /srv/tls\nweb server certificate directory: /srv/tls/web\n",
-            '"web server certificate directory" and "cert install directory" must be two folders side by side',
+            '"web server certificate directory" and "cert install directory" must be separate folders',
         ),
     ],
 )

@@ -295,8 +295,8 @@ def test_unknown_settings_are_refused_by_name() -> None:
     assert mistakes("da agent:\n  poll-intervall: 3\n  colour: red\n") == (
         'line 2: "da agent.poll-intervall" is unknown: did you mean "poll interval"?',
         (
-            'line 3: "da agent.colour" is unknown: there are application, canary, drain, health command, health path, '
-            "health status, health text, health timeout, max failures, max unavailable, min healthy, "
+            'line 3: "da agent.colour" is unknown: the settings are application, canary, drain, health command,'
+            " health path, health status, health text, health timeout, max failures, max unavailable, min healthy, "
             "poll interval, processes, quiet period, release command, slot timeout, start timeout, threads"
         ),
     )

@@ -174,7 +174,7 @@ def test_while_the_newest_release_is_quarantined_a_plan_compares_with_what_is_se
     assert found.needs[0].startswith("reload: ")
     assert found.quarantine is not None
     assert found.quarantine.startswith("release 2 is quarantined: a: ")
-    assert found.quarantine.endswith("; the nodes serve release 1, or go there")
+    assert found.quarantine.endswith("; the nodes serve release 1 or revert to it")
 
 
 def test_a_plan_of_what_is_served_beside_a_quarantine_disturbs_nobody() -> None:

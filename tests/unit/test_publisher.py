@@ -197,7 +197,7 @@ def test_what_is_no_longer_in_the_inbox_is_put_back_by_a_machine_that_has_it_or_
     assert cluster.publisher.publish("test").release == 2
     ledger.append(replace(first, number=3, nonce="back", rollback_of=1))
     with pytest.raises(
-        StoreDamaged, match=rf"cannot mend release 3 .*{key}; da-agent publish, on a node that still has"
+        StoreDamaged, match=rf"cannot repair release 3 .*{key}; da-agent publish, on a node that still has"
     ):
         cluster.publisher.publish("again", mend=True)
     cluster.blobs.bodies[blob] = b"a: 1\n"
@@ -423,7 +423,7 @@ def test_whoever_writes_without_a_pause_is_waited_for_only_so_long() -> None:
         cluster.put({"config.yml": f"a: {number}\n".encode()})
 
     cluster.clock.on_wait = write
-    with pytest.raises(TimedOut, match="is written again and again"):
+    with pytest.raises(TimedOut, match="it keeps changing"):
         cluster.publisher.publish("test")
     assert sum(wait.total_seconds() for wait in cluster.clock.waits) < 70
 

@@ -177,7 +177,7 @@ def test_a_release_whose_configuration_was_changed_in_the_store_is_not_gone_back
         nonce=lambda: "nonce of admin",
     )
     damage(store, WRONG)
-    with pytest.raises(StoreDamaged, match=r"cannot go to release 1: memory://store lacks config\.yml of it"):
+    with pytest.raises(StoreDamaged, match=r"cannot repeat release 1: memory://store lacks its config\.yml"):
         steering.rollback(1)
     assert built.ledger(store).head() == 2
     blobs.bodies[blob_of(CONFIG)] = CONFIG
@@ -220,7 +220,7 @@ def test_no_more_is_held_of_an_object_than_it_may_have() -> None:
     with pytest.raises(StoreDamaged):
         Reader(store).blob(blob_of(CONFIG), None)
     assert store.taken == CHUNK
-    with pytest.raises(Corrupt, match="says that it has 8388609 bytes"):
+    with pytest.raises(Corrupt, match="its size in the release is 8388609 bytes"):
         Reader(store).blob(Blob("0" * 64, limits.WRITTEN + 1), None)
     store.write("certs/a", b"x" * 3 * CHUNK, Always())
     with pytest.raises(Invalid, match=f"certs/a in memory://store: it has more than {CHUNK} bytes"):
@@ -255,9 +255,9 @@ def test_a_record_comes_with_its_tag_and_its_time_and_not_under_the_number_of_an
     assert (found.value, found.tag, found.modified_at) == (record, tag, NOON)
     store.write(keys.rollout_key(2), records.seal(record), Always())
     store.write(keys.release_key(2), records.seal(release(1)), Always())
-    with pytest.raises(Corrupt, match="is about release 1"):
+    with pytest.raises(Corrupt, match="the rollout of release 1"):
         Reader(store).rollout(2)
-    with pytest.raises(Corrupt, match="is release 1"):
+    with pytest.raises(Corrupt, match="those of release 1"):
         Reader(store).release(2)
     assert Reader(store).has_release(2)
     assert not Reader(store).has_release(3)

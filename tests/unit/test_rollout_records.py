@@ -291,7 +291,7 @@ def test_a_damaged_record_is_named(world: World) -> None:
 def test_a_record_under_another_number_is_refused(world: World) -> None:
     world.ours.open(1, world.release(1))
     world.store.write(keys.rollout_key(2), world.store.read(keys.rollout_key(1)).data, Always())
-    with pytest.raises(Corrupt, match="says that it is about release 1"):
+    with pytest.raises(Corrupt, match="the rollout of release 1"):
         world.ours.read(2)
 
 

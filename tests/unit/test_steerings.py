@@ -112,7 +112,7 @@ def test_it_is_refused_where_nothing_would_change() -> None:
     with pytest.raises(Invalid, match="nothing to do: release 2 is the newest one"):
         cluster.steering.rollback(2)
     cluster.push("a")
-    with pytest.raises(Invalid, match="nothing to do: release 1 is what release 3, the newest one, holds"):
+    with pytest.raises(Invalid, match="nothing to do: release 1 has the contents of release 3, the newest one"):
         cluster.steering.rollback(1)
 
 
@@ -133,7 +133,9 @@ def test_a_release_whose_blobs_are_gone_is_not_gone_back_to() -> None:
     cluster = Cluster()
     cluster.push("b")
     cluster.store.delete(keys.blob_key(blob_of(b"name: a\n")))
-    with pytest.raises(StoreDamaged, match=r"cannot go to release 1: .* lacks config.yml.*the same command on a node"):
+    with pytest.raises(
+        StoreDamaged, match=r"cannot repeat release 1: .* lacks its config.yml.*the same command on a node"
+    ):
         cluster.steering.rollback(1)
     assert built.ledger(cluster.store).head() == 2
 
@@ -176,7 +178,8 @@ def test_a_restart_after_a_quarantine_starts_what_the_nodes_serve_anew() -> None
     cluster.push("b")
     cluster.push_bad("c")
     assert cluster.steering.restart("more memory").sentence == (
-        "Release 4 is release 2 again, which the nodes serve as release 3 is quarantined, with a restart of every node."
+        "Release 4 has the contents of release 2, which the nodes serve because release 3 is quarantined."
+        " Every node loads it in new processes."
     )
     cluster.cycle()
     assert (cluster.config(), cluster.node.live, cluster.state(4)) == (b"name: b\n", 4, State.STABLE)
@@ -199,13 +202,13 @@ def test_what_was_quarantined_under_a_later_number_is_not_released_under_another
     cluster.steering.restart("more memory")
     cluster.cycle()
     assert cluster.state(2) is State.QUARANTINED
-    refused = r"release 2 holds the same, and .*quarantined.* da-agent retry 2"
+    refused = r"release 2 has the same contents, and .*quarantined.* da-agent retry 2"
     with pytest.raises(Invalid, match=refused):
         cluster.steering.rollback(1)
     with pytest.raises(Invalid, match=refused):
         cluster.steering.restart("once more")
     cluster.push("c")
-    with pytest.raises(Invalid, match="release 2 holds the same"):
+    with pytest.raises(Invalid, match="release 2 has the same contents"):
         cluster.steering.rollback(1)
     cluster.steering.retry(2, "the database is back")
     assert cluster.steering.rollback(1).release == 4
@@ -217,7 +220,10 @@ def test_a_canary_goes_first_to_what_was_never_stable() -> None:
     cluster.push("b")
     cluster.push("c")
     done = cluster.steering.rollback(2)
-    assert done.sentence == "Release 4 has the contents of release 2 again. 2 was never stable: canaries go first."
+    assert (
+        done.sentence
+        == "Release 4 has the contents of release 2 again. It was never stable, so the canary nodes update first."
+    )
     cluster.cycle()
     record = cluster.records.read(4)
     assert record is not None
@@ -235,11 +241,11 @@ def test_whatever_comes_after_a_restart_carries_it_on() -> None:
 
 def test_a_pause_holds_what_comes_after_it_until_somebody_resumes() -> None:
     cluster = Cluster()
-    assert cluster.steering.pause("night shift").sentence.startswith("Paused: no node moves")
+    assert cluster.steering.pause("night shift").sentence.startswith("Paused: no node updates")
     cluster.push("b")
     assert cluster.node.live == 1
     said = cluster.steering.pause("again").sentence
-    assert said.startswith("It is paused already, by admin@desk")
+    assert said.startswith("The cluster is paused already, by admin@desk")
     assert said.endswith("night shift.")
     assert cluster.steering.resume("morning").sentence == "Resumed: the nodes go on to release 2."
     cluster.cycle()
@@ -253,7 +259,7 @@ def test_a_pause_holds_what_comes_after_it_until_somebody_resumes() -> None:
 def test_resuming_without_a_pause_changes_nothing() -> None:
     cluster = Cluster()
     before = cluster.records.read(1)
-    assert cluster.steering.resume("why not").sentence == "Nothing is paused."
+    assert cluster.steering.resume("why not").sentence == "The cluster is not paused."
     assert cluster.records.read(1) == before
 
 
@@ -320,14 +326,14 @@ class Impatient(FakeNotifier):
 def test_whoever_leaves_while_the_nodes_are_woken_is_told_of_the_release() -> None:
     cluster = Cluster(Impatient())
     cluster.can_be_woken()
-    with pytest.raises(Interrupted, match="release 2 is made, and the nodes take it"):
+    with pytest.raises(Interrupted, match="release 2 is made, and its rollout continues"):
         cluster.steering.restart("again")
     assert built.ledger(cluster.store).head() == 2
 
 
 def test_what_is_not_quarantined_needs_no_pardon() -> None:
     cluster = Cluster()
-    with pytest.raises(Invalid, match="release 1, which is not quarantined: it is stable"):
+    with pytest.raises(Invalid, match="cannot retry release 1: it is stable, not quarantined"):
         cluster.steering.retry(1, "why not")
     with pytest.raises(NotFound, match="no release 9"):
         cluster.steering.retry(9, "why not")

@@ -105,7 +105,7 @@ def test_time_that_is_up_names_those_behind_and_what_they_wait_for() -> None:
     a, b = cluster("a", "b")
     a.put("config.yml", b"name: b\n")
     cycle(a)
-    with pytest.raises(TimedOut, match=r"1 of 2 nodes updated, no node is updating; not yet there: b \(serving\)"):
+    with pytest.raises(TimedOut, match=r"1 of 2 nodes updated, no node is updating; not updated yet: b \(serving\)"):
         wait(b, 2)
 
 
@@ -141,7 +141,7 @@ def test_a_newer_release_that_comes_meanwhile_is_waited_for_instead() -> None:
     cycle(a, b, a, b)
     progress = SilentProgress()
     assert wait(a, 2, progress).release == 3
-    assert "Release 3 has come after release 2: its verdict is waited for instead" in progress.said
+    assert "Release 3 was published after release 2; waiting for its verdict instead" in progress.said
 
 
 def test_whoever_waits_is_told_how_many_have_moved_and_who_holds_the_turns() -> None:
@@ -204,7 +204,7 @@ def test_whoever_comes_later_does_not_make_a_quarantined_release_a_stable_one() 
     cycle(*nodes, *nodes)
     a.put("config.yml", b"name: b\ntitle: c\n")
     cycle(*nodes, *nodes)
-    with pytest.raises(Quarantined, match=r"release 2 is quarantined: .*; release 3 has come after it$"):
+    with pytest.raises(Quarantined, match=r"release 2 is quarantined: .*; release 3 was published after it$"):
         wait(a, 2)
 
 
@@ -216,7 +216,7 @@ def test_what_was_stable_before_somebody_went_back_was_served() -> None:
     cycle(a, b, a, b)
     progress = SilentProgress()
     assert wait(a, 2, progress) == Arrival(2, ("a", "b"), {})
-    assert "Release 3 has come after release 2" in progress.said
+    assert "Release 3 was published after release 2" in progress.said
 
 
 def test_a_restart_is_not_undone_by_a_newer_release() -> None:
@@ -235,7 +235,7 @@ def test_a_newer_release_whose_contents_nobody_can_compare_is_not_taken_for_the_
     a.put("config.yml", b"name: b\ntitle: c\n")
     cycle(a, b, a, b)
     a.store.delete(keys.release_key(1))
-    with pytest.raises(Superseded, match="it is not known whether it has what release 2 had changed"):
+    with pytest.raises(Superseded, match="it is not known whether it has the change of release 2"):
         wait(a, 2)
 
 
@@ -245,7 +245,7 @@ def test_a_pause_is_told_at_once_also_where_nobody_has_opened_the_release() -> N
     note = Note("admin@desk", a.store.now, "night")
     records(a).change(1, lambda record, *_: rollouts.pause(record, note))
     made = steering(a).restart("again").release
-    told = r"Nothing moves yet: the cluster is paused by admin@desk .*: night; da-agent resume"
+    told = r"No node updates: the cluster is paused by admin@desk .*: night; da-agent resume"
     for _ in range(2):
         assert re.match(told, waits.pause(records(a), made) or "")
         cycle(a)
@@ -255,7 +255,7 @@ def test_a_pause_is_told_at_once_also_where_nobody_has_opened_the_release() -> N
 def test_nothing_is_stable_when_no_node_is_alive() -> None:
     (a,) = cluster("a")
     a.store.now += timedelta(hours=1)
-    with pytest.raises(NoLiveNodes, match="release 9 is not stable: no node is alive"):
+    with pytest.raises(NoLiveNodes, match="release 9 has no verdict: no node is alive"):
         wait(a, 9)
 
 

@@ -25,7 +25,9 @@ def check(root: Section) -> Iterator[Mistake]:
                 yield Mistake(entry.line, f'"{entry.key!s}" must be {wrong}')
             for other, path in seen.items():
                 if Path(plain).is_relative_to(path) or path.is_relative_to(plain):
-                    yield Mistake(entry.line, f'"{entry.key!s}" and "{other}" must be two folders side by side')
+                    yield Mistake(
+                        entry.line, f'"{entry.key!s}" and "{other}" must be separate folders, neither inside the other'
+                    )
             seen[str(entry.key)] = Path(plain)
         elif name == INSTALL:
             yield Mistake(

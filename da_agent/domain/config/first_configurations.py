@@ -14,23 +14,23 @@ _FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 _HEAD = """\
 # docassemble's configuration, made once from the environment of the cluster's first node.
-# From now on this file decides, on every node; the variables of env.list are not looked at again.
+# From now on this file decides, on every node; the variables of env.list are not read again.
 
 # Signs sessions and passwords: a change logs every user out.
 """
 _DATABASE = "\n# The SQL database that all nodes share.\n"
 _STORE = "\n# User files. Without keys the credentials of the machine's role are used.\n"
 _MACHINE = "\n# Where the nodes run.\n"
-_SUPERVISOR = "\n# With these the nodes, and admins who push a change, notify each other.\n"
+_SUPERVISOR = "\n# The password with which commands and nodes tell the other nodes of a change.\n"
 _OURS = """
 # The agent's own settings, the same on every node. These are the defaults.
 da agent:
   # poll interval: 10s  # how often a node looks for a new release
   # quiet period: 3s  # how long the inbox must be quiet before a change is published
-  # start timeout: 2m  # how long the web server may take to prove that it serves a release
-  # max unavailable: 1  # how many nodes at a time, or a share such as 25%
-  # canary: 1  # so many nodes go first, one at a time
-  # max failures: 1  # more nodes than this fail: the release is taken back everywhere
+  # start timeout: 2m  # how long a release may take to become ready on a node
+  # max unavailable: 1  # how many nodes update at a time, or a share such as 25%
+  # canary: 1  # how many nodes update first, one at a time
+  # max failures: 1  # when more nodes than this fail, the release is quarantined
   # processes: 2  # of the web server, on each node
   # threads: 8  # in each process
 """

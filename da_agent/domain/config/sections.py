@@ -59,7 +59,9 @@ def _together(settings: Settings, section: Entry, path: str) -> Iterator[Mistake
     if settings.slot_timeout is not None and settings.slot_timeout < settings.shortest_slot_timeout:
         given, needed = settings.slot_timeout.total_seconds(), settings.shortest_slot_timeout.total_seconds()
         text = f'{path}.slot timeout" of {given:g} s is too short: drain, start timeout, health timeout and'
-        yield Mistake(section.line, f'"{text} min healthy need {needed:g} s with a margin; leave it out to have that')
+        yield Mistake(
+            section.line, f'"{text} min healthy need {needed:g} s with a margin; leave the setting out to get that'
+        )
 
 
 def _setting(entry: Entry) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def _unknown(name: str) -> str:
     close = difflib.get_close_matches(name.lower().replace("-", " "), _READERS, n=1)
     if close:
         return f'is unknown: did you mean "{close[0]}"?'
-    return f"is unknown: there are {', '.join(sorted(_READERS))}"
+    return f"is unknown: the settings are {', '.join(sorted(_READERS))}"
 
 
 # ---- values ---------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ class Steering:
         """
         # The old blobs may be about to be collected, and this machine has no copy. The gc lock keeps them until the
         # append.
-        with self._gc_lock.alone(f"{self._who}, going back", self._nonce()) as held:
+        with self._gc_lock.alone(f"{self._who}, rolling back", self._nonce()) as held:
             top = self._top()
             back = self._ledger_release(number) if number is not None else self._stable_before(top)
             self._require_use(back, top)
@@ -78,7 +78,9 @@ class Steering:
                 return self._release(back.contents, reason or f"rollback to release {back.number}", back=back.number)
 
             made = self._append(again)
-        careful = "" if self._records.is_stable(back.number) else f" {back.number} was never stable: canaries go first."
+        careful = (
+            "" if self._records.is_stable(back.number) else " It was never stable, so the canary nodes update first."
+        )
         return Done(made, f"Release {made} has the contents of release {back.number} again.{careful}")
 
     def restart(self, reason: str) -> Done:
@@ -86,21 +88,22 @@ class Steering:
 
         That is the newest release or, when that is quarantined, the one that the nodes have gone back to.
         """
-        served = "the one before"
+        served = ""
 
         def again(top: Top) -> Release:
             nonlocal served
             back = self._way_back(top)
             release = back or self._readable(top)
             self._require_whole(release)
+            served = f"release {release.number}"
             if back is not None:
                 self._require_fit(back, top)
-                served = f"release {back.number} again, which the nodes serve as release {top.number} is quarantined"
+                served = f"{served}, which the nodes serve because release {top.number} is quarantined"
             number = None if back is None else back.number
             return self._release(release.contents, reason, back=number, restart=True)
 
         made = self._append(again)
-        return Done(made, f"Release {made} is {served}, with a restart of every node.")
+        return Done(made, f"Release {made} has the contents of {served}. Every node loads it in new processes.")
 
     def _way_back(self, top: Top) -> Release | None:
         """The release that nodes serve instead of a quarantined newest one; None when they serve, or move to, the
@@ -114,7 +117,7 @@ class Steering:
         number = self._records.way_back(record)
         if number is None:
             raise Invalid(
-                f"cannot restart: {rollout_text.quarantine(record)}, and there is none to go back to;"
+                f"cannot restart: {rollout_text.quarantine(record)}; there is no older release to go back to."
                 f" da-agent retry {top.number} --reason TEXT lets the nodes try it again"
             )
         return self._ledger.read(number)
@@ -141,7 +144,7 @@ class Steering:
         except KeyboardInterrupt:
             # An admin who presses Ctrl-C now must not think that nothing has happened.
             raise Interrupted(
-                f"not waited for: release {number} is made, and the nodes take it; da-agent status shows how far"
+                f"stopped waiting; release {number} is made, and its rollout continues; da-agent status shows it"
             ) from None
         return number
 
@@ -155,8 +158,8 @@ class Steering:
         record = None if number is None else self._records.read(number)
         if record is None or record.state is not State.STABLE:
             raise Invalid(
-                f"there is no stable release before {top.number} that holds anything else: name the one to go back to;"
-                f" da-agent history lists them"
+                f"cannot roll back: no stable release before {top.number} has other contents. Name a release, as in"
+                f" da-agent rollback N; da-agent history lists them"
             )
         return self._ledger.read(record.release)
 
@@ -171,15 +174,18 @@ class Steering:
         newest, record = top.number, self._records.read(back.number)
         if record is not None and record.state is State.QUARANTINED:
             raise Invalid(
-                f"cannot go back: {rollout_text.quarantine(record)}; da-agent retry {back.number} --reason TEXT first"
+                f"cannot roll back: {rollout_text.quarantine(record)};"
+                f" run da-agent retry {back.number} --reason TEXT first"
             )
         same = top.release is not None and top.release.number == newest and top.contents == back.contents
         if not same:
             return
         head = record if back.number == newest else self._records.read(newest)
         if head is None or head.state is not State.QUARANTINED:
-            has = "the newest one" if back.number == newest else f"what release {newest}, the newest one, holds"
-            raise Invalid(f"nothing to do: release {back.number} is {has}; da-agent status shows how far it is")
+            has = "is" if back.number == newest else f"has the contents of release {newest},"
+            raise Invalid(
+                f"nothing to do: release {back.number} {has} the newest one; da-agent status shows its rollout"
+            )
 
     def _require_fit(self, back: Release, top: Top) -> None:
         """Contents that failed under a later number must not be released again under a new one. Invalid when they would
@@ -191,8 +197,8 @@ class Steering:
             record = self._records.read(number)
             if record is not None and record.state is State.QUARANTINED:
                 raise Invalid(
-                    f"cannot go to release {back.number}: release {number} holds the same, and"
-                    f" {rollout_text.quarantine(record)}; da-agent retry {number} --reason TEXT first"
+                    f"cannot repeat release {back.number}: release {number} has the same contents, and"
+                    f" {rollout_text.quarantine(record)}; run da-agent retry {number} --reason TEXT first"
                 )
             if record is not None and record.state is State.STABLE:
                 return
@@ -209,8 +215,8 @@ class Steering:
         gone = [name for blob, name in names.items() if blob in lost]
         if gone:
             raise StoreDamaged(
-                f"cannot go to release {release.number}: {self._store.name} lacks {', '.join(gone)} of it;"
-                f" the same command on a node that still has it on its disk puts it back"
+                f"cannot repeat release {release.number}: {self._store.name} lacks its {', '.join(gone)}."
+                f" Run the same command on a node that still has it on its disk: that puts it back"
             )
 
     def _is_there(self, blob: Blob, release: Release) -> bool:
@@ -239,15 +245,16 @@ class Steering:
         if record.paused == note:
             return Done(
                 record.release,
-                f"Paused: no node moves to release {record.release} or a newer one unless it has switched.",
+                f"Paused: no node updates to release {record.release} or a newer one."
+                " A node that has switched finishes.",
             )
-        return Done(record.release, f"It is paused already, {rollout_text.said(record.paused)}.")
+        return Done(record.release, f"The cluster is paused already, {rollout_text.said(record.paused)}.")
 
     def resume(self, reason: str) -> Done:
         note = self._note(reason)
         record = self._change_newest(lambda record: rollouts.resume(record, note) if record.paused else record)
         if record.resumed != note:
-            return Done(record.release, "Nothing is paused.")
+            return Done(record.release, "The cluster is not paused.")
         self._wake()
         return Done(record.release, f"Resumed: the nodes go on to release {record.release}.")
 
@@ -261,7 +268,7 @@ class Steering:
                 if record.retries and record.retries[-1] == note:
                     # This command's own retry, whose answer was lost; the record has been changed since.
                     return record
-                return Denied(f"it is {record.state.value}")
+                return Denied(f"it is {record.state.value}, not quarantined")
             return rollouts.retry(record, note)
 
         try:
@@ -269,13 +276,13 @@ class Steering:
         except NotFound:
             denied = Denied("no node has begun it")
         if denied is not None:
-            raise Invalid(f"cannot retry release {number}, which is not quarantined: {denied.reason}")
+            raise Invalid(f"cannot retry release {number}: {denied.reason}")
         newest = self._ledger.head(number)
         if newest != number:
             return Done(
                 number,
-                f"Release {number} is retried; release {newest} is the newest one, so nodes go there with"
-                f" da-agent rollback {number}.",
+                f"The nodes may try release {number} again. Release {newest} is the newest one, so they do that only"
+                f" after da-agent rollback {number}.",
             )
         self._wake()
         return Done(number, f"Release {number} is retried: the nodes try it again.")
@@ -295,7 +302,7 @@ class Steering:
         self._records.open(top.number, newest)
         record, denied = self._records.change(top.number, make)
         if denied is not None:
-            raise Conflict(f"a newer release than {top.number} has come")
+            raise Conflict(f"a newer release than {top.number} was published")
         return record
 
     # ---- shared
@@ -311,7 +318,9 @@ class Steering:
                 return act(self._top())
             except Conflict:
                 continue
-        raise Unreachable(f"cannot change anything in {self._store.name}: others keep making releases")
+        raise Unreachable(
+            f"cannot change the newest release in {self._store.name}: other processes keep making newer ones; try again"
+        )
 
     def _top(self) -> Top:
         top = self._ledger.top()
@@ -321,7 +330,10 @@ class Steering:
 
     def _readable(self, top: Top) -> Release:
         if top.release is None or top.release.number != top.number:
-            raise Corrupt(f"release {top.number} cannot be read in {self._store.name}: da-agent rollback leaves it")
+            raise Corrupt(
+                f"cannot restart: release {top.number} in {self._store.name} cannot be read; da-agent rollback makes a"
+                f" release with older contents"
+            )
         return top.release
 
     def _ledger_release(self, number: int) -> Release:
@@ -329,7 +341,7 @@ class Steering:
             return self._ledger.read(number)
         except NotFound as absent:
             raise NotFound(
-                f"there is no release {number} in {self._store.name}: da-agent history lists those there are"
+                f"there is no release {number} in {self._store.name}; da-agent history lists the releases"
             ) from absent
 
     def _note(self, reason: str) -> Note:

@@ -77,8 +77,8 @@ def until_published(
                 tell(f"the store does not answer: {error}")
             clock.wait(LOOK_AGAIN)
     if silence is not None:
-        raise TimedOut(f"a node will publish the inbox; none is known to have done it: {silence}")
-    raise NotHere("no node has published the inbox: none is alive that can resolve packages; see da-agent status")
+        raise TimedOut(f"stopped waiting; a node will publish the inbox; the store does not answer: {silence}")
+    raise NotHere("no node has published the inbox in time; da-agent status shows the nodes and what each one does")
 
 
 def _require_able(alive: list[NodeStatus], fingerprint: str) -> None:
@@ -98,7 +98,7 @@ def pause(rollouts: Rollouts, number: int) -> str | None:
     note = rollouts.paused(number)
     if note is None:
         return None
-    return f"Nothing moves yet: the cluster is paused {rollout_text.said(note)}; da-agent resume lets the nodes go on"
+    return f"No node updates: the cluster is paused {rollout_text.said(note)}; da-agent resume ends the pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class _Awaited:
         self._number = number
         self._progress = progress
         self._newest = number
-        self._known = "no node has been heard of"
+        self._known = "no node has reported"
 
     def look(self, tell: Callable[[str], object]) -> Arrival | None:
         """The arrival, or None while there is no verdict. Raises any other verdict, or the store's error."""
@@ -179,7 +179,7 @@ class _Awaited:
         live = self._rollouts.nodes(within=GONE).lately
         if not live:
             raise NoLiveNodes(
-                f"release {self._newest} is not stable: no node is alive; each will take it when it starts"
+                f"release {self._newest} has no verdict: no node is alive; each node takes it when it starts"
             )
         now = self._store.clock()
         self._known = rollout_text.progress(rollout, live, now=now)
@@ -213,7 +213,7 @@ def _record(rollouts: Rollouts, number: int, newest: int) -> Rollout | None:
 
 def _come(number: int, head: int, rollout: Rollout | None) -> str:
     waits = rollout is None or rollout.release != number
-    return f"Release {head} has come after release {number}{': its verdict is waited for instead' if waits else ''}"
+    return f"Release {head} was published after release {number}{'; waiting for its verdict instead' if waits else ''}"
 
 
 def _arrival(ledger: Ledger, rollout: Rollout, number: int, newest: int) -> Arrival:
@@ -229,12 +229,12 @@ def _arrival(ledger: Ledger, rollout: Rollout, number: int, newest: int) -> Arri
 
 def _quarantine(rollout: Rollout, number: int, newest: int) -> str:
     bad = rollout.release
-    after = f" (it has come after release {number})" if bad != number else ""
+    after = f" (it was published after release {number})" if bad != number else ""
     if newest > bad:
-        return f"{rollout_text.quarantine(rollout)}{after}; release {newest} has come after it"
+        return f"{rollout_text.quarantine(rollout)}{after}; release {newest} was published after it"
     return (
-        f"{rollout_text.quarantine(rollout)}{after}; the nodes go back to what was stable before, and"
-        f" da-agent retry {bad} lets them try it again"
+        f"{rollout_text.quarantine(rollout)}{after}; the nodes go back to the release that was stable before;"
+        f" da-agent retry {bad} --reason TEXT lets them try it again"
     )
 
 
@@ -249,23 +249,24 @@ def _require_change(ledger: Ledger, number: int, newer: int) -> None:
         lost = superseded.undone(before, mine.contents, after.contents, lambda blob: ledger.reader.blob(blob, None))
     except (NotFound, Corrupt, StoreDamaged, Invalid) as error:
         raise Superseded(
-            f"release {newer} is stable, and it is not known whether it has what release {number} had changed: {error}"
+            f"release {newer} is stable, but it is not known whether it has the change of release {number}: {error}"
         ) from error
     if lost:
+        named = ", ".join(lost[:NAMED]) + (" …" if lost[NAMED:] else "")
         back = f", a rollback to release {after.rollback_of}" if after.rollback_of is not None else ""
         raise Superseded(
-            f"release {number} is not served: release {newer}{back}, by {after.publisher} ({after.reason}), has taken"
-            f" its place and is stable, without its change of {', '.join(lost[:NAMED])}{' …' if lost[NAMED:] else ''}"
+            f"release {number} is not served: release {newer}{back}, by {after.publisher} ({after.reason}),"
+            f" replaced it and is stable, but undoes its change of {named}"
         )
 
 
 def _late(number: int, rollout: Rollout | None, alive: list[NodeStatus], now: datetime) -> str:
     there = frozenset(rollout.updated if rollout is not None else ())
     late = [each for each in alive if each.report.node not in there]
-    remedy = "; da-agent resume lets it go on" if rollout is not None and rollout.paused is not None else ""
+    remedy = "; da-agent resume ends the pause" if rollout is not None and rollout.paused is not None else ""
     progress = rollout_text.progress(rollout, [each.report.node for each in alive], now=now)
     goes = "is paused" if remedy else "continues"
-    there_not = f"not yet there: {_names(late) or 'no node'}"
+    there_not = f"not updated yet: {_names(late) or 'none'}"
     return f"release {number} is published; its rollout {goes}: {progress}; {there_not}{remedy}"
 
 

@@ -126,7 +126,11 @@ class Plans:
         if head is None or head.state is not State.QUARANTINED:
             return None
         back = self._rollouts.way_back(head)
-        where = "no node has anything to go back to" if back is None else f"the nodes serve release {back}, or go there"
+        where = (
+            "there is no older release to go back to"
+            if back is None
+            else f"the nodes serve release {back} or revert to it"
+        )
         return f"{rollout_text.quarantine(head)}; {where}"
 
     def _needs(self, before: Release | None, contents: Contents, config: bytes) -> frozenset[Disturbance]:

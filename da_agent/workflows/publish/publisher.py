@@ -83,7 +83,10 @@ class Publisher:
             except Invalid as refused:
                 if self._inboxes.list().fingerprint == inbox.fingerprint:
                     return self._remember(inbox, None, refused.mistakes, ())
-        raise TimedOut(f"the inbox of {self._store.name} keeps changing while it is read: nothing was published")
+        raise TimedOut(
+            f"cannot publish the inbox of {self._store.name}: it keeps changing while it is read. A node publishes it"
+            " once the writes stop"
+        )
 
     def publish_prepared(
         self, prepared: Prepared, reason: str, base: Inbox, written: Mapping[str, str]
@@ -142,7 +145,7 @@ class Publisher:
         if lost:
             named = ", ".join(sorted(map(keys.blob_key, lost)))
             raise StoreDamaged(
-                f"cannot mend release {top.release.number} in {self._store.name}: neither the inbox nor this machine"
+                f"cannot repair release {top.release.number} in {self._store.name}: neither the inbox nor this machine"
                 f" has {named}; {PUT_BACK} (da-agent status says which nodes serve what)"
             )
 
@@ -178,7 +181,10 @@ class Publisher:
             self._clock.wait(min(left, period))
             if left > period and self._inboxes.list() == inbox:
                 return inbox
-        raise TimedOut(f"the inbox is written again and again in {self._store.name}: it is published once it is quiet")
+        raise TimedOut(
+            f"cannot publish the inbox of {self._store.name} yet: it keeps changing. A node publishes it once the"
+            " writes stop"
+        )
 
     def _quiet_period(self, top: Top) -> timedelta:
         """The quiet period of the newest release; the default without one, and when this agent cannot use its settings.

@@ -117,7 +117,9 @@ class Pushes:
         try:
             yield
         except Unreachable as error:
-            raise _Left(f"the inbox of {self._store.name} is written, but the store went away: {error}") from error
+            raise _Left(
+                f"the inbox of {self._store.name} is written, but the store no longer answers: {error}"
+            ) from error
 
     def _write(self, inbox: Inbox, change: Change) -> dict[str, str]:
         """Apply `change`; returns the new tags by key, "" for a deleted key."""
@@ -198,7 +200,9 @@ def without(inbox: Inbox, text: bytes, name: str) -> Change:
     deletes = frozenset(entry.key for entry in _distributions(inbox) if _name(entry.key) == wanted)
     new = requirements.remove(text, name)
     if new == text and not deletes:
-        raise Invalid(f"there is no package {name} in the inbox; what a package needs itself is removed with it")
+        raise Invalid(
+            f"there is no package {name} in the inbox. A dependency is removed together with the package that needs it"
+        )
     return Change({keys.REQUIREMENTS: new} if new != text else {}, deletes)
 
 

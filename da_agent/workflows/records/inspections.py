@@ -92,7 +92,7 @@ def _release(ledger: Ledger, number: int | None) -> Release:
         return ledger.read(wanted)
     except NotFound as absent:
         raise NotFound(
-            f"there is no release {wanted} in {ledger.reader.name}: da-agent history lists those there are"
+            f"there is no release {wanted} in {ledger.reader.name}; da-agent history lists the releases"
         ) from absent
 
 

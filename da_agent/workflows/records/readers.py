@@ -53,7 +53,10 @@ class Reader:
         """
         key = keys.blob_key(blob)
         if blob.size > limits.WRITTEN:
-            raise Corrupt(f"cannot read {key} of {self.name}: its release says that it has {blob.size} bytes")
+            raise Corrupt(
+                f"cannot read {key} in {self.name}: its size in the release is {blob.size} bytes;"
+                f" {limits.WRITTEN} are allowed"
+            )
         try:
             data = self._bounded(key, blob.size)
         except NotFound as absent:
@@ -82,7 +85,7 @@ class Reader:
         key = keys.release_key(number)
         release = self._sealed(Release, key).value
         if release.number != number:
-            raise Corrupt(f"{key} says that it is release {release.number}")
+            raise Corrupt(f"{key} in {self.name} has wrong contents: those of release {release.number}")
         return release
 
     def has_release(self, number: int) -> bool:
@@ -100,7 +103,7 @@ class Reader:
         key = keys.rollout_key(number)
         found = self._sealed(Rollout, key)
         if found.value.release != number:
-            raise Corrupt(f"{key} says that it is about release {found.value.release}")
+            raise Corrupt(f"{key} in {self.name} has wrong contents: the rollout of release {found.value.release}")
         return found
 
     def report(self, key: str) -> Found[Report]:

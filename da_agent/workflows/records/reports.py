@@ -53,7 +53,9 @@ class Reporter:
                 return
             if self._write(report, name):
                 return
-        raise Unreachable(f"cannot report as {report.node}: others keep changing the report in {self._store.name}")
+        raise Unreachable(
+            f"cannot report as {report.node}: other processes keep changing the report in {self._store.name}"
+        )
 
     def _look(self, report: Report) -> Name:
         key = keys.node_key(report.node)

@@ -161,7 +161,10 @@ class Rollouts:
             if self._swap(stamped, found.tag):
                 return stamped, None
             self._pause(losses)
-        raise Unreachable(f"cannot change the rollout of release {number} in {self._store.name}: others are faster")
+        raise Unreachable(
+            f"cannot change the rollout of release {number} in {self._store.name}: gave up after"
+            f" {attempts or self._attempts} write conflicts with other processes"
+        )
 
     def _swap(self, record: Rollout, tag: str) -> bool:
         """True when the record is written; False when it has changed since it was read.
