@@ -10,7 +10,8 @@ from email.utils import format_datetime
 from http.client import parse_headers
 from typing import BinaryIO
 
-from da_agent.adapters.s3_store import S3Store
+from da_agent.adapters.s3_store import Patience, S3Store
+from da_agent.adapters.s3_store.patience import USUAL
 from da_agent.domain.store.locations import S3Location
 from da_agent.ports import Always, IfAbsent, IfTag, Store
 
@@ -47,9 +48,9 @@ class Script:
     portion: int = 1024
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def store(self, **changes: object) -> S3Store:
+    def store(self, patience: Patience = USUAL, **changes: object) -> S3Store:
         location = S3Location("shop", "", self.url, "us-east-1", path_style=True)
-        return S3Store(replace(location, **changes), ("key", "secret"))  # type: ignore[arg-type]
+        return S3Store(replace(location, **changes), ("key", "secret"), patience)  # type: ignore[arg-type]
 
     def handle(self, reader: BinaryIO, writer: BinaryIO) -> bool:
         """Whether the connection goes on."""

@@ -17,18 +17,18 @@ from da_agent.ports import Always, Blobs, IfAbsent, Progress, Sink, Store
 T = TypeVar("T")
 
 _TRIES = 3
-_PAUSE = 0.2
-"""Seconds before the second try; twice as long before the third."""
 
 
 class ParallelTransfers:
     """Runs up to `workers` transfers at a time. The first failure ends all of them and is raised."""
 
-    def __init__(self, store: Store, blobs: Blobs, progress: Progress, workers: int = 8) -> None:
+    def __init__(self, store: Store, blobs: Blobs, progress: Progress, workers: int = 8, *, pause: float = 0.2) -> None:
+        """`pause` is the time in seconds before the second try of a transfer; it is twice as long before the third."""
         self._store = store
         self._blobs = blobs
         self._progress = progress
         self._workers = workers
+        self._pause = pause
 
     def fetch(self, blobs: Iterable[Blob]) -> None:
         missing = [blob for blob in dict.fromkeys(blobs) if not self._blobs.has(blob)]
@@ -65,7 +65,7 @@ class ParallelTransfers:
         if not todo:
             return
         with self._progress.work(title, sum(blob.size for blob in todo), "bytes") as advance:
-            run = _Run(advance)
+            run = _Run(advance, self._pause)
             pool = ThreadPoolExecutor(self._workers, thread_name_prefix=title)
             try:
                 wait([pool.submit(run.follow, act, blob) for blob in todo])
@@ -147,7 +147,8 @@ class _Cut(Exception):
 class _Run:
     """The state that the transfers of one run share: the progress, and whether to go on."""
 
-    def __init__(self, advance: Callable[[int], None]) -> None:
+    def __init__(self, advance: Callable[[int], None], pause: float) -> None:
+        self._pause = pause
         self.failure: BaseException | None = None
         self._advance = advance
         self._ended = threading.Event()
@@ -173,7 +174,7 @@ class _Run:
 
     def persist(self, act: Callable[[], T]) -> T:
         """The result of `act`, tried 3 times with pauses while the store is unreachable or sends wrong bytes."""
-        pause = _PAUSE
+        pause = self._pause
         for _ in range(_TRIES - 1):
             try:
                 return act()

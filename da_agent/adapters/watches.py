@@ -23,20 +23,27 @@ _REMOTE = re.compile(
 _CHANGES = frozenset({"created", "modified", "moved", "deleted", "closed", "attrib"})
 """Opening and reading are no changes: otherwise the agent's own reads would wake it for ever."""
 
-_POLL = 2.0
-_REARRANGE = 5.0
+POLL = 2.0
+REARRANGE = 5.0
 _NO_INOTIFY = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOSYS})
 _FOLDERS = (keys.CERTIFICATES, keys.PACKAGES, keys.RELEASES)
 
 
 @contextmanager
-def watch(path: Path, wake: Callable[[], object], polling: bool | None) -> Iterator[None]:
+def watch(
+    path: Path,
+    wake: Callable[[], object],
+    polling: bool | None,
+    *,
+    poll: float = POLL,
+    rearrange: float = REARRANGE,
+) -> Iterator[None]:
     """Call `wake`, from another thread, soon after the inbox or the ledger below `path` changes; sometimes needlessly.
 
-    `polling`: True compares listings, False asks the kernel, None chooses the one that sees changes there.
-    Raises nothing: a root that is missing, or disappears, is looked for every 5 seconds.
+    `polling`: True compares listings every `poll` seconds, False asks the kernel, None chooses the one that sees
+    changes there. Raises nothing: a root that is missing, or disappears, is looked for every `rearrange` seconds.
     """
-    observer = _Observer(path, wake, polling)
+    observer = _Observer(path, wake, polling, poll=poll, rearrange=rearrange)
     thread = threading.Thread(target=observer.run, name="watch", daemon=True)
     observer.arrange()
     thread.start()
@@ -78,10 +85,14 @@ class _Observer(FileSystemEventHandler):
     the kernel has watches for, and records that change all the time.
     """
 
-    def __init__(self, root: Path, wake: Callable[[], object], polling: bool | None) -> None:
+    def __init__(
+        self, root: Path, wake: Callable[[], object], polling: bool | None, *, poll: float, rearrange: float
+    ) -> None:
         self._root = root
         self._wake = wake
         self._polling = polling
+        self._poll = poll
+        self._rearrange = rearrange
         self._observer: BaseObserver | None = None
         self._watched: dict[Path, tuple[int, int]] = {}
         self._look = threading.Event()
@@ -101,7 +112,7 @@ class _Observer(FileSystemEventHandler):
 
     def run(self) -> None:
         while not self._ended:
-            self._look.wait(_REARRANGE)
+            self._look.wait(self._rearrange)
             self._look.clear()
             if not self._ended and self.arrange():
                 # Files written between the creation of a folder and the watch on it have made no event.
@@ -135,7 +146,7 @@ class _Observer(FileSystemEventHandler):
     def _start_observer(self, found: dict[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:
         """The folders that are watched now: none, to be tried again, when one has disappeared or cannot be read."""
         polling = is_remote(self._root) if self._polling is None else self._polling
-        self._observer = PollingObserver(timeout=_POLL) if polling else Observer()
+        self._observer = PollingObserver(timeout=self._poll) if polling else Observer()
         try:
             for path in found:
                 self._observer.schedule(self, str(path), recursive=path != self._root, follow_symlink=True)

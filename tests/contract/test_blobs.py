@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from da_agent.adapters.blob_files import BlobFiles, boots
+from da_agent.adapters.blob_files import BlobFiles
 from da_agent.domain.node.paths import Paths
 from da_agent.domain.store.blobs import Blob, blob_of
 from da_agent.errors import Corrupt, NodeBroken, Unreachable
@@ -161,7 +161,7 @@ def test_a_blob_is_a_read_only_file_named_by_its_hash(files: BlobFiles) -> None:
 
 
 def test_what_a_power_cut_has_spoilt_is_found_after_the_next_start_of_the_machine(
-    files: BlobFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: BlobFiles, tmp_path: Path
 ) -> None:
     other = blob_of(b"other")
     files.receive(BLOB, filling(BODY))
@@ -170,26 +170,22 @@ def test_what_a_power_cut_has_spoilt_is_found_after_the_next_start_of_the_machin
     files.path(BLOB).chmod(0o644)
     files.path(BLOB).write_bytes(bytes(BLOB.size))
     (tmp_path / "boot_id").write_text("another life\n")
-    monkeypatch.setattr(boots, "BOOT", tmp_path / "boot_id")
-    after = BlobFiles(Paths(tmp_path))
+    after = BlobFiles(Paths(tmp_path), tmp_path / "boot_id")
     assert not after.has(BLOB)
     assert after.has(other)
     after.receive(BLOB, filling(BODY))
-    assert BlobFiles(Paths(tmp_path)).has(BLOB)
+    assert BlobFiles(Paths(tmp_path), tmp_path / "boot_id").has(BLOB)
     assert (tmp_path / "agent" / "boot").read_text() == "another life"
 
 
-def test_what_somebody_else_has_put_beside_the_blobs_is_left_alone(
-    files: BlobFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_somebody_else_has_put_beside_the_blobs_is_left_alone(files: BlobFiles, tmp_path: Path) -> None:
     files.receive(BLOB, filling(BODY))
     beside = [tmp_path / "agent" / "blobs" / "2d" / ("2d" * 32), tmp_path / "agent" / "blobs" / ("z" * 64)]
     for path in beside:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"notes")
-    monkeypatch.setattr(boots, "BOOT", tmp_path / "boot_id")
     (tmp_path / "boot_id").write_text("another life\n")
-    after = BlobFiles(Paths(tmp_path))
+    after = BlobFiles(Paths(tmp_path), tmp_path / "boot_id")
     assert after.has(BLOB)
     assert after.needless(frozenset(), datetime.now(UTC) + timedelta(days=1)) == (BLOB.sha256,)
     assert [path.read_bytes() for path in beside] == [b"notes", b"notes"]

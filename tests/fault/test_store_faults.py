@@ -13,15 +13,16 @@ from typing import Any, cast
 
 import pytest
 
-from da_agent.adapters import transfers
 from da_agent.adapters.progress import Watched
-from da_agent.adapters.s3_store import S3Store, bodies, clients
+from da_agent.adapters.s3_store import Patience, S3Store
+from da_agent.adapters.transfers import ParallelTransfers
 from da_agent.domain.node.reports import Report
 from da_agent.domain.node.targets import RETRY_REJECTED
 from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.release.releases import Release
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
+from da_agent.domain.store.locations import S3Location
 from da_agent.errors import Forbidden
 from da_agent.ports import Always
 from da_agent.wiring import NodeAgent
@@ -43,14 +44,6 @@ def server() -> Iterator[S3Server]:
         yield running
 
 
-@pytest.fixture(autouse=True)
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "_READ_TIMEOUT", 0.5)
-    monkeypatch.setattr(clients, "_ATTEMPTS", 2)
-    monkeypatch.setattr(bodies, "_PACE_SECONDS", 0.5)
-    monkeypatch.setattr(transfers, "_PAUSE", 0.01)
-
-
 class Disk:
     """What the worker processes find when they start."""
 
@@ -69,7 +62,10 @@ class Disk:
 
 @dataclass
 class Site:
-    """A node whose way to the store leads through a proxy, and the store itself: `store`."""
+    """A node whose way to the store leads through a proxy, and the store itself: `store`.
+
+    The node soon gives up on a store that does not answer.
+    """
 
     machine: NodeAgent
     between: Proxy
@@ -84,6 +80,12 @@ class Site:
         self.machine.web = cast(Any, self.web)
         self.machine.supervisor = self.machine.commands = FakePrograms()
         self.machine.prepare()
+        location = self.machine.location
+        assert isinstance(location, S3Location)
+        self.machine.store = S3Store(location, patience=Patience(read=0.5, attempts=2, pace=0.5))
+        self.machine.transfers = ParallelTransfers(
+            self.machine.store, self.machine.blobs, self.machine.progress, pause=0.01
+        )
 
     @property
     def served(self) -> set[int | None]:

@@ -163,10 +163,8 @@ def test_what_dead_writers_left_is_never_listed_and_gone_after_a_day(store: Dire
     assert young.exists()
 
 
-def test_a_writer_that_waits_too_long_for_the_lock_says_so(
-    store: DirectoryStore, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("da_agent.adapters.directory_store.stores._LOCK_PATIENCE", 0.1)
+def test_a_writer_that_waits_too_long_for_the_lock_says_so(root: Path) -> None:
+    store = DirectoryStore(root, lock_patience=0.1)
     holder = """
 import fcntl, sys, signal
 file = open(sys.argv[1], "w")
@@ -178,7 +176,7 @@ signal.pause()
     with child(holder, root / ".agent/lock") as process:
         assert process.stdout
         process.stdout.readline()
-        with pytest.raises(Unreachable, match=r"\.agent/lock is locked all the time"):
+        with pytest.raises(Unreachable, match=r"\.agent/lock is still locked after 0 s"):
             store.write("a", b"2", Always())
         store.write("b", b"1", IfAbsent())  # which needs no lock
         process.kill()

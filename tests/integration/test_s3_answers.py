@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from da_agent.adapters.s3_store import bodies, clients, stores
+from da_agent.adapters.s3_store import Patience
 from da_agent.errors import (
     AgentError,
     Conflict,
@@ -34,13 +34,11 @@ PAGE = answer("404 Not Found", b"<html><body>nothing here</body></html>", "Conte
 @pytest.mark.parametrize(
     "reply", [BROKEN, error("503 Slow Down", "SlowDown"), CLOSED, b"HTTP/1.1 200", NEVER], ids=lambda reply: reply[:15]
 )
-def test_a_conditional_write_without_a_clear_answer_is_doubtful_and_not_repeated(
-    monkeypatch: pytest.MonkeyPatch, act: str, reply: bytes
-) -> None:
-    monkeypatch.setattr(clients, "_READ_TIMEOUT", 0.5 if reply == NEVER else 20)
+def test_a_conditional_write_without_a_clear_answer_is_doubtful_and_not_repeated(act: str, reply: bytes) -> None:
+    patience = Patience(read=0.5 if reply == NEVER else 20)
     closing = reply if reply in (CLOSED, NEVER) or len(reply) > 50 else reply + b"Connection: close"
     with scripted(closing) as script, pytest.raises(OutcomeUnknown, match="cannot write a/key in the store s3://shop"):
-        CONDITIONAL[act](script.store())
+        CONDITIONAL[act](script.store(patience))
     assert script.requests == ["PUT /shop/a/key"]
 
 
@@ -91,11 +89,10 @@ def test_half_a_body_is_unreachable_and_never_a_short_object(act: str, cut: byte
 
 
 @pytest.mark.parametrize("act", ["read", "fetch"])
-def test_a_body_that_stops_coming_is_unreachable(monkeypatch: pytest.MonkeyPatch, act: str) -> None:
-    monkeypatch.setattr(clients, "_READ_TIMEOUT", 0.3)
+def test_a_body_that_stops_coming_is_unreachable(act: str) -> None:
     stuck = OTHERS.replace(b"Length: 5", b"Length: 9")
     with scripted(stuck) as script, pytest.raises(Unreachable, match="cannot read a/key"):
-        READING[act](script.store())
+        READING[act](script.store(Patience(read=0.3)))
 
 
 # ---- resuming
@@ -157,14 +154,14 @@ def test_a_store_that_is_cut_off_again_and_again_after_a_few_bytes_is_unreachabl
     assert len(script.requests) == 1
 
 
-def test_a_store_that_sends_byte_by_byte_is_told_from_one_that_is_only_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "_PACE_SECONDS", 0.2)
+def test_a_store_that_sends_byte_by_byte_is_told_from_one_that_is_only_slow() -> None:
+    patience = Patience(pace=0.2)
     with scripted(whole(), pause=0.01) as script:
-        monkeypatch.setattr(script, "portion", 8192)
-        assert fetched(script.store()) == BODY
-        monkeypatch.setattr(script, "portion", 16)
+        script.portion = 8192
+        assert fetched(script.store(patience)) == BODY
+        script.portion = 16
         with pytest.raises(Unreachable, match="not even 32 KiB came"):
-            fetched(script.store())
+            fetched(script.store(patience))
 
 
 CONFLICTS: dict[str, tuple[str, list[bytes], type[AgentError] | None]] = {
@@ -229,13 +226,13 @@ REFUSED = error("403 Forbidden", "AccessDenied")
     ],
 )
 def test_an_upload_that_fails_is_aborted_and_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[bytes], expected: type[AgentError]
+    tmp_path: Path, answers: list[bytes], expected: type[AgentError]
 ) -> None:
-    monkeypatch.setattr(stores, "_IN_PARTS", 7)
-    monkeypatch.setattr(stores, "_PART", 4)
     (tmp_path / "body").write_bytes(b"8 bytes.")
-    with scripted(*answers) as script, pytest.raises(expected):
-        script.store(server_side_encryption="AES256").write("a/key", tmp_path / "body", Always())
+    with scripted(*answers) as script:
+        store = script.store(Patience(whole=7, part=4), server_side_encryption="AES256")
+        with pytest.raises(expected):
+            store.write("a/key", tmp_path / "body", Always())
     assert script.headers[0]["x-amz-server-side-encryption"] == "AES256"
     assert script.requests[-1].startswith("DELETE /shop/a/key?uploadId=upload-1")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from da_agent.adapters.s3_store import S3Store, stores
+from da_agent.adapters.s3_store import Patience, S3Store
 from da_agent.domain.store.locations import S3Location
 from da_agent.errors import Forbidden, Invalid, OutcomeUnknown, Unreachable
 from da_agent.ports import Always, IfAbsent
@@ -73,13 +73,9 @@ def test_marks_of_folders_and_names_that_are_none_are_not_listed(ministack: S3Se
     assert [entry.key for entry in store.scan("certs/")] == ["certs/c"]
 
 
-def test_many_parts_make_one_object_and_leave_nothing_behind(
-    ministack: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stores, "_IN_PARTS", 6 * 1024 * 1024)
-    monkeypatch.setattr(stores, "_PART", 5 * 1024 * 1024)
+def test_many_parts_make_one_object_and_leave_nothing_behind(ministack: S3Server, tmp_path: Path) -> None:
     location = ministack.bucket()
-    store = S3Store(location, ministack.credentials)
+    store = S3Store(location, ministack.credentials, Patience(whole=6 * 1024 * 1024, part=5 * 1024 * 1024))
     body = b"".join(bytes([number]) * 1024 * 1024 for number in range(12))
     (tmp_path / "body").write_bytes(body)
     tag = store.write("key", tmp_path / "body", Always())
@@ -88,22 +84,18 @@ def test_many_parts_make_one_object_and_leave_nothing_behind(
     assert "Uploads" not in ministack.client().list_multipart_uploads(Bucket=location.bucket)
 
 
-def test_uploads_that_nobody_ends_are_aborted_when_they_are_old_and_ours(
-    ministack: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stores, "_IN_PARTS", 7)
+def test_uploads_that_nobody_ends_are_aborted_when_they_are_old_and_ours(ministack: S3Server, tmp_path: Path) -> None:
     location, client = ministack.bucket("shop"), ministack.client()
     for key in ("shop/.agent/blobs/dead", "shop/packages/big.whl", "other/.agent/blobs/dead"):
         client.create_multipart_upload(Bucket=location.bucket, Key=key)
     (tmp_path / "body").write_bytes(b"8 bytes.")
 
-    def left() -> list[str]:
-        S3Store(location, ministack.credentials).write("key", tmp_path / "body", Always())
+    def left(dead: timedelta) -> list[str]:
+        S3Store(location, ministack.credentials, Patience(whole=7, dead=dead)).write("key", tmp_path / "body", Always())
         return sorted(each["Key"] for each in client.list_multipart_uploads(Bucket=location.bucket)["Uploads"])
 
-    assert len(left()) == 3, "they are young"
-    monkeypatch.setattr(stores, "_DEAD", timedelta(seconds=-60))
-    assert left() == ["other/.agent/blobs/dead", "shop/packages/big.whl"]
+    assert len(left(timedelta(days=1))) == 3, "they are young"
+    assert left(timedelta(seconds=-60)) == ["other/.agent/blobs/dead", "shop/packages/big.whl"]
 
 
 @pytest.mark.parametrize("act", ACTS)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from da_agent.adapters import transfers
 from da_agent.adapters.blob_files import BlobFiles
 from da_agent.adapters.directory_store import DirectoryStore
 from da_agent.adapters.transfers import ParallelTransfers
@@ -19,6 +18,9 @@ from da_agent.ports import Always, Blobs, Condition, Sink, Store, Transfers
 from tests.fakes import MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
 
 BODIES = {blob_of(body): body for body in (b"%d " % number * (number * 20_000) for number in range(30))}
+
+
+PAUSE = 0.001
 
 
 class BusyStore(MemoryStore):
@@ -46,11 +48,6 @@ class BusyStore(MemoryStore):
         return super().write(key, body, when)
 
 
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfers, "_PAUSE", 0.001)
-
-
 @pytest.fixture
 def store() -> BusyStore:
     return BusyStore()
@@ -68,12 +65,12 @@ def progress() -> SilentProgress:
 
 @pytest.fixture
 def parallel(store: BusyStore, blobs: BlobFiles, progress: SilentProgress) -> ParallelTransfers:
-    return ParallelTransfers(store, blobs, progress, workers=4)
+    return ParallelTransfers(store, blobs, progress, workers=4, pause=PAUSE)
 
 
 def parallel_over_files(store: Store, folder: Path) -> tuple[Transfers, Blobs]:
     blobs = BlobFiles(Paths(folder / "node"))
-    return ParallelTransfers(store, blobs, SilentProgress()), blobs
+    return ParallelTransfers(store, blobs, SilentProgress(), pause=PAUSE), blobs
 
 
 def one_by_one_in_memory(store: Store, folder: Path) -> tuple[Transfers, Blobs]:
@@ -142,7 +139,7 @@ def test_what_is_missing_or_has_other_bytes_is_put_back_and_nothing_else_is_writ
 def test_what_the_node_has_is_not_asked_for_and_the_biggest_come_first(
     store: BusyStore, blobs: BlobFiles, progress: SilentProgress
 ) -> None:
-    transfer = ParallelTransfers(store, blobs, progress, workers=1)
+    transfer = ParallelTransfers(store, blobs, progress, workers=1, pause=PAUSE)
     transfer.upload(BODIES)
     there = list(BODIES)[7]
     blobs.receive(there, lambda sink, start: sink(BODIES[there]))
@@ -208,7 +205,7 @@ class EndlessStore(MemoryStore):
 
 def test_a_long_download_is_cut_short_when_another_one_fails(blobs: BlobFiles, tmp_path: Path) -> None:
     endless, bad = blob_of(b"endless"), blob_of(b"bad")
-    transfer = ParallelTransfers(EndlessStore(keys.blob_key(endless)), blobs, SilentProgress())
+    transfer = ParallelTransfers(EndlessStore(keys.blob_key(endless)), blobs, SilentProgress(), pause=PAUSE)
     with pytest.raises(NodeBroken, match="the disk is full"):
         transfer.fetch([endless, bad])
     assert not blobs.has(endless)
@@ -219,7 +216,7 @@ def test_a_long_download_is_cut_short_when_another_one_fails(blobs: BlobFiles, t
 def test_an_unreachable_store_is_asked_three_times_for_a_blob(
     store: BusyStore, blobs: BlobFiles, progress: SilentProgress, failures: int, arrives: bool
 ) -> None:
-    transfer = ParallelTransfers(store, blobs, progress, workers=1)
+    transfer = ParallelTransfers(store, blobs, progress, workers=1, pause=PAUSE)
     body = bytes(3_000_000)
     blob = blob_of(body)
     transfer.upload({blob: body})

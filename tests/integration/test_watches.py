@@ -12,16 +12,9 @@ from pathlib import Path
 import pytest
 from watchdog.observers.inotify import InotifyObserver
 
-from da_agent.adapters import watches
 from da_agent.adapters.directory_store import DirectoryStore
 from da_agent.adapters.watches import watch
 from da_agent.ports import Always, IfAbsent
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watches, "_POLL", 0.1)
-    monkeypatch.setattr(watches, "_REARRANGE", 0.2)
 
 
 @pytest.fixture
@@ -56,7 +49,7 @@ class Bell:
 @contextmanager
 def watching(root: Path, polling: bool | None) -> Iterator[Bell]:
     bell = Bell()
-    with watch(root, bell.ring, polling):
+    with watch(root, bell.ring, polling, poll=0.1, rearrange=0.2):
         yield bell
 
 

@@ -1,7 +1,7 @@
 """Who reads the store's bytes, and who builds what reads and changes them: found in the package's own text."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import da_agent
@@ -33,11 +33,14 @@ ONLY_HERE = {
 }
 
 
-def calls(folder: str = "") -> Iterator[tuple[str, ast.Call]]:
-    for path in sorted((PACKAGE / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
-                yield path.relative_to(PACKAGE).as_posix(), node
+@cache
+def calls() -> tuple[tuple[str, ast.Call], ...]:
+    return tuple(
+        (path.relative_to(PACKAGE).as_posix(), node)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    )
 
 
 def reads_store(call: ast.Call) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from da_agent import files
-from da_agent.adapters.blob_files.boots import BootMark
+from da_agent.adapters.blob_files.boots import BOOT_ID, BootMark
 from da_agent.adapters.blob_files.partials import Partial, Partials
 from da_agent.domain.node.paths import Paths
 from da_agent.domain.store.blobs import Blob
@@ -22,10 +22,11 @@ class BlobFiles:
     boot every blob is hashed once, before the first is used.
     """
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, boot_id: Path = BOOT_ID) -> None:
+        """`boot_id` is the file in which the kernel tells its current boot from others."""
         self._paths = paths
         self._partials = Partials(paths.partial)
-        self._mark = BootMark(paths.agent / "boot")
+        self._mark = BootMark(paths.agent / "boot", boot_id)
         self._looked = False
         self._looking = threading.Lock()
 

@@ -27,13 +27,16 @@ from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Stored
 _CHUNK = 1024 * 1024
 _DAY = 24 * 3600
 _LOCK_PATIENCE = 30.0
+"""Seconds that a writer waits for the lock of the store."""
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
 class DirectoryStore:
     """A store in the directory `path`, which must exist."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock_patience: float = _LOCK_PATIENCE) -> None:
+        """`lock_patience` is the time in seconds that a write waits for another one."""
+        self._lock_patience = lock_patience
         self._root = Root(path)
         self._path = self._root.path
         self._tags = Tags(self._now)
@@ -200,13 +203,16 @@ class DirectoryStore:
             os.close(descriptor)
 
     def _await_lock(self, descriptor: int) -> None:
-        give_up_at, pause = time.monotonic() + _LOCK_PATIENCE, 0.001
+        give_up_at, pause = time.monotonic() + self._lock_patience, 0.001
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > give_up_at:
-                    raise Unreachable(f"cannot change the store {self._path}: {LOCK} is locked all the time") from None
+                    raise Unreachable(
+                        f"cannot change the store {self._path}: {LOCK} is still locked after "
+                        f"{self._lock_patience:.0f} s; try again later"
+                    ) from None
                 time.sleep(pause)
                 pause = min(2 * pause, 0.05)
             else:

@@ -13,7 +13,6 @@ STREAM = "Stream"
 """The key of the raw stream in an answer. Its `read1` returns the bytes that have arrived, without waiting for more."""
 
 _CHUNK = 1024 * 1024
-_PACE_SECONDS = 30.0
 _PACE_BYTES = 32 * 1024
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -21,11 +20,12 @@ _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 class Body:
     """The answer of get_object. It can be read once, by one thread."""
 
-    def __init__(self, answer: Any, act: str, store: str) -> None:
-        """`act` (such as "read config.yml") and `store` (its URL) are for error messages."""
+    def __init__(self, answer: Any, act: str, store: str, pace: float) -> None:
+        """`act` (such as "read config.yml") and `store` (its URL) are for error messages. `pace` is in seconds."""
         self._answer = answer
         self._act = act
         self._store = store
+        self._pace = pace
 
     @property
     def tag(self) -> str:
@@ -41,10 +41,10 @@ class Body:
     def chunks(self) -> Iterator[bytes]:
         """The bytes as they arrive. Only errors of the store are translated, not those of the consumer.
 
-        Unreachable when less than 32 KiB arrive in 30 seconds of waiting, or when the length is wrong.
+        Unreachable when less than 32 KiB arrive in `pace` seconds of waiting, or when the length is wrong.
         """
         stream, length = self._answer[STREAM], self._answer.get("ContentLength")
-        pace, received = _Pace(), 0
+        pace, received = _Pace(self._pace), 0
         while True:
             asked_at = time.monotonic()
             with translated(self._act, self._store):
@@ -53,7 +53,7 @@ class Body:
                 break
             received += len(chunk)
             if not pace.keeps(len(chunk), time.monotonic() - asked_at):
-                raise self._unreachable(f"in {_PACE_SECONDS:.0f} seconds not even {_PACE_BYTES // 1024} KiB came")
+                raise self._unreachable(f"in {self._pace:.0f} seconds not even {_PACE_BYTES // 1024} KiB came")
             yield chunk
         if length is not None and received != length:
             raise self._unreachable(f"it sent {received} of {length} bytes")
@@ -82,14 +82,16 @@ class Body:
 class _Pace:
     """Measures whether a slow store sends enough. Only the time spent waiting for the store counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, period: float) -> None:
+        """`period` in seconds."""
+        self._period = period
         self._seconds = 0.0
         self._bytes = 0
 
     def keeps(self, size: int, seconds: float) -> bool:
         self._bytes += size
         self._seconds += seconds
-        if self._seconds < _PACE_SECONDS:
+        if self._seconds < self._period:
             return True
         enough = self._bytes >= _PACE_BYTES
         self._seconds, self._bytes = 0.0, 0

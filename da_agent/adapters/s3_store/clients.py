@@ -13,6 +13,7 @@ from botocore.session import Session
 from botocore.utils import get_environ_proxies
 
 from da_agent.adapters.s3_store.credentials import Rereadable
+from da_agent.adapters.s3_store.patience import Patience
 from da_agent.adapters.s3_store.straight_gets import StraightGets
 from da_agent.domain.store.locations import S3Location
 from da_agent.errors import Invalid
@@ -20,9 +21,6 @@ from da_agent.errors import Invalid
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_CONNECT_TIMEOUT = 5
-_READ_TIMEOUT = 20
-_ATTEMPTS = 3
 _CONNECTIONS = 32
 _SERVICES = frozenset({"s3", "sts", "oidc", "portal.sso"})
 """S3 itself, and the services from which boto3 may get credentials."""
@@ -40,7 +38,7 @@ class Clients:
     straight: StraightGets
 
 
-def connect(location: S3Location, credentials: tuple[str, str] | None) -> Clients:
+def connect(location: S3Location, credentials: tuple[str, str] | None, patience: Patience) -> Clients:
     """Clients for the store at `location`. `credentials` are access key and secret.
 
     Without `credentials`, boto3 finds them (environment, files, the machine's role), and again when the store refuses
@@ -58,25 +56,28 @@ def connect(location: S3Location, credentials: tuple[str, str] | None) -> Client
 
         def client(attempts: int) -> "S3Client":
             return session.client(
-                "s3", endpoint_url=location.endpoint_url, region_name=region, config=_config(location, attempts)
+                "s3",
+                endpoint_url=location.endpoint_url,
+                region_name=region,
+                config=_config(location, attempts, patience),
             )
 
-        patient, single_try = client(_ATTEMPTS), client(1)
+        patient, single_try = client(patience.attempts), client(1)
         if not credentials:
             found.watch(patient)
             found.watch(single_try)
-        straight = StraightGets(patient, _connections(core, patient.meta.endpoint_url))
+        straight = StraightGets(patient, _connections(core, patient.meta.endpoint_url, patience))
         return Clients(patient=patient, single_try=single_try, straight=straight)
     except (BotoCoreError, ValueError) as error:
         raise Invalid(f"cannot use the store {location}: {error}") from error
 
 
-def _connections(core: Session, endpoint_url: str) -> URLLib3Session:
+def _connections(core: Session, endpoint_url: str, patience: Patience) -> URLLib3Session:
     """A session with the time-outs, proxies and certificates of the clients."""
     known: dict[str, Any] = {
         "verify": core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True,
         "proxies": get_environ_proxies(endpoint_url),
-        "timeout": (_CONNECT_TIMEOUT, _READ_TIMEOUT),
+        "timeout": (patience.connect, patience.read),
     }
     return URLLib3Session(max_pool_connections=_CONNECTIONS, **known)
 
@@ -105,14 +106,14 @@ def _core() -> Session:
     return core
 
 
-def _config(location: S3Location, attempts: int) -> Config:
+def _config(location: S3Location, attempts: int, patience: Patience) -> Config:
     # Not every bucket name fits into Amazon's host names; "auto" knows which do.
     style: Literal["path", "virtual", "auto"] = (
         "path" if location.path_style else "virtual" if location.endpoint_url else "auto"
     )
     return Config(
-        connect_timeout=_CONNECT_TIMEOUT,
-        read_timeout=_READ_TIMEOUT,
+        connect_timeout=patience.connect,
+        read_timeout=patience.read,
         max_pool_connections=_CONNECTIONS,
         retries={"mode": "standard", "total_max_attempts": attempts},
         s3={"addressing_style": style},

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -15,6 +15,7 @@ from da_agent.adapters.s3_store.answers import Beyond, ConcurrentWrite, translat
 from da_agent.adapters.s3_store.bodies import STREAM, Body
 from da_agent.adapters.s3_store.clients import connect
 from da_agent.adapters.s3_store.clocks import StoreClock
+from da_agent.adapters.s3_store.patience import USUAL, Patience
 from da_agent.domain.store import keys, limits
 from da_agent.domain.store.inboxes import Entry
 from da_agent.domain.store.locations import S3Location
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ListObjectsV2OutputTypeDef
 
-_MIB = 1024 * 1024
-_PART = 16 * _MIB
-_IN_PARTS = 64 * _MIB
-_DEAD = timedelta(days=1)
-"""An upload that started longer ago than this belongs to a dead writer."""
 _PAGE = 1000
 _WORTH_GOING_ON = 64 * 1024
 """Bytes. A connection that is cut after fewer bytes is not resumed at once."""
@@ -42,11 +38,14 @@ _CLOCK_PATIENCE = 60.0
 class S3Store:
     """The bucket at `location`, or the part of it below the prefix. May be used by many threads at once."""
 
-    def __init__(self, location: S3Location, credentials: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, location: S3Location, credentials: tuple[str, str] | None = None, patience: Patience = USUAL
+    ) -> None:
         """`credentials` are access key and secret; without them boto3 looks for some. Sends no request yet."""
         self._location = location
         self._folder = f"{location.prefix}/" if location.prefix else ""
-        self._clients = connect(location, credentials)
+        self._clients = connect(location, credentials, patience)
+        self._patience = patience
         self._cleared = False
         self._crowded: set[tuple[str, ...]] = set()
         self._clock = StoreClock()
@@ -115,7 +114,7 @@ class S3Store:
             return
         self._clock.hear(answer["Date"])
         with closing(answer["Body"]):
-            yield Body(answer, f"read {key}", self.name)
+            yield Body(answer, f"read {key}", self.name, self._patience.pace)
 
     @contextmanager
     def _opened(self, key: str, wish: Mapping[str, Any]) -> Iterator[Body]:
@@ -123,7 +122,7 @@ class S3Store:
         with translated(act, self.name):
             answer: Any = self._clients.patient.get_object(Bucket=self._location.bucket, Key=name, **wish)
         with closing(answer["Body"]):
-            yield Body(answer, act, self.name)
+            yield Body(answer, act, self.name, self._patience.pace)
 
     def scan(self, prefix: str, after: str = "") -> Iterator[Entry]:
         last = self._folder + after if after else ""
@@ -176,7 +175,7 @@ class S3Store:
             return self._write_if(key, body, when)
         if isinstance(body, Path):
             with files.on_this_node(f"read {body}"):
-                big = body.stat().st_size > _IN_PARTS
+                big = body.stat().st_size > self._patience.whole
             if big:
                 tag = self._write_in_parts(key, body)
                 self._clear()
@@ -216,7 +215,7 @@ class S3Store:
             raise
         except Unreachable as error:
             raise OutcomeUnknown(f"cannot tell whether {key} was written to the store {self.name}: {error}") from error
-        ours = _sha256([body] if isinstance(body, bytes) else (part for _, part in _parts(body)))
+        ours = _sha256([body] if isinstance(body, bytes) else (part for _, part in _parts(body, self._patience.part)))
         if ours == theirs:
             raise OutcomeUnknown(
                 f"cannot tell who wrote {key} to the store {self.name}: it has what we wanted to write"
@@ -238,7 +237,7 @@ class S3Store:
         with translated(f"write {key}", self.name):
             upload = client.create_multipart_upload(**target, **self._encryption)["UploadId"]
         try:
-            parts = [self._send_part(key, upload, number, part) for number, part in _parts(body)]
+            parts = [self._send_part(key, upload, number, part) for number, part in _parts(body, self._patience.part)]
             with translated(f"write {key}", self.name):
                 answer = client.complete_multipart_upload(**target, UploadId=upload, MultipartUpload={"Parts": parts})
                 return answer["ETag"]
@@ -258,7 +257,7 @@ class S3Store:
             found = client.list_multipart_uploads(Bucket=bucket, Prefix=self._folder + keys.OURS)
             now = self.clock()
             for each in found.get("Uploads", []):
-                if now - each["Initiated"] > _DEAD:
+                if now - each["Initiated"] > self._patience.dead:
                     client.abort_multipart_upload(Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"])
 
     def _send_part(self, key: str, upload: str, number: int, part: bytes) -> "CompletedPartTypeDef":
@@ -300,12 +299,13 @@ def _sha256(chunks: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _parts(body: Path) -> Iterator[tuple[int, bytes]]:
+def _parts(body: Path, size: int) -> Iterator[tuple[int, bytes]]:
+    """The parts of a file, numbered from 1: each has `size` bytes, the last one perhaps fewer."""
     with _content(body) as file:
         assert not isinstance(file, bytes)
         for number in itertools.count(1):
             with files.on_this_node(f"read {body}"):
-                part = file.read(_PART)
+                part = file.read(size)
             if not part:
                 return
             yield number, part

@@ -21,8 +21,8 @@ class Indexes:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The packages of an inbox: PEP 508 `requirements`, as `requirements.parse` returns them, and local `distributions`
-    (file name -> path).
+    """The packages of an inbox: `requirements` as `requirements.parse` returns them, and local `distributions` by file
+    name.
     """
 
     requirements: tuple[str, ...]
