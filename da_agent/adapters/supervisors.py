@@ -36,7 +36,7 @@ class Supervisord:
         """Programs that `revive` has stopped and that supervisord then refused to start."""
 
     def pid(self, program: str) -> int | None:
-        with self._asking(f"look at {program}") as supervisord:
+        with self._asking(f"read the state of {program}") as supervisord:
             found: int = supervisord.getProcessInfo(program)["pid"]
             return found or None
 
@@ -51,7 +51,7 @@ class Supervisord:
 
     def revive(self) -> None:
         fatal = {name: state for name, state in self._look().items() if state in _FAILED}
-        with self._asking("begin the programs again") as supervisord:
+        with self._asking("restart the failed programs") as supervisord:
             for name, state in fatal.items():
                 self._revived.add(name)
                 # supervisord retries a program in BACKOFF after growing pauses; stopping it resets them. The program
@@ -69,7 +69,7 @@ class Supervisord:
 
         Also forgets the revived programs that are up by now, or that an admin has stopped.
         """
-        with self._asking("look at the programs") as supervisord:
+        with self._asking("read the states of the programs") as supervisord:
             every = supervisord.getAllProcessInfo()
         states = {_name(each["group"], each["name"]): int(each["state"]) for each in every}
         self._revived = {name for name in self._revived if states.get(name) in _FAILED | _UNDECIDED}
@@ -98,7 +98,7 @@ class Supervisord:
                     raise
 
     def ending(self) -> bool:
-        with self._asking("look at supervisord") as supervisord:
+        with self._asking("read the state of supervisord") as supervisord:
             try:
                 return bool(supervisord.getState()["statecode"] < SupervisorStates.RUNNING)
             except Fault as fault:
@@ -119,7 +119,7 @@ class Supervisord:
 
     def _failure(self, supervisord: Any, program: str) -> NodeBroken:
         info = _info(supervisord, program)
-        said = info["spawnerr"] or f"it is {info['statename'].lower()}"
+        said = info["spawnerr"] or f"supervisord says {info['statename']}"
         log = self._end_of_log(supervisord, program)
         return NodeBroken(f"cannot start {program}: {said}" + (f"; its log ends with: {log}" if log else ""))
 
@@ -160,7 +160,7 @@ def restart_parent(parent: int) -> None:
     supervisord has started this process.
     """
     if os.environ.get("SUPERVISOR_ENABLED") != "1":
-        raise NodeBroken("cannot restart supervisord: it has not started this process; restart it by hand")
+        raise NodeBroken("cannot restart supervisord: it did not start this process; restart supervisord by hand")
     if os.getppid() != parent:
         raise NodeBroken("cannot restart supervisord: the one that started this process has ended; start it again")
     os.kill(parent, signal.SIGHUP)

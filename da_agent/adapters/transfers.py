@@ -54,7 +54,7 @@ class ParallelTransfers:
                 lost.add(blob)
                 return
             run.persist(lambda: self._store.write(keys.blob_key(blob), body, Always()))
-            self._progress.say(f"Put {keys.blob_key(blob)} back")
+            self._progress.say(f"Restored {keys.blob_key(blob)} in the store")
 
         self._run("checking", dict.fromkeys(blobs), mend)
         return frozenset(lost)

@@ -74,7 +74,8 @@ class Admin(ClusterRecords):
         nodes = {each.report.python for each in self.reports.known()}
         if not self.is_node and nodes and str(target) not in nodes:
             raise NotHere(
-                f"cannot resolve packages here: it is {target} here, and the nodes have {', '.join(sorted(nodes))}"
+                f"cannot resolve packages here: this machine has {target}, and the nodes have"
+                f" {', '.join(sorted(nodes))}"
             )
 
     @cached_property
@@ -128,7 +129,7 @@ class Admin(ClusterRecords):
         """Remove `node`, which will not return, from the cluster; returns one sentence that confirms it."""
         self.departures.forget(node)
         self.notifications.wake(self.notifications.alive())
-        return f"Node {node} is forgotten: status shows it no more, and it holds no slot."
+        return f"Node {node} is removed: it holds no slot, and da-agent status no longer shows it."
 
     def cluster(self) -> There:
         """The state of the cluster, read from the store now."""

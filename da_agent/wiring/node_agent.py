@@ -39,7 +39,7 @@ class NodeAgent(NodeLoop):
 
         ended = predecessors.end(self.paths.root, self.supervisor)
         if ended:
-            self.progress.say(f"Ended what an earlier supervisord had left running: {', '.join(ended)}")
+            self.progress.say(f"Ended processes that an earlier supervisord left running: {', '.join(ended)}")
 
     def intact(self) -> bool:
         """True while the socket and the log folder of supervisord exist. A running agent does not make them again."""
@@ -68,9 +68,9 @@ class NodeAgent(NodeLoop):
                 return False
             self.begin_anew()
         except AgentError as error:
-            self.progress.say(f"Notifications do not reach this node, which polls: {error}")
+            self.progress.say(f"This node gets no notifications and only polls: {error}")
             return False
-        self.progress.say("supervisord starts anew, to open or close the port for notifies")
+        self.progress.say("Restarting supervisord to open or close the port for notifications")
         return True
 
     def listen(self, stack: ExitStack, notifications: Collection[str]) -> None:

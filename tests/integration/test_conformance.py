@@ -50,7 +50,7 @@ def test_a_server_that_ignores_conditions_is_refused_in_one_sentence(rclone: S3S
     with pytest.raises(StoreUnfit) as unfit:
         require_fit(store, run_together, ConformanceFolder(tmp_path), "nonce")
     assert str(unfit.value).startswith(
-        f"The store {store.identity} is not fit for a cluster: it lets two create the same object (and "
+        f"The store {store.identity} is not fit for a cluster: it lets two writers create the same object (and "
     )
     kept = ConformanceFolder(tmp_path).load(store.identity)
     assert kept is not None

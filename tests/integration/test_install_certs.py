@@ -144,7 +144,7 @@ def test_without_a_store_the_folder_of_the_node_is_taken_and_a_folder_that_was_t
     (top / "node" / "ssl" / "stale.key").write_bytes(b"stale")
     installed = install_certs(top / "node")
     assert installed.returncode == 0, installed.stderr
-    assert f"{top}/node/ssl: what was there is in {top}/node/ssl.replaced-" in installed.stderr
+    assert f"{top}/node/ssl: the previous contents are in {top}/node/ssl.replaced-" in installed.stderr
     assert names(top / "node" / "ssl") == private(ME, *SET[:3])
     again = install_certs(top / "node")
     assert f"{top}/node/ssl (unchanged)" in again.stderr

@@ -82,7 +82,7 @@ def test_a_push_into_the_empty_folder_below_a_lost_mount_is_refused_and_writes_n
         assert (refused.returncode, "it has no release" in refused.stderr) == (6, True), refused.stderr
     refused = push(tmp_path, variables)
     assert refused.returncode == 6
-    assert f"Mount the store again; to begin anew in this one, rm {kept}" in refused.stderr
+    assert f"Mount the store again; to start over in this one, rm {kept}" in refused.stderr
     assert names_below(below) == []
     mount.unlink()
     mount.symlink_to(elsewhere)

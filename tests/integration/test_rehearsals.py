@@ -116,7 +116,7 @@ def test_rehearsal_leaves_no_process_behind(node: Web, note: Path) -> None:
 def test_a_rehearsal_that_hangs_is_ended_and_says_where_it_was(node: Web, note: Path) -> None:
     text = SPAWN.format(note=note) + "threading.Event().wait()\n"
     node.stage(1, {"hello.py": text}, settings=SHORT)
-    with pytest.raises(ReleaseBroken, match=r"did not end within 2 seconds; it was at .*hello.py\", line 4"):
+    with pytest.raises(ReleaseBroken, match=r"did not end within 2 seconds; it was executing .*hello.py\", line 4"):
         node.apache.rehearse(1)
     process, child, _ = map(int, note.read_text().split())
     wait_until(lambda: gone(process) and gone(child))

@@ -364,9 +364,9 @@ def test_pips_configuration_is_read_anew_for_each_publication(desk: Path, inbox:
 
 def test_an_index_that_wants_other_credentials_is_its_authors_or_this_machines_matter(desk: Path) -> None:
     with _answering(401) as url:
-        with pytest.raises(Invalid, match="wants other credentials"):
+        with pytest.raises(Invalid, match="rejects the credentials of this machine"):
             lock(resolver_at(desk, _bare()), inbox_of(requirements=["iniconfig"], indexes=Indexes(index_url=url)))
-        with pytest.raises(NotHere, match="wants other credentials"):
+        with pytest.raises(NotHere, match="rejects the credentials of this machine"):
             lock(resolver_at(desk, _bare() | {"PIP_INDEX_URL": url}), inbox_of(requirements=["iniconfig"]))
 
 

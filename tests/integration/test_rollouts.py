@@ -126,7 +126,7 @@ def test_a_release_that_makes_a_supervised_program_fail_is_quarantined_and_the_p
         release = place.push("spoils: true", max_failures=0)
         verdict = place.verdict(release)
         assert (verdict.state, verdict.unhealthy) == (State.QUARANTINED, ())
-        assert "supervisor has given up reader" in verdict.failures[0].reason
+        assert "supervisor cannot keep these programs running: reader" in verdict.failures[0].reason
         for node in place.cluster.nodes:
             wait_for(node, "reader", "RUNNING")
     finally:

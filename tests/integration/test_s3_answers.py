@@ -302,7 +302,7 @@ def test_the_clock_does_not_go_back_for_a_second_that_is_told_late() -> None:
 
 @pytest.mark.parametrize("reply", [answer("200 OK", date=None), answer("200 OK", b"", "Date: today", date=None)])
 def test_a_store_without_a_date_has_no_clock(reply: bytes) -> None:
-    with scripted(reply) as script, pytest.raises(Unreachable, match="has no date"):
+    with scripted(reply) as script, pytest.raises(Unreachable, match="has no header Date"):
         script.store().clock()
 
 

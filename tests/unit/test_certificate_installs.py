@@ -305,7 +305,7 @@ def test_where_nothing_that_runs_presents_them_it_is_said_what_to_do() -> None:
     machine.folders.disk[Path("/etc/other")] = pair()
     machine.web.up, machine.web.presents = True, False
     said = machine.install()
-    assert "Nothing that runs here presents these certificates" in said
+    assert "No running server uses these files" in said
     assert "da-agent push certs" in said
     assert "reads its certificates again" not in said
 

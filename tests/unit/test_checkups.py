@@ -65,7 +65,7 @@ def test_however_little_time_is_left_a_page_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("status", "complaint"),
-    [(200, None), (302, None), (404, None), (499, None), (500, "/ answers 500"), (503, "/ answers 503")],
+    [(200, None), (302, None), (404, None), (499, None), (500, "GET / answers 500"), (503, "GET / answers 503")],
 )
 def test_where_nothing_is_said_the_front_page_is_asked_and_must_not_have_failed(
     status: int, complaint: str | None
@@ -78,8 +78,8 @@ def test_where_nothing_is_said_the_front_page_is_asked_and_must_not_have_failed(
 @pytest.mark.parametrize(
     ("reply", "complaint"),
     [
-        (ports.Reply(500, b"fine"), "/health answers 500 instead of 200"),
-        (ports.Reply(200, b"bad"), "/health answers without the text 'fine'"),
+        (ports.Reply(500, b"fine"), "GET /health answers 500 instead of 200"),
+        (ports.Reply(200, b"bad"), "GET /health answers without the text 'fine'"),
         (None, "GET /health timed out"),
     ],
 )

@@ -177,24 +177,27 @@ class NobodyWins(Racing):
 
 
 BROKEN: dict[type[MemoryStore], tuple[str, str]] = {
-    IgnoresConditions: ("an object is created once", "lets two create the same object"),
-    IgnoresIfAbsent: ("an object is created once", "lets two create the same object"),
+    IgnoresConditions: ("an object is created once", "lets two writers create the same object"),
+    IgnoresIfAbsent: ("an object is created once", "lets two writers create the same object"),
     IgnoresTags: ("an object is not replaced with a wrong tag", "although the tag is wrong"),
     AcceptsUnknownTags: ("an object is not replaced with a wrong tag", "although the tag is wrong"),
     ReplacesNothing: ("an object that is gone is not replaced", "replaces an object that is gone"),
     NeverReplaces: ("an object is replaced by a writer that has its tag", "refuses a write whose condition holds"),
-    SaysLostButWrites: ("an object is created once", "and says that it did not"),
+    SaysLostButWrites: ("an object is created once", "but answers that it did not"),
     KnowsNoTags: ("an object is replaced by a writer that has its tag", "does not know If-Match"),
-    SaysGone: ("an object is not replaced with a wrong tag", "answers out of place"),
+    SaysGone: ("an object is not replaced with a wrong tag", "gives an unexpected answer"),
     KeepsCheckSums: ("what was written is read back", "other bytes"),
     TagsAnew: ("what was written is read back", "another tag"),
     ReadsLate: ("what was written is read back", "does not have an object that was just written"),
     ListsLate: ("what was written is listed", "does not list"),
     ListsOldTags: ("what was written is listed", "another tag or size"),
     DeletesLate: ("what was deleted is gone", "still has an object"),
-    TwoWin: ("of 8 who create an object at once, one wins", "lets 2 of 8 create the same object at once"),
-    WrongOneWins: ("of 8 who create an object at once, one wins", "the wrong one of 8"),
-    NobodyWins: ("of 8 who create an object at once, one wins", "has nothing after a race"),
+    TwoWin: (
+        "when 8 writers create an object at once, one succeeds",
+        "lets 2 of 8 writers create the same object at once",
+    ),
+    WrongOneWins: ("when 8 writers create an object at once, one succeeds", "reports success to the wrong one"),
+    NobodyWins: ("when 8 writers create an object at once, one succeeds", "has no object after several writers"),
 }
 
 

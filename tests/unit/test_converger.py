@@ -569,7 +569,7 @@ def test_a_node_to_which_the_store_answers_too_slowly_for_a_slot_is_at_fault_its
 
     machine.store.before_write = take_long
     machine.power.on["switch"] = lambda: claims.append("switched")
-    with pytest.raises(NodeBroken, match="the store takes too long to answer"):
+    with pytest.raises(NodeBroken, match="the store answers too slowly"):
         machine.node((release(2), release(1)), clock=clock).converge()
     record = machine.rollout(2)
     assert (machine.served, machine.web.draining()) == ({1}, False)
@@ -600,7 +600,7 @@ def test_a_release_that_makes_a_supervised_program_fail_is_to_blame_and_the_way_
     machine.agent(release(2), release(1)).converge()
     record = machine.rollout(2)
     assert (machine.served, record.state, machine.programs.failed()) == ({1}, State.QUARANTINED, ())
-    assert "supervisor has given up celery" in record.failures[0].reason
+    assert "supervisor cannot keep these programs running: celery" in record.failures[0].reason
     assert record.unhealthy == ()
 
 
@@ -842,7 +842,7 @@ def test_a_node_with_nothing_to_serve_hands_back_after_each_rejection_however_lo
     node = machine.node((release(2), release(1)), clock=clock)
     node.converge()
     assert (len(rehearsals), node.hands_back) == (1, True)
-    assert node.waiting == "release 1 is rejected here; looking for another release"
+    assert node.waiting == "this node rejected release 1; looking for another release"
 
 
 def test_a_node_that_has_rejected_all_it_knew_takes_the_release_that_comes() -> None:
@@ -896,7 +896,7 @@ def test_a_probation_goes_on_to_its_end_however_many_actions_it_takes() -> None:
     settings = replace(PATIENT, start_timeout=timedelta(seconds=120))
     node = machine.node((release(1),), clock=clock, settings=settings)
     machine.node_states.node_state, machine.installation.live = None, None
-    with pytest.raises(NodeBroken, match="there is none to go back to"):
+    with pytest.raises(NodeBroken, match="this node has no older release to go back to"):
         node.converge()
     assert starts[-1] - starts[0] >= settings.probation - timedelta(seconds=1)
     assert len(starts) > MOST_ACTIONS

@@ -122,7 +122,7 @@ def test_a_node_that_is_long_gone_keeps_nothing_and_is_told() -> None:
     store.now = NOON - timedelta(days=300)
     store.write(keys.node_key("damaged"), b"{", ports.Always())
     store.now = NOON
-    with pytest.raises(Corrupt, match=r"away, too.*for one that is gone, delete it"):
+    with pytest.raises(Corrupt, match=r"away, too.*da-agent forget away, too"):
         collected(store)
     store.delete(keys.node_key("away, too"))
     planned = collected(store, dry_run=True)

@@ -197,7 +197,7 @@ def test_a_store_whose_time_jumps_ends_the_right_too() -> None:
     with built.gc_lock(store, clock).alone("me", "nonce") as held:
         held.require()
         store.now += TERM - MARGIN
-        with pytest.raises(Busy, match="others may be at work"):
+        with pytest.raises(Busy, match="another process may hold it now"):
             held.require()
 
 

@@ -70,7 +70,7 @@ def test_a_store_in_another_place_is_refused_when_it_has_fewer_releases() -> Non
         recognise(with_releases(0), None, used)
     assert "it has no release and is memory" in str(refused.value)
     assert "with release 2 it was memory" in str(refused.value)
-    assert str(refused.value).endswith("to begin anew in this one, rm /kept/memory://store")
+    assert str(refused.value).endswith("to start over in this one, rm /kept/memory://store")
     with pytest.raises(Unreachable):
         recognise(with_releases(1), None, used)
     # It was moved, and nothing is lost.

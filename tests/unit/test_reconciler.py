@@ -157,7 +157,7 @@ def test_an_empty_store_where_a_ledger_was_is_not_a_new_cluster() -> None:
         node.store.delete(entry.key)
     problem = node.begin().cycle()
     assert problem is not None
-    assert "mounted" in problem
+    assert "Mount the store" in problem
     assert node.live == 1
     assert not any(entry.key == keys.CONFIG for entry in node.store.scan(""))
 

@@ -50,7 +50,7 @@ HELD = slots.claim(OPEN, "web-1", 7, LIVE, now=NOW, reason="update", joining=Fal
         pytest.param(OPEN, "web-3", 15, None, id="those in front do not come"),
         pytest.param(OPEN, "web-1", 0, None, id="it is the first"),
         pytest.param(rollouts.pause(OPEN, ADMIN), "web-1", 60, "paused by admin: maintenance", id="a pause"),
-        pytest.param(rollouts.closed(OPEN, now=NOW), "web-1", 0, "a newer release than 7 has come", id="closed"),
+        pytest.param(rollouts.closed(OPEN, now=NOW), "web-1", 0, "a newer release than 7 was published", id="closed"),
     ],
 )
 def test_nobody_asks_for_a_slot_that_the_record_does_not_have(
@@ -144,7 +144,7 @@ def test_a_switch_comes_so_soon_that_the_probation_and_the_way_back_can_end_with
 def test_a_slot_for_one_release_is_none_for_another() -> None:
     carried = rollouts.opened(8, Strategy(), (granted(claim(OPEN, "web-1")),), now=NOW)
     assert [(slot.release, slot.begun) for slot in carried.slots] == [(7, False)]
-    assert reason(claim(carried, "web-1")) == "release 8 is the one to go to, not 7"
+    assert reason(claim(carried, "web-1")) == "the wanted release is 8, not 7"
 
 
 def test_turns_that_run_when_a_newer_release_comes_count_there() -> None:
@@ -155,7 +155,7 @@ def test_turns_that_run_when_a_newer_release_comes_count_there() -> None:
 
 def test_a_closed_record_gives_no_turn() -> None:
     closed = rollouts.closed(granted(claim(OPEN, "web-1")), now=NOW)
-    assert reason(claim(closed, "web-1")) == "a newer release than 7 has come"
+    assert reason(claim(closed, "web-1")) == "a newer release than 7 was published"
 
 
 def test_once_a_quarantine_is_written_nobody_claims_a_slot_and_none_lasts_longer() -> None:
@@ -218,7 +218,7 @@ def test_commands_that_are_run_once_have_one_runner() -> None:
     ("stopped", "why"),
     [
         (lambda record: rollouts.pause(record, ADMIN), "paused by admin: maintenance"),
-        (lambda record: rollouts.closed(record, now=NOW), "a newer release than 7 has come"),
+        (lambda record: rollouts.closed(record, now=NOW), "a newer release than 7 was published"),
         (lambda record: replace(record, state=State.QUARANTINED), "release 7 is quarantined"),
     ],
     ids=["paused", "closed", "quarantined"],

@@ -147,7 +147,7 @@ def presented(folder: Path) -> Path:
     certificates = Staged(folder).certificates
     pair = serving_pairs.pair(path.name for path in certificates.iterdir())
     if pair is None:
-        raise NodeBroken(f"cannot present the certificate in {certificates}: it has gone")
+        raise NodeBroken(f"cannot present the certificate in {certificates}: the file has disappeared")
     return certificates / pair.certificate
 
 

@@ -144,7 +144,7 @@ def _verdict(ended: Outcome) -> dict[str, str | None] | None:
 
 
 def _last(ended: Outcome) -> str:
-    return ended.lines[-1] if ended.lines else "it said nothing"
+    return ended.lines[-1] if ended.lines else "it printed nothing"
 
 
 def _place(ended: Outcome) -> str:
@@ -152,4 +152,4 @@ def _place(ended: Outcome) -> str:
     library = f'File "{sysconfig.get_path("stdlib")}'
     frames = [line for line in ended.lines if line.startswith("File ")]
     at = next((line for line in frames if not line.startswith((library, 'File "<frozen'))), None)
-    return f"; it was at {at.removeprefix('File ')}" if at else ""
+    return f"; it was executing {at.removeprefix('File ')}" if at else ""

@@ -124,12 +124,13 @@ def _leads_to(place: Path, target: Path) -> bool:
 def _refuse_foreign(place: Path) -> None:
     """Raise when `place` holds anything other than certificates: a typo in config.yml must not replace /etc/ssl."""
     if not place.is_dir():
-        raise NodeBroken(f"cannot put the certificates into {place}: it is no folder; move it away")
+        raise NodeBroken(f"cannot put the certificates into {place}: it is not a folder; move it away")
     for path in place.rglob("*"):
         name = path.relative_to(place)
         if not (path.is_dir() or is_temporary(name.as_posix()) or path.name.endswith(_KINDS)):
             raise Invalid(
-                f"cannot put the certificates into {place}: it holds more than certificates ({name}); move that away,"
+                f"cannot put the certificates into {place}: it holds more than certificates ({name}); move that file"
+                f" away,"
                 " or name a folder of its own in config.yml"
             )
 

@@ -18,7 +18,7 @@ _UNFINISHED = ".da-agent.new."
 
 def fill(place: Path, found: Mapping[str, bytes], ids: tuple[int, int] | None) -> Placed:
     """Write the files `found` into the folder `place`, and remove the agent's other files from it."""
-    remark = "file by file, for this folder cannot be moved (a mount, or part of a container's image)"
+    remark = "file by file, because this folder cannot be moved (a mount, or part of a container's image)"
     for leftovers in place.rglob(f"{_UNFINISHED}*"):
         leftovers.unlink(missing_ok=True)
     before = _ours(place)

@@ -42,7 +42,7 @@ def link(place: Path, target: Path) -> Placed | None:
     else:
         new.rmdir()
     files.sync_directory(place.parent)
-    return Placed(place, changed=True, remark=f"what was there is in {kept}" if kept.exists() else "")
+    return Placed(place, changed=True, remark=f"the previous contents are in {kept}" if kept.exists() else "")
 
 
 def _exchange(one: Path, other: Path) -> None:

@@ -77,7 +77,7 @@ class DevCluster:
         """The cluster of `directory`, running or stopped; NotFound when there is none."""
         record = _load(directory.absolute())
         if record is None:
-            raise NotFound(f"there is no cluster below {directory}: begin one with da-agent dev --root {directory}")
+            raise NotFound(f"there is no cluster below {directory}: start one with da-agent dev --root {directory}")
         return cls(directory.absolute(), record, environment)
 
     def start(self) -> None:
@@ -165,6 +165,6 @@ def _check_access(directory: Path) -> None:
     for folder in (directory, *directory.parents):
         if not folder.stat().st_mode & 0o001:
             raise Invalid(
-                f"{directory} is of no use as the cluster's folder: {folder} lets only its owner in, and the web"
+                f"{directory} cannot be the cluster's folder: {folder} lets only its owner in, and the web"
                 f" server's processes are another user; choose another --root, or chmod o+x {folder}"
             )

@@ -42,7 +42,9 @@ class Root:
             raise Unreachable(f"cannot use the store {self.path}: it is not a directory")
         # A lost mount leaves an empty folder behind. Taken for a new store, it would get a ledger of its own.
         if known and not used:
-            raise Unreachable(f"cannot use the store {self.path}: its folder {OURS} has gone; is it still mounted?")
+            raise Unreachable(
+                f"cannot use the store {self.path}: its folder {OURS} has disappeared; is it still mounted?"
+            )
         if used:
             # Never reset to False: a thread with an older look would undo what another one has found.
             self._used = True

@@ -41,7 +41,7 @@ def explain(output: str, code: int, task: str, *, scratch: Path, configured: boo
     if disk_full(output):
         return NodeBroken(f"cannot {task}: {files.full(scratch, disk_space.BLOCK)}")
     if _LOCKED_OUT.search(output):
-        sentence = f"cannot {task}: the package index {_index(output)} wants other credentials than we have"
+        sentence = f"cannot {task}: the package index {_index(output)} rejects the credentials of this machine"
         return Invalid(sentence) if configured else NotHere(sentence)
     if _NETWORK.search(output):
         return Unreachable(f"cannot reach the package index at {_index(output)}: {_last_cause(output)}")

@@ -133,7 +133,9 @@ class Resolution:
 
     def _locked(self, wanted: Wanted, made: Path | None) -> Locked:
         if made is None:
-            raise Invalid(f"cannot install {wanted.name}: {wanted.artifact.filename} has something else in it")
+            raise Invalid(
+                f"cannot install {wanted.name}: {wanted.artifact.filename} contains a package of another name"
+            )
         path = self._workshop.take(made, self._workshop.given)
         self._fits.require(path.name)
         blob = wheels.blob(path)

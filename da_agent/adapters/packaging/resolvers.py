@@ -66,7 +66,7 @@ class UvResolver:
             raise NotHere(f"cannot resolve packages here: cannot run {self._python} ({error.strerror})") from error
         words = outcome.output.split()
         if not outcome.well or len(words) != 3 or words[0] != "CPython":
-            raise NotHere(f"cannot resolve packages here: {self._python} is not a CPython that works")
+            raise NotHere(f"cannot resolve packages here: {self._python} is not a working CPython")
         return Target(python=words[1], platform=words[2])
 
     @contextmanager

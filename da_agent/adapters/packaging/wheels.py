@@ -94,7 +94,7 @@ def check_wheel(filename: str, path: Path) -> None:
     if canonicalize_name(name) != expected.name or canonicalize_version(version) != canonicalize_version(
         expected.version
     ):
-        raise Invalid(f"{filename} says inside that it is {name} {version}: give it its right name")
+        raise Invalid(f"{filename} contains {name} {version}: rename the file to match")
 
 
 def check_source(filename: str, path: Path) -> None:

@@ -25,13 +25,13 @@ def builder(name: str | None) -> Account | None:
     if os.geteuid() != 0:
         return None
     if name is None:
-        raise NotHere("cannot build packages as root: name a user for it")
+        raise NotHere("cannot build packages as root: set DA_AGENT_WEB_USER to a user other than root")
     try:
         account = Account.of(name)
     except KeyError as error:
         raise NotHere(f"cannot build packages here: this machine has no user {name}") from error
     if account.uid == 0:
-        raise NotHere("cannot build packages as root: name another user for it")
+        raise NotHere("cannot build packages as root: set DA_AGENT_WEB_USER to another user")
     return account
 
 

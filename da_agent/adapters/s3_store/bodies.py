@@ -68,7 +68,7 @@ class Body:
         if told is not None:
             place = _RANGE.fullmatch(told)
             if place is None or int(place[1]) != start:
-                raise self._unreachable(f"asked for what comes behind byte {start}, it sent {told!r}")
+                raise self._unreachable(f"asked for the bytes from {start} on, it sent {told!r}")
             surplus = 0
         for chunk in self.chunks:
             if len(chunk) > surplus:

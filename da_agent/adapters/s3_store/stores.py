@@ -69,7 +69,7 @@ class S3Store:
             self._list("ask for the time", "", "", 1)
             now = self._clock.now(_CLOCK_PATIENCE)
         if now is None:
-            raise Unreachable(f"cannot ask for the time in the store {self.name}: its answer has no date")
+            raise Unreachable(f"cannot ask for the time in the store {self.name}: its answer has no header Date")
         return now
 
     def _hear(self, http_response: Any, parsed: dict[str, Any], **_: object) -> None:
@@ -139,7 +139,7 @@ class S3Store:
             if not page.get("IsTruncated"):
                 return
             if not page.get("Contents"):
-                raise Unreachable(f"cannot list {prefix} in the store {self.name}: its answer breaks off")
+                raise Unreachable(f"cannot list {prefix} in the store {self.name}: its answer is incomplete")
 
     def survey(self, prefixes: Sequence[str]) -> Iterator[Entry]:
         for _, near in itertools.groupby(sorted(prefixes), key=lambda prefix: prefix[:1]):
@@ -218,7 +218,8 @@ class S3Store:
         ours = _sha256([body] if isinstance(body, bytes) else (part for _, part in _parts(body, self._patience.part)))
         if ours == theirs:
             raise OutcomeUnknown(
-                f"cannot tell who wrote {key} to the store {self.name}: it has what we wanted to write"
+                f"cannot tell who wrote {key} to the store {self.name}: it has the bytes that this process wanted to"
+                f" write"
             )
         raise Conflict(f"{key} in the store {self.name} was written by another process")
 

@@ -23,8 +23,7 @@ def behind_node(name: str, head: int | None, live: int | None) -> str | None:
     if live is None or (head is not None and head >= live):
         return None
     return (
-        f"{name} has {_releases(head)}, but this node has served release {live}: is the store mounted, and is it the"
-        " right one?"
+        f"{name} has {_releases(head)}, but this node has served release {live}. Mount the store, or correct its name"
     )
 
 
@@ -35,7 +34,7 @@ def behind_reports(name: str, head: int | None, reports: Iterable[Report]) -> st
         return None
     return (
         f"cannot use {name}: it has {_releases(head)}, but {newest.node} reports release {newest.release}."
-        " Mount the store again or put back its folder .agent/releases; to begin anew, remove its folder .agent"
+        " Mount the store again or put back its folder .agent/releases; to start over, remove its folder .agent"
     )
 
 
@@ -49,7 +48,7 @@ def behind_use(name: str, head: int | None, identity: str, used: Used | None, pl
         return None
     return (
         f"cannot use {name}: it has {_releases(head)} and is {identity}, but with release {used.release} it was"
-        f" {used.identity}. Mount the store again; to begin anew in this one, rm {place}"
+        f" {used.identity}. Mount the store again; to start over in this one, rm {place}"
     )
 
 

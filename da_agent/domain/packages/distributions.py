@@ -49,7 +49,7 @@ def distribution(filename: str) -> Distribution:
             raise Invalid(f"{where}: is not a wheel's name, such as shop-1.0-py3-none-any.whl: {error}") from error
         return Distribution(filename, name, version, Kind.WHEEL, frozenset(map(str, tags)))
     if not filename.endswith(SUFFIXES):
-        raise Invalid(f"{where}: is no distribution: only .whl, .tar.gz and .zip are")
+        raise Invalid(f"{where}: is not a distribution: only .whl, .tar.gz and .zip files are")
     try:
         name, version = parse_sdist_filename(filename)
     except InvalidSdistFilename:

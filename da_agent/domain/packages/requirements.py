@@ -149,7 +149,7 @@ def _option(option: str) -> str:
     """Why a line with `option` is invalid, and the remedy."""
     for names, remedy in _OPTIONS.items():
         if option in names:
-            return f"has the option {option}, which is not read here: {remedy}"
+            return f"has the option {option}, which is not supported: {remedy}"
     if option == "--hash":
         return "has the option --hash: leave it out, the release records the hash of every package by itself"
     return f"has the option {option:.40}: only requirements such as `docassemble.base>=1.4` are allowed"

@@ -15,9 +15,9 @@ from da_agent.domain.rollout.rollouts import Rollout, State
 from da_agent.domain.units import span
 
 NEEDS = {
-    Disturbance.RELOAD: "reload: the idle group loads the application and takes over, no request is lost",
+    Disturbance.RELOAD: "reload: new worker processes load the application and take over; no request is lost",
     Disturbance.RESTART: "graceful restart of the application's web server: requests longer than 3 s are cut",
-    Disturbance.CERTIFICATES: "graceful restart of the web server for HTTPS in front, the application goes on",
+    Disturbance.CERTIFICATES: "graceful restart of the web server for HTTPS; the application is not touched",
 }
 
 

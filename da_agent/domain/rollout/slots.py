@@ -136,11 +136,11 @@ def is_stopped(rollout: Rollout, *, joining: bool) -> bool:
 def _refusal(rollout: Rollout, target: int, *, joining: bool) -> Denied | None:
     """Why no node gets a slot for `target` here."""
     if rollout.closed:
-        return Denied(f"a newer release than {rollout.release} has come")
+        return Denied(f"a newer release than {rollout.release} was published")
     if target == rollout.release and rollout.state is State.QUARANTINED:
         return Denied(f"release {target} is quarantined")
     if target != rollout.release and rollout.state is not State.QUARANTINED:
-        return Denied(f"release {rollout.release} is the one to go to, not {target}")
+        return Denied(f"the wanted release is {rollout.release}, not {target}")
     if rollout.paused is not None and not joining:
         return Denied(f"paused by {rollout.paused.by}: {rollout.paused.reason}")
     return None
@@ -232,7 +232,7 @@ def take_release_command(rollout: Rollout, node: str, *, now: datetime) -> Rollo
 def finish_release_command(rollout: Rollout, node: str, output: tuple[str, ...], *, now: datetime) -> Rollout | Denied:
     """The record with the release command done and the last lines of its `output`, or why it is not."""
     if rollout.release_command is None or rollout.release_command.node != node:
-        return Denied("the commands that are run once have become another's")
+        return Denied("another node runs the release command by now")
     return replace(
         rollout, release_command=ReleaseCommandRun(node, now, done=True, output=output[-KEPT_LINES:]), changed_at=now
     )

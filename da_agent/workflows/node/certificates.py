@@ -182,8 +182,8 @@ class Certificates:
             self._progress.say(f"Apache reads its certificates again ({', '.join(told)})")
         elif self._runs():
             self._progress.say(
-                "Nothing that runs here presents these certificates: the node's own web server has those of a release"
-                " alone; da-agent push certs puts them into the next one. What else reads them must be told to do it"
+                "No running server uses these files: the node's own web server uses only the certificates of a release,"
+                " which da-agent push certs makes. Reload any other program that reads these files"
             )
 
     def _runs(self) -> bool:
@@ -217,7 +217,7 @@ def _below(opened: Opened, prefix: str) -> Mapping[str, bytes]:
     for entry in without_markers(entry for entry in opened.store.scan(prefix) if not is_temporary(entry.key)):
         if entry.size > limits.CERTIFICATE:
             raise Invalid(
-                f"{entry.key} in {opened.reader.name} is too large for a certificate: is it the right folder?"
+                f"{entry.key} in {opened.reader.name} is too large for a certificate; check that the folder is right"
             )
         found[entry.key.removeprefix(prefix)] = opened.reader.written(entry.key, limits.CERTIFICATE)
     return found

@@ -48,16 +48,16 @@ class Checkup:
         if reply is None:
             return f"GET {health.path} timed out"
         if health.status is not None and reply.status != health.status:
-            return f"{health.path} answers {reply.status} instead of {health.status}"
+            return f"GET {health.path} answers {reply.status} instead of {health.status}"
         if reply.status >= BROKEN and health.status is None:
-            return f"{health.path} answers {reply.status}"
+            return f"GET {health.path} answers {reply.status}"
         if health.text is not None and health.text.encode() not in reply.start:
-            return f"{health.path} answers without the text {health.text!r}"
+            return f"GET {health.path} answers without the text {health.text!r}"
         return None
 
     def _programs(self) -> str | None:
         failed = self._supervisor.failed()
-        return f"supervisor has given up {', '.join(failed)}" if failed else None
+        return f"supervisor cannot keep these programs running: {', '.join(failed)}" if failed else None
 
     def _command(self, number: int, health: Health, patience: timedelta) -> str | None:
         if health.command is None:

@@ -181,7 +181,7 @@ class Converger:
             return False
         new = next((each for each in node_state.rejected if each not in before.rejected), None)
         if new is not None and node_state.live is None:
-            self.waiting = f"release {new.release} is rejected here; looking for another release"
+            self.waiting = f"this node rejected release {new.release}; looking for another release"
         elif acted >= MOST_ACTIONS:
             self.waiting = f"not idle after {acted} actions; reading the store again"
         else:

@@ -53,7 +53,7 @@ class Leaving:
             return
         self._traffic.drain(on=True)
         patience, began = drains.before_leaving(self._settings().drain), self._clock.elapsed()
-        with self._progress.step("leaving: waiting until no visitor comes any more"):
+        with self._progress.step("leaving: waiting for the balancer and the running requests"):
             while (active := self._traffic.under_way()) is not None:
                 if drains.is_over(active, self._clock.elapsed() - began, patience, cuts=True):
                     return

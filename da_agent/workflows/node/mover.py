@@ -70,8 +70,9 @@ class Mover:
         self.slot_use = self.slot_use.used()
         if self.slot_use.has_spent_claims:
             raise NodeBroken(
-                f"cannot switch to release {number} within a slot: this node was suspended, or the store takes too long"
-                " to answer it"
+                f"cannot switch to release {number} before the slot expires: this node was suspended, or the store"
+                f" answers"
+                " too slowly"
             )
         made = self._rollout_client.claim(number, f"release {number}", joining=joining)
         if made is None:
@@ -106,4 +107,6 @@ class Mover:
         slot_use = self.slot_use = self.slot_use.used()
         if not self._switcher.switch(number, seen, lambda: free or slot_use.is_good(self._clock.elapsed())):
             # The record decides whether the slot may be claimed again.
-            self._progress.say(f"Release {number} is not switched to: the slot was claimed too long ago")
+            self._progress.say(
+                f"Not switching to release {number} yet: too much time has passed since the slot was claimed"
+            )

@@ -119,7 +119,7 @@ class Preparer:
         output: list[str] = []
         ends = self._clock.now() + cluster.rollout.strategy.slot_timeout - SLACK
         for command in cluster.rollout.strategy.release_command:
-            self._progress.say(f"Once in the cluster for release {release.number}: {redaction.command(command)}")
+            self._progress.say(f"Running the release command of release {release.number}: {redaction.command(command)}")
             ended = self._commands.run(release.number, command, max(ends - self._clock.now(), timedelta(seconds=1)))
             output += map(redaction.masked, ended.lines)
             if ended.failure is not None:

@@ -99,7 +99,9 @@ class Switcher:
         self._node_states.save(node_state.revert())
         self._prober.end()
         if before is None or before == probation.release:
-            raise NodeBroken(f"release {probation.release} does not serve, and there is none to go back to: {reason}")
+            raise NodeBroken(
+                f"cannot serve release {probation.release}, and this node has no older release to go back to: {reason}"
+            )
 
     def recover(self, seen: Observation) -> None:
         """Go back from a probation that another process began; the second interruption rejects the release."""

@@ -63,8 +63,8 @@ class _Examination:
             "an object is not replaced with an old tag": self._replace_with_old_tag,
             "what was deleted is gone": self._delete,
             "an object that is gone is not replaced": self._replace_nothing,
-            f"of {RACERS} who create an object at once, one wins": self._race_to_create,
-            f"of {RACERS} who replace an object at once, one wins": self._race_to_replace,
+            f"when {RACERS} writers create an object at once, one succeeds": self._race_to_create,
+            f"when {RACERS} writers replace an object at once, one succeeds": self._race_to_replace,
             "what was written is listed": self._list_after_write,
         }
         try:
@@ -111,7 +111,7 @@ class _Examination:
     def _create_twice(self) -> None:
         key = self._key("create")
         self._write(key, b"first", IfAbsent())
-        self._refuse(key, IfAbsent(), "it lets two create the same object")
+        self._refuse(key, IfAbsent(), "it lets two writers create the same object")
 
     def _replace(self) -> None:
         key = self._key("replace")
@@ -149,7 +149,7 @@ class _Examination:
         with _expected(complaint):
             data = self._store.read(key).data
         if data != b"first":
-            raise _Broken(f"{complaint}, and says that it did not")
+            raise _Broken(f"{complaint}, but answers that it did not")
 
     # ---- races
 
@@ -172,14 +172,14 @@ class _Examination:
             # Under contention some stores fail instead of answering: the object left afterwards shows which racer won.
             if isinstance(result, AgentError) and not isinstance(result, Conflict | NotFound | OutcomeUnknown):
                 raise result
-        with _expected("it has nothing after a race that it should have decided"):
+        with _expected("it has no object after several writers wrote it at once"):
             stored = self._store.read(key)
         winners = [body for body, result in zip(bodies, results, strict=True) if isinstance(result, str)]
         if len(winners) > 1:
-            raise _Broken(f"it lets {len(winners)} of {RACERS} {act} at once")
+            raise _Broken(f"it lets {len(winners)} of {RACERS} writers {act} at once")
         doubtful = [body for body, result in zip(bodies, results, strict=True) if isinstance(result, OutcomeUnknown)]
         if stored.data not in (winners or doubtful):
-            raise _Broken(f"it tells the wrong one of {RACERS} that it was the one to {act}")
+            raise _Broken(f"when {RACERS} writers {act} at once, it reports success to the wrong one")
         return stored.tag
 
     # ---- shared
@@ -209,5 +209,5 @@ def _complaint(check: Callable[[], None]) -> str:
     except (_Broken, StoreUnfit) as broken:
         return str(broken)
     except (Conflict, NotFound) as error:
-        return f"it answers out of place: {error}"
+        return f"it gives an unexpected answer: {error}"
     return ""

@@ -220,8 +220,9 @@ class Survey:
             return None
         except Corrupt as error:
             raise Corrupt(
-                f"{error}; nothing was removed, because it is not known what that node needs: a node that runs"
-                f" writes it again within a minute, and for one that is gone, delete it"
+                f"{error}; nothing was removed, because it is not known which releases that node needs. A running node"
+                f" writes its report again within a minute; remove one that will not return with da-agent forget"
+                f" {keys.node_of(key)}"
             ) from error
 
 

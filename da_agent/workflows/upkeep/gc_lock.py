@@ -55,7 +55,7 @@ class GcLock:
             upload()
             if self.holds(mark):
                 return mark
-        raise TimedOut(f"cannot publish: gc keeps removing blobs from {self._store.name}")
+        raise TimedOut(f"cannot publish: gc keeps removing blobs from {self._store.name}; try again later")
 
     def holds(self, mark: Mark) -> bool:
         """True when no process has held the gc lock since `mark`, and no blob has grown old."""
@@ -136,7 +136,10 @@ class Held:
             raise self._late()
 
     def _late(self) -> Busy:
-        return Busy(f"cannot go on: this took too long, and others may be at work in {self._store.name} now; try again")
+        return Busy(
+            f"cannot continue: the gc lock on {self._store.name} expired, and another process may hold it now; try"
+            f" again"
+        )
 
     def leave(self) -> None:
         self._lease.release()
