@@ -99,6 +99,6 @@ class NodeAgent(NodeLoop):
     def beat(self, stack: ExitStack) -> None:
         """Report on time until `stack` closes, even while the loop is busy."""
         from da_agent.adapters.heartbeats import beating
-        from da_agent.workflows.node.reconciler import HEARTBEAT
+        from da_agent.domain.node.heartbeats import HEARTBEAT
 
         stack.enter_context(beating(self.reconciler.beat, HEARTBEAT / 6))

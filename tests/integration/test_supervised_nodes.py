@@ -134,7 +134,7 @@ def test_a_start_that_is_killed_begins_anew() -> None:
     with cluster(1) as made:
         node = made.nodes[0]
         log = node.root / "agent/log/initialize.log"
-        for sentence in ("Wrote the first configuration", "Staging release 1", "Switching from release none"):
+        for sentence in ("Wrote the first config.yml", "Staging release 1", "Switching from release none"):
             wait_until(lambda said=sentence: log.exists() and said in log.read_text(), node)  # type: ignore[misc]
             started = supervisorctl(node, "pid", "initialize").strip()
             if started.isdigit() and int(started):

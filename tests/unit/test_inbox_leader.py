@@ -30,8 +30,10 @@ TAKE_OVER = int((term(POLL) + ASK) / POLL)
         pytest.param(Leadership(has=True, asked_at=NOON - ASK + SECOND), False, id="has it since just now"),
         pytest.param(Leadership(has=True, asked_at=NOON - ASK), True, id="to be renewed"),
         pytest.param(Leadership(asked_at=NOON + SECOND), True, id="the clock was set back"),
-        pytest.param(Leadership(unable=Unable("f", NOON - SECOND, "why")), False, id="others shall try"),
-        pytest.param(Leadership(unable=Unable("f", NOON - ASIDE, "why")), True, id="others have had their time"),
+        pytest.param(Leadership(unable=Unable("f", NOON - SECOND, "why"), yields=True), False, id="others shall try"),
+        pytest.param(
+            Leadership(unable=Unable("f", NOON - ASIDE, "why"), yields=True), True, id="others have had their time"
+        ),
     ],
 )
 def test_a_node_asks_for_the_inbox_leader_now_and_then(part: Leadership, asks: bool) -> None:

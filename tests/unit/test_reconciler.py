@@ -8,6 +8,7 @@ import pytest
 
 from da_agent import ports
 from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.heartbeats import HEARTBEAT, Told
 from da_agent.domain.node.node_states import NodeState
 from da_agent.domain.node.reports import Phase, Report
 from da_agent.domain.node.targets import RETRY_REJECTED
@@ -19,7 +20,6 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import NotHere, Stopped, StoreUnfit, TimedOut, Unreachable
-from da_agent.workflows.node.reconciler import HEARTBEAT
 from tests import built
 from tests.fake_nodes import wheel
 from tests.fakes import FakeLock, FakeNotifier, MemoryBlobs, MemoryStore, MemoryTransfers, NoDeadline, T
@@ -104,7 +104,8 @@ def test_nobody_is_kept_out_of_service_by_a_report() -> None:
 
     class Deadline(NoDeadline):
         def __call__(self, question: Callable[[], T]) -> T:
-            asked.append(node.reconciler._report.phase)
+            told = node.reconciler._reporting._told
+            asked.append(Phase.STARTING if told is None else told.report.phase)
             return question()
 
     node.deadline = Deadline()
@@ -217,7 +218,7 @@ def test_behind_a_newer_release_that_is_paused_a_quarantined_one_is_left_all_the
     assert node.live == 2
     records.change(2, lambda record, *_: replace(record, state=State.QUARANTINED))
     node.put("config.yml", b"name: c\n")
-    member("b", node.store).reconciler._look(urgent=True)
+    member("b", node.store).reconciler._look(urgent=True, leads=False)
     records.change(3, lambda record, *_: rollouts.pause(record, Note("admin", node.store.now, "a look first")))
     node.reconciler.cycle()
     assert (node.live, set(node.web.workers_.values())) == (1, {1})
@@ -397,7 +398,7 @@ def test_whoever_appends_is_heard_of_with_the_next_poll_of_the_record() -> None:
     built.rollouts(node.store, lambda: "three").announce(release)
     ledger = [keys.release_key(each) for each in (3, 4, 3)]
     assert poll(5)[:5] == [keys.rollout_key(2), *ledger, keys.rollout_key(3)]
-    assert node.reconciler._head == 3
+    assert node.reconciler._poller._view.head == 3
 
 
 def test_an_append_that_nobody_has_announced_is_found_in_the_ledger() -> None:
@@ -409,7 +410,8 @@ def test_an_append_that_nobody_has_announced_is_found_in_the_ledger() -> None:
 
 def test_whoever_has_the_inbox_leader_asks_the_ledger_with_each_poll() -> None:
     node, poll = waiting()
-    node.reconciler._inbox_leader._part = replace(node.reconciler._inbox_leader._part, has=True)
+    leader = node.reconciler._inbox_leader
+    leader._leadership = replace(leader._leadership, has=True)
     assert [poll(5) for _ in range(3)] == [[keys.release_key(3), keys.rollout_key(2)]] * 3
 
 
@@ -566,7 +568,7 @@ def test_an_idle_node_reports_only_with_its_heartbeat() -> None:
 def test_a_node_that_resolves_or_stages_for_long_goes_on_reporting_what_it_does() -> None:
     node = serving()
     activity = ["downloading: 1 of 3"]
-    node.reconciler._activity = lambda: activity[0]
+    node.reconciler._reporting._activity = lambda: activity[0]
 
     def beats_meanwhile() -> None:
         key, store = keys.node_key("a"), node.store
@@ -595,13 +597,15 @@ def test_a_node_that_resolves_or_stages_for_long_goes_on_reporting_what_it_does(
 
 def test_a_heartbeat_never_leaves_an_older_report_behind_than_the_newest() -> None:
     node = serving()
-    newest = replace(node.reconciler._report, problem="the newest")
+    told = node.reconciler._reporting._told
+    assert told is not None
+    newest = Told(replace(told.report, problem="the newest"))
     node.clock.time += HEARTBEAT
 
     def faster(key: str) -> None:
         if key == keys.node_key("a"):
             node.store.before_write = lambda _: None
-            node.reconciler._report = newest
+            node.reconciler._reporting._told = newest
 
     node.store.before_write = faster
     node.reconciler.beat()
@@ -665,7 +669,7 @@ def test_a_node_says_whom_it_waits_for_and_how_long_already() -> None:
         other.renew()
     node.put("config.yml", b"name: b\n")
     node.reconciler.cycle()
-    assert next(built.node_statuses(node.store)).report.activity == "web-2 publishes the inbox since 40 s"
+    assert next(built.node_statuses(node.store)).report.activity == "web-2 has been publishing the inbox for 40 s"
     other.release()
     node.reconciler.cycle()
     assert next(built.node_statuses(node.store)).report.activity is None
@@ -679,8 +683,8 @@ def test_a_start_that_waits_says_so_every_ten_seconds() -> None:
     assert node.reconciler.until_serving() is None
     lines = [line for line in node.progress.said if line.startswith("Waiting")]
     assert lines[:2] == [
-        "Waiting: web-2 publishes the inbox since 0 s",
-        "Waiting: web-2 publishes the inbox since 10 s",
+        "Waiting: web-2 has been publishing the inbox for 0 s",
+        "Waiting: web-2 has been publishing the inbox for 10 s",
     ]
     assert len(lines) == 3, "no longer than the lease of a holder that does nothing lasts"
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -45,8 +44,7 @@ class Cluster:
 
     def can_be_woken(self) -> None:
         self.node.reconciler._report = replace(self.node.reconciler._report, rpc="10.0.0.7:9001")
-        self.node.clock.time += timedelta(minutes=1)
-        self.node.reconciler.beat()
+        self.node.reconciler.cycle()
 
     def push(self, name: str) -> None:
         self.node.put("config.yml", f"name: {name}\n".encode())

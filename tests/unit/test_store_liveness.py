@@ -39,19 +39,3 @@ def test_silence_counts_for_whoever_would_have_heard(store_liveness: StoreLivene
 
 def test_two_heartbeats_are_a_break_and_a_watch_is_no_shorter() -> None:
     assert timedelta(seconds=60) == BREAK <= WATCH
-
-
-@pytest.mark.parametrize(
-    ("store_liveness", "read", "asked"),
-    [
-        pytest.param(StoreLiveness(), False, False, id="never"),
-        pytest.param(StoreLiveness().read(at(0)), True, False, id="read"),
-        pytest.param(StoreLiveness().read(at(0)).asked(at(-20)), True, True, id="asked before"),
-        pytest.param(StoreLiveness().read(at(-30)).asked(at(0)), False, True, id="read too long ago"),
-        pytest.param(StoreLiveness().read(at(0)).heard(at(1)).broken(), True, False, id="what was read stays read"),
-    ],
-)
-def test_when_the_record_was_last_read_and_asked(store_liveness: StoreLiveness, read: bool, asked: bool) -> None:
-    period = timedelta(seconds=30)
-    assert store_liveness.has_read_within(period, at(0)) is read
-    assert store_liveness.has_asked_within(period, at(0)) is asked

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 
 from da_agent import ports
+from da_agent.domain.node.heartbeats import HEARTBEAT
 from da_agent.domain.node.reports import SILENT
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import Note
 from da_agent.domain.store import keys
 from da_agent.errors import Unreachable
 from da_agent.workflows.admin import statuses
-from da_agent.workflows.node.reconciler import HEARTBEAT
 from da_agent.workflows.records import reports
 from da_agent.workflows.records.readers import Reader
 from tests import built

@@ -4,7 +4,7 @@ Only the number of requests depends on the inbox lease. With two leaders, or wit
 inbox still become one release, sooner or later.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from da_agent.domain.store.polls import due
@@ -52,7 +52,8 @@ class Leadership:
     asked_at   when this node last asked for the lease; None: never
     polls      the number of polls since this node last looked at the inbox
     pending    whether the inbox that it last saw has no verdict yet, or it could not see the inbox
-    unable     the inbox that this node last saw and could not publish
+    unable     the inbox that it could not publish at its last attempt; None when that succeeded
+    yields     whether it leaves that inbox to other nodes for a while
     """
 
     has: bool = False
@@ -60,14 +61,51 @@ class Leadership:
     polls: int = 0
     pending: bool = False
     unable: Unable | None = None
+    yields: bool = False
 
-    def steps_aside(self, now: datetime) -> bool:
-        """Whether this node lets others try to publish what it could not."""
-        return self.unable is not None and not due(self.unable.at, ASIDE, now=now)
+    # ---- what happens
+
+    def asked(self, now: datetime, *, has: bool) -> "Leadership":
+        """The node has asked for the lease. A new inbox leader does not know what happened before, so it looks at the
+        inbox.
+        """
+        return replace(self, has=has, asked_at=now, pending=self.pending or (has and not self.has))
+
+    def left(self) -> "Leadership":
+        """The node has given up the lease."""
+        return replace(self, has=False)
+
+    def polled(self) -> "Leadership":
+        """A poll begins."""
+        return replace(self, polls=self.polls + 1)
+
+    def looked(self) -> "Leadership":
+        """The node looks at the inbox. This stays pending until the inbox is decided: a look without an answer is
+        repeated.
+        """
+        return replace(self, polls=0, pending=True)
+
+    def decided(self) -> "Leadership":
+        """The inbox has its verdict."""
+        return replace(self, pending=False, unable=None, yields=False)
+
+    def failed(self, unable: Unable) -> "Leadership":
+        """The node could not publish the inbox, and leaves it to others."""
+        return replace(self, unable=unable, yields=True)
+
+    def resumed(self) -> "Leadership":
+        """The other nodes had their chance; the node that has the inbox lease by now tries again."""
+        return replace(self, pending=False, yields=False)
+
+    # ---- what follows
+
+    def is_aside(self, now: datetime) -> bool:
+        """Whether this node still leaves to others what it could not publish."""
+        return self.yields and self.unable is not None and not due(self.unable.at, ASIDE, now=now)
 
     def asks(self, now: datetime) -> bool:
         """Whether to ask for the inbox lease, or to renew it."""
-        return not self.steps_aside(now) and due(self.asked_at, ASK, now=now)
+        return not self.is_aside(now) and due(self.asked_at, ASK, now=now)
 
     def looks(self, *, urgent: bool) -> bool:
         """Whether to look at the inbox with this poll. While something is pending, nodes without the inbox lease look

@@ -1,10 +1,10 @@
-"""When this node last read and asked, and for how long the store has answered without a break.
+"""For how long the store has answered without a break.
 
 The silence of other nodes means something only when this node would have heard them. After the store was away, every
 report is old, because no node could report. The live nodes are heard again only after a while.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from da_agent.domain.store.polls import due
@@ -43,14 +43,10 @@ class StoreLiveness:
     """Moments of a monotonic clock that goes on while the machine is suspended. None: never, or not since the last
     break.
 
-    read_at    when the record was last read
-    asked_at   when a change of the record was last asked for
     since      since when the store has answered every request
     heard_at   when the store last answered
     """
 
-    read_at: timedelta | None = None
-    asked_at: timedelta | None = None
     since: timedelta | None = None
     heard_at: timedelta | None = None
 
@@ -59,27 +55,13 @@ class StoreLiveness:
     def heard(self, now: timedelta) -> "StoreLiveness":
         """The store has answered."""
         unbroken = self.since is not None and not due(self.heard_at, BREAK, now=now)
-        return replace(self, since=self.since if unbroken else now, heard_at=now)
+        return StoreLiveness(self.since if unbroken else now, now)
 
     def broken(self) -> "StoreLiveness":
         """The store has not answered."""
-        return replace(self, since=None, heard_at=None)
-
-    def read(self, now: timedelta) -> "StoreLiveness":
-        """The record was read."""
-        return replace(self, read_at=now)
-
-    def asked(self, now: timedelta) -> "StoreLiveness":
-        """A change of the record was asked for."""
-        return replace(self, asked_at=now)
+        return StoreLiveness()
 
     # ---- what follows
-
-    def has_read_within(self, period: timedelta, now: timedelta) -> bool:
-        return not due(self.read_at, period, now=now)
-
-    def has_asked_within(self, period: timedelta, now: timedelta) -> bool:
-        return not due(self.asked_at, period, now=now)
 
     def is_sure(self, now: timedelta) -> bool:
         """Whether a node that has not reported lately is gone."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from da_agent import ports
@@ -44,42 +43,36 @@ class InboxLeader:
         self._progress = progress
         self._render = render
         self._inboxes = inboxes
-        self._part = Leadership()
+        self._leadership = Leadership()
         self._judged: Judged | None = None
-        self._unable: Unable | None = None
-        self.waiting = False
-        """True while another process is publishing the inbox."""
         self.waits: str | None = None
-        """Which process publishes, while this node waits for it."""
+        """Which process publishes the inbox while this node waits for it; None when it does not wait."""
 
     @property
     def is_held(self) -> bool:
         """True when this node has the inbox lease, as far as it knows."""
-        return self._part.has
+        return self._leadership.has
 
     @property
     def unable(self) -> Unable | None:
         """The inbox that this node could not publish at its last attempt; None when that succeeded."""
-        return self._unable
+        return self._leadership.unable
 
     def stand(self, poll_interval: timedelta) -> None:
         """Claim the inbox lease if it is free; asks the store only now and then."""
-        self.waiting = False
+        self.waits = None
         now = self._clock.now()
-        if not self._part.asks(now):
+        if not self._leadership.asks(now):
             return
-        if self._part.unable is not None:
-            # The other nodes had their chance; the node that has the inbox lease by now tries again.
-            self._part = replace(self._part, unable=None, pending=False)
+        if self._leadership.yields:
+            self._leadership = self._leadership.resumed()
         has = self._watching.claim(inbox_leader.term(poll_interval))
-        # A new inbox leader does not know what happened before, so it checks the inbox.
-        pending = self._part.pending or (has and not self._part.has)
-        self._part = replace(self._part, has=has, asked_at=now, pending=pending)
+        self._leadership = self._leadership.asked(now, has=has)
 
     def leave(self) -> None:
         """Give up the inbox lease, so that another node can have it at once."""
-        if self._part.has:
-            self._part = replace(self._part, has=False)
+        if self._leadership.has:
+            self._leadership = self._leadership.left()
             with suppress(AgentError):
                 self._watching.release()
 
@@ -89,26 +82,24 @@ class InboxLeader:
         `head` is the newest release. Raises when this node cannot publish the inbox. The other nodes may then try;
         until one has published it, or their time is over, each look raises NotHere again.
         """
-        self.waiting = False
-        self._part = replace(self._part, polls=self._part.polls + 1)
-        if head is not None and not self._part.looks(urgent=urgent):
+        self.waits = None
+        self._leadership = self._leadership.polled()
+        if head is not None and not self._leadership.looks(urgent=urgent):
             return False
-        # Stays pending until the inbox is decided, so an urgent look that gets no answer is repeated.
-        self._part = replace(self._part, polls=0, pending=True)
+        self._leadership = self._leadership.looked()
         if head is None and first_configuration(self._store, self._ledger, self._inboxes, self._render):
-            self._progress.say("Wrote the first configuration, from this node's environment")
+            self._progress.say("Wrote the first config.yml to the inbox, from this node's environment")
         now, inbox = self._clock.now(), self._inboxes.list()
         if self._is_decided(inbox, head, now):
-            self._part, self._unable = replace(self._part, pending=False, unable=None), None
+            self._leadership = self._leadership.decided()
             return False
-        unable = self._part.unable
-        if unable is not None and unable.fingerprint == inbox.fingerprint and self._part.steps_aside(now):
+        unable = self._leadership.unable
+        if unable is not None and unable.fingerprint == inbox.fingerprint and self._leadership.is_aside(now):
             raise NotHere(unable.reason)
-        self.waiting = not self._publishing.claim()
-        if self.waiting:
-            self.waits = _publishes(self._publishing.other, self._store.clock())
-        else:
+        if self._publishing.claim():
             self._publish(inbox)
+        else:
+            self.waits = _publishes(self._publishing.other, self._store.clock())
         return True
 
     def _is_decided(self, inbox: Inbox, head: int | None, now: datetime) -> bool:
@@ -123,20 +114,19 @@ class InboxLeader:
         try:
             verdict = self._make_release("the inbox changed")
         except AgentError as error:
-            self._unable = Unable(inbox.fingerprint, self._clock.now(), str(error))
-            self._part = replace(self._part, unable=self._unable)
+            self._leadership = self._leadership.failed(Unable(inbox.fingerprint, self._clock.now(), str(error)))
             self.leave()
             raise
         finally:
             self._publishing.release()
-        self._part, self._unable = replace(self._part, pending=False, unable=None), None
+        self._leadership = self._leadership.decided()
         if verdict.mistakes:
-            self._progress.say("Refused the inbox: " + "; ".join(verdict.mistakes))
+            self._progress.say("The inbox is not valid: " + "; ".join(verdict.mistakes))
         else:
             self._progress.say(f"The inbox is release {verdict.release}")
 
 
 def _publishes(lease: Lease | None, now: datetime) -> str:
     if lease is None:
-        return "another node publishes the inbox"
-    return f"{lease.holder} publishes the inbox since {max(0, round((now - lease.since).total_seconds()))} s"
+        return "another node is publishing the inbox"
+    return f"{lease.holder} has been publishing the inbox for {max(0, round((now - lease.since).total_seconds()))} s"
