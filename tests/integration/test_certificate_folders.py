@@ -176,7 +176,7 @@ def test_a_folder_that_holds_more_than_certificates_is_left_alone(folders: Linke
 
 def test_a_file_in_the_way_is_left_alone(folders: LinkedFolders, paths: Paths) -> None:
     paths.root.parent.joinpath("file").write_bytes(b"mine")
-    with pytest.raises(NodeBroken, match="it is no folder"):
+    with pytest.raises(NodeBroken, match="it is not a folder"):
         folders.show(NEW, Places(paths.root.parent / "file"))
 
 
