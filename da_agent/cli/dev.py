@@ -1,6 +1,5 @@
 """A whole cluster on this machine."""
 
-import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -54,21 +53,17 @@ def dev(context: click.Context, nodes: int, app: str | None, root: Path | None, 
 @options.as_json
 def status(root: Path | None, *, as_json: bool) -> None:
     """The nodes of the cluster on this machine, and what they serve."""
+    from da_agent.views import dev_clusters
     from da_agent.wiring import dev as wiring
 
     cluster = wiring.find(root)
-    rows = []
+    nodes = []
     for node in cluster.nodes:
         health = node.health() if node.running else None
         release = health.get("release") if health else None
-        rows.append({"node": node.name, "running": node.running, "url": node.http_url, "release": release})
-    if as_json:
-        click.echo(json.dumps({"store": cluster.store, "nodes": rows}, indent=1))
-        return
-    click.echo(f"The store is {cluster.store}")
-    for row in rows:
-        state = "running" if row["running"] else "stopped"
-        click.echo(f"{row['node']:<8} {state:<8} {row['url']}  release {row['release'] or 'none'}")
+        nodes.append(dev_clusters.DevNodeView(node=node.name, running=node.running, url=node.http_url, release=release))
+    shown = dev_clusters.of(cluster.store, nodes)
+    options.echo(shown, dev_clusters.lines, as_json=as_json)
 
 
 @dev.command()

@@ -1,6 +1,5 @@
 """Whether a store is fit for a cluster."""
 
-import json
 import secrets
 import sys
 
@@ -20,16 +19,11 @@ def doctor() -> None:
 @options.store
 def examine_store(store: str | None, *, as_json: bool) -> None:
     """Examine the store: exit code 0 when it is fit for a cluster, 1 when it is not."""
+    from da_agent.views import conformances
     from da_agent.workflows.upkeep.conformance import examine
 
     admin = Admin(store=store)
     result = examine(admin.store, admin.race, secrets.token_hex(8))
     admin.conformances.save(result)
-    if as_json:
-        tried = [{"name": each.name, "ok": each.ok, "detail": each.detail} for each in result.tried]
-        click.echo(json.dumps({"store": result.store, "fit": result.fit, "verdict": result.verdict, "tried": tried}))
-    else:
-        for each in result.tried:
-            click.echo(f"{'ok ' if each.ok else 'BAD'}  {each.name}{'' if each.ok else ': ' + each.detail}")
-        click.echo(result.verdict)
+    options.echo(conformances.of(result), conformances.lines, as_json=as_json)
     sys.exit(0 if result.fit else 1)

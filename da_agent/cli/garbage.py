@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from da_agent.cli import options
-from da_agent.errors import AgentError
 from da_agent.wiring import NodeAgent
 
 if TYPE_CHECKING:
-    from da_agent.workflows.upkeep.garbage import Collected
+    from da_agent.workflows.upkeep.garbage import Collected, Freed
 
 
 @click.command()
@@ -23,9 +22,10 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
 
     The newest releases stay, those that nodes serve and the ones before them, and whatever is younger than a day.
     """
+    from da_agent.views import outputs, removals
+
     machine = NodeAgent(store=store)
     machine.recognise()
-    verb = "would be removed" if dry_run else "removed"
     found: Collected | None = None
 
     def tell(gone: Collected) -> None:
@@ -33,31 +33,20 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
         nonlocal found
         found = gone
         if not as_json:
-            _tell_store(gone, verb)
+            _echo(removals.store_lines(removals.store(gone), dry_run=dry_run))
 
+    here: Freed | None = None
     try:
         planned = machine.collect(dry_run=dry_run, tell=tell)
         if dry_run:
             tell(planned)
         here = machine.clear(dry_run=dry_run) if machine.is_node else None
-    except AgentError:
+    finally:
         if as_json and found is not None:
-            options.echo_json({"store": found, "here": None})
-        raise
-    if as_json:
-        options.echo_json({"store": found, "here": here})
-    elif here is not None:
-        click.echo(f"This node: {len(here.releases)} releases and {len(here.blobs)} blobs {verb}")
-        _tell_releases(here.releases)
+            click.echo(outputs.json(removals.of(found, here, dry_run=dry_run)))
+    if here is not None and not as_json:
+        _echo(removals.this_node_lines(removals.this_node(here), dry_run=dry_run))
 
 
-def _tell_store(found: Collected, verb: str) -> None:
-    click.echo(f"Store: {len(found.releases)} releases and {len(found.blobs)} blobs {verb}, {found.size} bytes")
-    _tell_releases(found.releases)
-    for node in found.nodes:
-        click.echo(f"  the report of {node}, silent for a month")
-
-
-def _tell_releases(numbers: tuple[int, ...]) -> None:
-    for number in numbers:
-        click.echo(f"  release {number}")
+def _echo(lines: list[str]) -> None:
+    click.echo("\n".join(lines))

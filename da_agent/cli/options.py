@@ -1,10 +1,17 @@
 """Options that several commands share."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from da_agent.views.outputs import Output
+
+    Shown = TypeVar("Shown", bound=Output)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -15,11 +22,11 @@ def store(command: F) -> F:
     )
 
 
-def echo_json(value: object) -> None:
-    """What --json prints."""
-    import msgspec
+def echo(shown: Shown, lines: Callable[[Shown], list[str]], *, as_json: bool) -> None:
+    """Print what is shown, as JSON or as `lines` make it."""
+    from da_agent.views import outputs
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+    click.echo(outputs.json(shown) if as_json else "\n".join(lines(shown)))
 
 
 def as_json(command: F) -> F:

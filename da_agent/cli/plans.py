@@ -59,49 +59,6 @@ def _admin(store: str | None) -> Admin:
 
 
 def _tell(found: Plan, as_json: bool) -> None:
-    if as_json:
-        options.echo_json(found)
-    elif found.release is None:
-        click.echo(_nothing(found))
-    else:
-        click.echo("\n".join(_lines(found)))
+    from da_agent.views import plans
 
-
-def _nothing(found: Plan) -> str:
-    same = f"Nothing would change: release {found.before} is what there would be"
-    if found.quarantine is None:
-        return f"{same}."
-    return f"{same}. But {found.quarantine}; da-agent retry {found.before} lets them try it again."
-
-
-def _lines(found: Plan) -> list[str]:
-    before = f"release {found.before}" if found.before else "nothing"
-    lines = [f"From {before} to release {found.release}; nothing is pushed by this."]
-    if found.quarantine is not None:
-        lines.append(f"Compared with what is served: {found.quarantine}")
-    changes = (
-        ("Configuration", found.configuration, "setting", "settings"),
-        ("Certificates", found.certificates, "file", "files"),
-        ("Packages", found.packages, "package", "packages"),
-    )
-    for title, each, one, many in changes:
-        lines.append(f"{title}: {len(each)} {one if len(each) == 1 else many}" if each else f"{title}: the same")
-        lines += [f"  {change}" for change in each]
-    lines.append(f"Each node: {'; '.join(found.needs) or 'nothing, no process is touched'}")
-    lines += [f"Once, before the first node: {command}" for command in found.release_command]
-    return lines + _rollout_lines(found)
-
-
-def _rollout_lines(found: Plan) -> list[str]:
-    rollout = found.rollout
-    if rollout is None or rollout.live == 0:
-        return ["Nodes: none is alive; each would take it when it starts."]
-    canary = f", after {rollout.canary} alone" if rollout.canary else ", without a canary"
-    lines = [
-        f"Nodes: {rollout.live} alive, {rollout.at_a_time} at a time{canary}",
-        f"Capacity: {rollout.capacity} of {rollout.live} nodes serve at any moment",
-        f"Time: {rollout.duration}",
-    ]
-    if found.paused is not None:
-        lines.append(f"Paused by {found.paused.by}: {found.paused.reason}; no node moves before da-agent resume")
-    return lines
+    options.echo(plans.of(found), plans.lines, as_json=as_json)

@@ -288,7 +288,11 @@ def test_a_node_with_a_full_disk_can_still_be_locked(machine: tuple[NodeAgent, D
     made, small = machine
     small.leave(0)
     other = NodeAgent(made.environment)
-    with made.lock.hold(timedelta()), pytest.raises(Busy, match="holds the lock of this node"), other.lock.hold(timedelta()):
+    with (
+        made.lock.hold(timedelta()),
+        pytest.raises(Busy, match="holds the lock of this node"),
+        other.lock.hold(timedelta()),
+    ):
         pass
 
 

@@ -58,12 +58,12 @@ def without_a_loop(node: DevNode) -> None:
 
 
 def status(made: DevCluster) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(agent(made, "status", "--json").stdout)["there"]
+    found: dict[str, Any] = json.loads(agent(made, "status", "--json").stdout)["cluster"]
     return found
 
 
 def phases(made: DevCluster) -> dict[str, str]:
-    return {each["report"]["node"]: each["report"]["phase"] for each in status(made)["nodes"]}
+    return {each["node"]: each["phase"] for each in status(made)["nodes"]}
 
 
 @pytest.mark.parametrize(

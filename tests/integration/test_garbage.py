@@ -289,5 +289,5 @@ def test_what_has_gone_is_printed_for_machines_too_when_the_rest_of_it_fails(
     assert isinstance(ended.exception, Unreachable) == (fails_after is not None), ended.output
     said = json.loads(ended.stdout)
     assert len(said["store"]["releases"]) == before - len(built.ledger(store).numbers())
-    assert said["here"] is None
+    assert said["this_node"] is None
     assert bool(said["store"]["releases"]) == (fails_after != 0), said

@@ -51,7 +51,7 @@ def push(made: DevCluster, folder: Path, greeting: str) -> int:
     path.write_text(f"greeting: {greeting}\n{section(SETTINGS)}")
     done = agent(made, "push", "config", str(path), "--no-wait")
     assert done.returncode == 0, done.stderr
-    newest: int = json.loads(agent(made, "history", "--json").stdout)[0]["number"]
+    newest: int = json.loads(agent(made, "history", "--json").stdout)["releases"][0]["number"]
     return newest
 
 

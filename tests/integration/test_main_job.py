@@ -157,7 +157,7 @@ def test_eight_nodes_that_start_in_the_same_second_make_one_release() -> None:
     with cluster(8) as made:
         made.wait(1, 300)
         answers = [witness(node) for node in made.nodes]
-        history = json.loads(agent(made, "history", "--json").stdout)
+        history = json.loads(agent(made, "history", "--json").stdout)["releases"]
         configurations = {(node.root / "config.yml").read_bytes() for node in made.nodes}
     assert [release["number"] for release in history] == [1]
     assert {answer["release"] for answer in answers} == {1}
@@ -176,8 +176,8 @@ def test_a_file_that_is_copied_into_the_directory_is_served_and_shown_by_status(
     refused = agent(two_nodes, "publish")
     assert refused.returncode == 3
     status = json.loads(agent(two_nodes, "status", "--json").stdout)
-    assert "line 2" in status["there"]["verdict"]["mistakes"][0]
-    assert {seen["report"]["release"] for seen in status["there"]["nodes"]} == {2}
+    assert "line 2" in status["cluster"]["inbox"]["verdict"]["mistakes"][0]
+    assert {seen["release"] for seen in status["cluster"]["nodes"]} == {2}
     assert [witness(node)["greeting"] for node in two_nodes.nodes] == ["Copied", "Copied"]
 
 

@@ -64,7 +64,7 @@ def test_a_push_wakes_nodes_that_would_sleep_for_an_hour_and_without_the_passwor
         known = credentials(made.nodes[0])
         push(made, tmp_path, "poked", 1, {**variables, **known})
         status = json.loads(agent(made, "status", "--json", variables=variables).stdout)
-        assert sorted(each["report"]["rpc"] for each in status["there"]["nodes"]) == sorted(
+        assert sorted(each["rpc"] for each in status["cluster"]["nodes"]) == sorted(
             f"127.0.0.1:{node.seat.rpc_port}" for node in made.nodes
         )
         push(made, tmp_path, "polled", 1, {**variables, **known, "DASUPERVISORPASSWORD": "wrong"})

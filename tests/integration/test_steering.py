@@ -38,7 +38,7 @@ def type_(made: DevCluster, *arguments: str, code: int = 0) -> str:
 
 
 def newest(made: DevCluster) -> int:
-    return int(json.loads(type_(made, "history", "--json"))[0]["number"])
+    return int(json.loads(type_(made, "history", "--json"))["releases"][0]["number"])
 
 
 def config(folder: Path, greeting: str, more: str = "") -> str:

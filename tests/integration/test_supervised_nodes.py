@@ -343,5 +343,5 @@ def test_values_with_percent_signs_and_quotes_reach_the_first_configuration() ->
         made.wait()
         serves(made.nodes[0], None)
         assert "50%s" in (made.nodes[0].root / "config.yml").read_text()
-        history = json.loads(agent(made, "history", "--json").stdout)
+        history = json.loads(agent(made, "history", "--json").stdout)["releases"]
     assert [release["number"] for release in history] == [1]

@@ -46,7 +46,7 @@ def until(true: Callable[[], object], seconds: float = 120.0) -> None:
 
 
 def told(made: DevCluster) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = json.loads(agent(made, "status", "--json").stdout)["there"]["twins"]
+    found: list[dict[str, str]] = json.loads(agent(made, "status", "--json").stdout)["cluster"]["twins"]
     return found
 
 

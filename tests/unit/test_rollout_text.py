@@ -7,6 +7,7 @@ import pytest
 from da_agent.domain.display import rollout_text
 from da_agent.domain.rollout import rollouts, slots, verdicts
 from da_agent.domain.rollout.rollouts import Rollout
+from da_agent.views import rollouts as views
 from tests.records import LIVE, NOW, failed, updated
 from tests.unit.test_why import ADMIN, OPEN, TURN
 
@@ -71,7 +72,7 @@ AT = "2026-01-01 12:00:00 UTC"
     ],
 )
 def test_status_tells_everything_of_a_rollout_once(rollout: Rollout, lines: list[str]) -> None:
-    assert rollout_text.lines(rollout, LIVE, now=NOW) == lines
+    assert views.lines(views.of(rollout, now=NOW), LIVE) == lines
 
 
 def test_a_node_that_has_died_since_it_moved_does_not_count() -> None:

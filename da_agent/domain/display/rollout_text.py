@@ -2,12 +2,47 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import Protocol, TypeVar
 
 from da_agent.domain import units
 from da_agent.domain.config import redaction
 from da_agent.domain.node.reports import Report
 from da_agent.domain.rollout import slots
-from da_agent.domain.rollout.rollouts import NodeFailure, Note, Rollout, Slot, State
+from da_agent.domain.rollout.rollouts import Rollout, Slot, State
+
+
+class Updated(Protocol):
+    """A rollout, or its view."""
+
+    @property
+    def updated(self) -> tuple[str, ...]: ...
+
+
+class Noted(Protocol):
+    """A note, or its view."""
+
+    @property
+    def by(self) -> str: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class Failed(Protocol):
+    """The failure of a node, or its view."""
+
+    @property
+    def node(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def log(self) -> tuple[str, ...]: ...
+
+
+F = TypeVar("F", bound=Failed)
 
 
 def progress(rollout: Rollout | None, live: Collection[str], *, now: datetime) -> str:
@@ -17,7 +52,7 @@ def progress(rollout: Rollout | None, live: Collection[str], *, now: datetime) -
     return f"{updated(rollout, live)}, {holders(rollout, now=now)}{_paused(rollout)}"
 
 
-def updated(rollout: Rollout, live: Collection[str]) -> str:
+def updated(rollout: Updated, live: Collection[str]) -> str:
     """How many of the live nodes are updated; nodes that have died since do not count."""
     there = len(set(rollout.updated) & set(live))
     return f"{there} of {len(live)} nodes updated"
@@ -38,29 +73,6 @@ def current(rollout: Rollout, *, now: datetime) -> tuple[Slot, ...]:
     return tuple(sorted((slot for slot in rollout.slots if slot.until > now), key=lambda slot: slot.node))
 
 
-def lines(rollout: Rollout, live: Collection[str], *, now: datetime) -> list[str]:
-    """Everything that an admin wants to know about the rollout, one fact a line."""
-    found = [f"Rollout of release {rollout.release}: {rollout.state.value}, {updated(rollout, live)}"]
-    found += [
-        f"  {slot.node} has a slot for release {slot.release} until {units.time(slot.until)}"
-        for slot in current(rollout, now=now)
-    ]
-    found += [f"  failed on {failure}" for failure in failures(rollout.failures)]
-    logged = last_log(rollout.failures)
-    if logged is not None:
-        found += [f"  the end of the log of {logged.node}:", *(f"    {line}" for line in log(logged))]
-    found += [
-        f"  {note.by} is unhealthy since {units.time(note.at)}: {one_line(note.reason)}" for note in rollout.unhealthy
-    ]
-    if rollout.paused is not None:
-        found.append(f"  paused {said(rollout.paused)}; da-agent resume lets it go on")
-    found += [f"  retried {said(note)}" for note in rollout.retries]
-    if rollout.verdict is not None:
-        reason = "" if rollout.state is State.QUARANTINED else f": {one_line(rollout.verdict.reason)}"
-        found.append(f"  {rollout.state.value} {units.time(rollout.verdict.at)}{reason}")
-    return found
-
-
 def quarantine(rollout: Rollout) -> str:
     """Why no node goes to the release, in one sentence."""
     assert rollout.state is State.QUARANTINED
@@ -77,19 +89,19 @@ def stuck(rollout: Rollout) -> str:
     )
 
 
-def failures(failures: Collection[NodeFailure]) -> list[str]:
+def failures(failures: Iterable[Failed]) -> list[str]:
     """`web-1, web-2: it answers 500`: a reason that many nodes share is told once."""
     return _together((failure.node, failure.reason) for failure in failures)
 
 
-def last_log(failures: Collection[NodeFailure]) -> NodeFailure | None:
+def last_log(failures: Iterable[F]) -> F | None:
     """The newest failure that has a log: the logs of other nodes usually say the same. None without a log."""
     return max((failure for failure in failures if failure.log), key=lambda failure: failure.at, default=None)
 
 
-def log(failure: NodeFailure) -> list[str]:
-    """The lines of its log with secrets masked: programs print what they cannot connect to."""
-    return [redaction.masked(one_line(line)) for line in failure.log]
+def masked(log: Iterable[str]) -> tuple[str, ...]:
+    """The lines of a log with secrets masked: programs print what they cannot connect to."""
+    return tuple(redaction.masked(one_line(line)) for line in log)
 
 
 def _together(found: Iterable[tuple[str, str]]) -> list[str]:
@@ -99,7 +111,7 @@ def _together(found: Iterable[tuple[str, str]]) -> list[str]:
     return [f"{', '.join(sorted(names))}: {reason}" for reason, names in nodes.items()]
 
 
-def said(note: Note) -> str:
+def said(note: Noted) -> str:
     return f"by {note.by} {units.time(note.at)}: {one_line(note.reason)}"
 
 

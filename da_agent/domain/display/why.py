@@ -93,7 +93,7 @@ def _failures(node: str, seen: NodeStatus | None, rollout: Rollout) -> Iterator[
         yield f"It failed on {'; '.join(rollout_text.failures(others))}."
     logged = rollout_text.last_log([here] if here is not None and here.log else rollout.failures)
     if logged is not None:
-        yield f"The log of {logged.node} ends with: {' | '.join(rollout_text.log(logged)[-LOG_LINES:])}."
+        yield f"The log of {logged.node} ends with: {' | '.join(rollout_text.masked(logged.log)[-LOG_LINES:])}."
 
 
 def _next(node: str, seen: NodeStatus | None, rollout: Rollout, now: datetime) -> Iterator[str]:
