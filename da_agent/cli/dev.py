@@ -14,7 +14,7 @@ def _root(command: Any) -> Any:
     return click.option(
         "--root",
         type=click.Path(path_type=Path, file_okay=False),
-        help="The cluster's folder; one of your own if not given.",
+        help="The cluster's folder; by default one for each user.",
     )(command)
 
 
@@ -25,7 +25,7 @@ def _root(command: Any) -> Any:
 @options.store
 @click.pass_context
 def dev(context: click.Context, nodes: int, app: str | None, root: Path | None, store: str | None) -> None:
-    """Start NODES whole nodes on this machine, each with its own supervisord, Apache, ports and root, until Ctrl-C."""
+    """Run a cluster on this machine until Ctrl-C; each node has its own supervisord, Apache, ports and root."""
     if context.invoked_subcommand is not None:
         return
     from da_agent.wiring import dev as wiring
@@ -74,7 +74,7 @@ def stop(root: Path | None) -> None:
 
     cluster = wiring.find(root)
     for orphan in cluster.stop():
-        click.echo(f"had to be killed: {orphan}", err=True)
+        click.echo(f"killed, because it did not end by itself: {orphan}", err=True)
     click.echo(f"The cluster below {cluster.directory} is stopped.")
 
 

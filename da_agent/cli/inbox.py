@@ -54,7 +54,7 @@ def package(packages: tuple[str, ...], store: str | None, *, wait: bool, timeout
 
 @click.group()
 def remove() -> None:
-    """Take something out of the cluster."""
+    """Remove a package from the cluster."""
 
 
 @remove.command(name="package")
@@ -62,7 +62,7 @@ def remove() -> None:
 @options.waiting
 @options.store
 def remove_package(name: str, store: str | None, *, wait: bool, timeout: int) -> None:
-    """Uninstall the package NAME, and what only it needed, on every node."""
+    """Uninstall the package NAME, and the dependencies that only it needed, on every node."""
     admin = Admin(store=store)
     _push(admin, inbox_changes.without(admin, name), wait, timeout)
 
@@ -71,7 +71,7 @@ def remove_package(name: str, store: str | None, *, wait: bool, timeout: int) ->
 @options.waiting
 @options.store
 def publish(store: str | None, *, wait: bool, timeout: int) -> None:
-    """Make the next release from what lies in the inbox; when that is one already, put back what the store has lost."""
+    """Make the next release from the inbox; when it is published already, restore blobs that the store has lost."""
     admin = Admin(store=store)
     admin.admit()
     _await(admin, lambda: admin.publisher.publish("published by command", mend=True), wait, timeout)
@@ -86,7 +86,7 @@ def _await(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -
     """Say what became of it, and wait until the nodes have it."""
     from da_agent.workflows.admin import waits
 
-    with waiting.leaving(f"interrupted: whatever has come into the inbox is published by a node; {waiting.LOOK}"):
+    with waiting.leaving(f"interrupted; a node will publish what was already uploaded; {waiting.LOOK}"):
         verdict = _verdict(admin, act, wait, timeout)
     if verdict is None:
         return

@@ -80,7 +80,7 @@ def show(store: str | None, number: int | None, *, as_json: bool) -> None:
 @options.as_json
 @options.store
 def diff(store: str | None, before: int, after: int | None, *, as_json: bool) -> None:
-    """What changed from release BEFORE to release AFTER, or to the newest. Secrets are masked."""
+    """Show what changed from release BEFORE to release AFTER, or to the newest. Secrets are masked."""
     from da_agent.views import differences
     from da_agent.workflows.records import inspections
 

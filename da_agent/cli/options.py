@@ -30,7 +30,7 @@ def echo(shown: Shown, lines: Callable[[Shown], list[str]], *, as_json: bool) ->
 
 
 def as_json(command: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="For machines.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 config_file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))

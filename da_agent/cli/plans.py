@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @options.store
 @click.pass_context
 def plan(context: click.Context, store: str | None, *, as_json: bool) -> None:
-    """What a push would change, what each node would do, how long it would take; alone: what lies in the inbox."""
+    """Show what a push would change, what each node would do and how long; alone: the same for the inbox."""
     if context.invoked_subcommand is None:
         _tell(_admin(store).plans.publish(), as_json)
 
@@ -29,7 +29,7 @@ def plan(context: click.Context, store: str | None, *, as_json: bool) -> None:
 @options.as_json
 @options.store
 def config(file: Path, store: str | None, *, as_json: bool) -> None:
-    """What it would do to make FILE the configuration of every node."""
+    """Show what pushing FILE as the configuration would do."""
     _tell(_admin(store).plans.push(inbox_changes.config(file).change), as_json)
 
 
@@ -38,7 +38,7 @@ def config(file: Path, store: str | None, *, as_json: bool) -> None:
 @options.as_json
 @options.store
 def certs(directory: Path, store: str | None, *, as_json: bool) -> None:
-    """What it would do to install the certificates and keys of DIRECTORY."""
+    """Show what pushing the certificates and keys of DIRECTORY would do."""
     _tell(_admin(store).plans.push(inbox_changes.certificates(directory).change), as_json)
 
 
@@ -47,7 +47,7 @@ def certs(directory: Path, store: str | None, *, as_json: bool) -> None:
 @options.as_json
 @options.store
 def package(packages: tuple[str, ...], store: str | None, *, as_json: bool) -> None:
-    """What it would do to install packages."""
+    """Show what pushing packages would do."""
     admin = _admin(store)
     _tell(admin.plans.push(inbox_changes.packages(admin, packages).change), as_json)
 

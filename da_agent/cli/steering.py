@@ -5,16 +5,16 @@ import click
 from da_agent.cli import options, waiting
 from da_agent.wiring import Admin
 
-HALF_WAY = "interrupted: da-agent history shows whether there is a new release; if so, the nodes take it"
+HALF_WAY = "interrupted; da-agent history shows whether the release was made; if it was, its rollout continues"
 
 
 @click.command()
 @click.argument("number", type=click.IntRange(1), required=False)
-@click.option("--reason", metavar="TEXT", help="For the ledger.")
+@click.option("--reason", metavar="TEXT", help="Shown by `history` and `status`.")
 @options.waiting
 @options.store
 def rollback(number: int | None, reason: str | None, store: str | None, *, wait: bool, timeout: int) -> None:
-    """Make a new release with the contents of release NUMBER, or of the newest stable one that holds something else.
+    """Make a new release with the contents of release NUMBER, or of the newest stable one with other contents.
 
     It skips the canary if that release was stable. The inbox stays as it is, so the next push starts from it.
     """
@@ -23,12 +23,12 @@ def rollback(number: int | None, reason: str | None, store: str | None, *, wait:
     with waiting.leaving(HALF_WAY):
         done = admin.steering.rollback(number, reason)
     click.echo(done.sentence)
-    click.echo("The inbox stays as it is: whatever is pushed next is made from what lies there.", err=True)
+    click.echo("The inbox is unchanged: the next push starts from the inbox, not from this release.", err=True)
     waiting.for_verdict(admin, done.release, wait=wait, timeout=timeout)
 
 
 @click.command()
-@click.option("--reason", default="restart by command", metavar="TEXT", help="For the ledger.")
+@click.option("--reason", default="restart by command", metavar="TEXT", help="Shown by `history` and `status`.")
 @options.waiting
 @options.store
 def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None:
@@ -42,7 +42,7 @@ def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None
 
 
 @click.command()
-@click.option("--reason", required=True, metavar="TEXT", help="Others see it beside your name.")
+@click.option("--reason", required=True, metavar="TEXT", help="Shown by `status` and `why`, with your name.")
 @options.store
 def pause(reason: str, store: str | None) -> None:
     """Let no node switch to another release until `resume`. A node that has switched goes on."""
@@ -50,7 +50,7 @@ def pause(reason: str, store: str | None) -> None:
 
 
 @click.command()
-@click.option("--reason", default="resumed by command", metavar="TEXT", help="For the record.")
+@click.option("--reason", default="resumed by command", metavar="TEXT", help="Kept in the rollout record.")
 @options.store
 def resume(reason: str, store: str | None) -> None:
     """End the pause."""
@@ -59,10 +59,10 @@ def resume(reason: str, store: str | None) -> None:
 
 @click.command()
 @click.argument("number", type=click.IntRange(1))
-@click.option("--reason", required=True, metavar="TEXT", help="Others see it beside your name.")
+@click.option("--reason", required=True, metavar="TEXT", help="Shown by `status` and `why`, with your name.")
 @options.store
 def retry(number: int, reason: str, store: str | None) -> None:
-    """Let the nodes try the quarantined release NUMBER again, as if nothing had been held against it."""
+    """Let the nodes try the quarantined release NUMBER again; its recorded failures are removed."""
     click.echo(Admin(store=store).steering.retry(number, reason).sentence)
 
 

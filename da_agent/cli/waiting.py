@@ -9,7 +9,7 @@ import click
 from da_agent.errors import Interrupted
 from da_agent.wiring import Admin
 
-LOOK = "da-agent status shows how far they are"
+LOOK = "da-agent status shows the progress"
 
 
 @contextmanager
@@ -49,4 +49,4 @@ def for_verdict(admin: Admin, number: int, *, wait: bool, timeout: int) -> None:
     count = "1 node" if len(found.nodes) == 1 else f"{len(found.nodes)} nodes"
     click.echo(f"Release {found.release} is stable: served by {count}: {', '.join(found.nodes)}.")
     for node, reason in found.without.items():
-        click.echo(f"Not by {node}: {reason}", err=True)
+        click.echo(f"Not served by {node}: {reason}", err=True)

@@ -61,7 +61,7 @@ def _cluster(there: There) -> ClusterView:
 def lines(shape: StatusView) -> list[str]:
     here = [] if shape.this_node is None else nodes.this_lines(shape.this_node)
     if shape.cluster is None:
-        return [*here, f"The cluster is not known: {shape.problem}"]
+        return [*here, f"The state of the cluster is unknown: {shape.problem}"]
     return here + _cluster_lines(shape.cluster)
 
 

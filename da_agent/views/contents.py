@@ -8,7 +8,9 @@ from da_agent.workflows.records.inspections import View
 
 
 class ContentsView(Output, frozen=True, kw_only=True):
-    """`settings` by path, `certificates` by file name with the end of their validity, `packages` with their versions."""
+    """`settings` by path, `certificates` by file name with the end of their validity, `packages` with their
+    versions.
+    """
 
     number: int
     published_at: datetime

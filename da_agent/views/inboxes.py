@@ -40,9 +40,9 @@ def lines(shape: InboxView, newest: ReleaseView | None) -> list[str]:
     if verdict is None:
         return []
     if verdict.mistakes:
-        head = f"Inbox: refused {units.time(verdict.at)} by {verdict.by}:"
+        head = f"Inbox: invalid; {verdict.by} checked it {units.time(verdict.at)}:"
         return [head, *(f"  {mistake}" for mistake in verdict.mistakes)]
     if newest is None or newest.rollback_of is None:
-        return [f"Inbox: is release {verdict.release}"]
+        return [f"Inbox: published as release {verdict.release}"]
     after = "the newest release is a rollback, and the next push starts from the inbox"
-    return [f"Inbox: is release {verdict.release}; {after}"]
+    return [f"Inbox: published as release {verdict.release}; {after}"]

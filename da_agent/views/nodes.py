@@ -42,8 +42,9 @@ class UnableView(Struct, frozen=True, kw_only=True):
 
 
 class NodeView(Struct, frozen=True, kw_only=True):
-    """The last report of a node. `reported_at` is when the store received it; `unable` is why the node could not publish
-    the inbox."""
+    """The last report of a node. `reported_at` is when the store received it; `unable` is why the node could not
+    publish the inbox.
+    """
 
     node: str
     host: str
@@ -157,7 +158,7 @@ def this_lines(shape: ThisNodeView) -> list[str]:
         f"  last answer of the store: {heard}",
     ]
     if shape.probation is not None:
-        lines.append(f"  in a probation of release {shape.probation.release}")
+        lines.append(f"  release {shape.probation.release} is on probation")
     return lines + [f"  {rejections.line(each)}" for each in shape.rejected[-3:]]
 
 

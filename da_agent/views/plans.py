@@ -11,8 +11,9 @@ from da_agent.workflows.publish.plans import Plan
 
 
 class RolloutPlanView(Struct, frozen=True, kw_only=True):
-    """`capacity` is how many of the `live` nodes serve at any moment. `measured_by` is the release whose rollout gave the
-    pace; None: the bounds come from the settings. `duration` says the same in words."""
+    """`capacity` is how many of the `live` nodes serve at any moment. `measured_by` is the release whose rollout gave
+    the pace; None: the bounds come from the settings. `duration` says the same in words.
+    """
 
     live: int
     canary: int
@@ -71,9 +72,9 @@ def lines(shape: PlanView) -> list[str]:
     if shape.release is None:
         return [_nothing(shape)]
     before = f"release {shape.before}" if shape.before else "nothing"
-    found = [f"From {before} to release {shape.release}; nothing is pushed by this."]
+    found = [f"From {before} to release {shape.release}; this command changes nothing."]
     if shape.quarantine is not None:
-        found.append(f"Compared with what is served: {shape.quarantine}")
+        found.append(f"Compared with the release that is served: {shape.quarantine}")
     changes = (
         ("Configuration", shape.configuration, "setting", "settings"),
         ("Certificates", shape.certificates, "file", "files"),
@@ -83,27 +84,27 @@ def lines(shape: PlanView) -> list[str]:
         found.append(f"{title}: {len(each)} {one if len(each) == 1 else many}" if each else f"{title}: the same")
         found += differences.change_lines(each)
     found.append(f"Each node: {'; '.join(shape.needs) or 'nothing, no process is touched'}")
-    found += [f"Once, before the first node: {command}" for command in shape.release_command]
+    found += [f"Once in the cluster, before the first node updates: {command}" for command in shape.release_command]
     return found + _rollout_lines(shape)
 
 
 def _nothing(shape: PlanView) -> str:
-    same = f"Nothing would change: release {shape.before} is what there would be"
+    same = f"Nothing would change: release {shape.before} has these contents already"
     if shape.quarantine is None:
         return f"{same}."
-    return f"{same}. But {shape.quarantine}; da-agent retry {shape.before} lets them try it again."
+    return f"{same}. But {shape.quarantine}; da-agent retry {shape.before} --reason TEXT lets the nodes try it again."
 
 
 def _rollout_lines(shape: PlanView) -> list[str]:
     rollout = shape.rollout
     if rollout is None or rollout.live == 0:
         return ["Nodes: none is alive; each would take it when it starts."]
-    canary = f", after {rollout.canary} alone" if rollout.canary else ", without a canary"
+    canary = f", canary nodes first: {rollout.canary}" if rollout.canary else ", without a canary"
     found = [
         f"Nodes: {rollout.live} alive, {rollout.at_a_time} at a time{canary}",
         f"Capacity: {rollout.capacity} of {rollout.live} nodes serve at any moment",
         f"Time: {rollout.duration}",
     ]
     if shape.paused is not None:
-        found.append(f"Paused by {shape.paused.by}: {shape.paused.reason}; no node moves before da-agent resume")
+        found.append(f"Paused by {shape.paused.by}: {shape.paused.reason}; no node updates before da-agent resume")
     return found

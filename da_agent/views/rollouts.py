@@ -148,11 +148,11 @@ def lines(shape: RolloutView, live: Collection[str]) -> list[str]:
     if logged is not None:
         found += [f"  the end of the log of {logged.node}:", *(f"    {line}" for line in logged.log)]
     found += [
-        f"  {note.by} is unhealthy since {units.time(note.at)}: {rollout_text.one_line(note.reason)}"
+        f"  {note.by} has been unhealthy since {units.time(note.at)}: {rollout_text.one_line(note.reason)}"
         for note in shape.unhealthy
     ]
     if shape.paused is not None:
-        found.append(f"  paused {rollout_text.said(shape.paused)}; da-agent resume lets it go on")
+        found.append(f"  paused {rollout_text.said(shape.paused)}; da-agent resume ends the pause")
     found += [f"  retried {rollout_text.said(note)}" for note in shape.retries]
     if shape.verdict is not None:
         quarantined = shape.state == State.QUARANTINED.value

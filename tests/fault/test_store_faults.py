@@ -190,7 +190,7 @@ def test_a_store_that_is_away_is_said_with_its_last_answer_and_the_node_goes_on_
     ("fault", "sentence"),
     [
         pytest.param(Fault(cut=1000), "cannot read .agent/blobs/.*in the store s3://.*", id="cut after a few bytes"),
-        pytest.param(Fault(pause=0.02, portion=200), "not even 32 KiB came", id="slow bytes"),
+        pytest.param(Fault(pause=0.02, portion=200), "less than 32 KiB arrived", id="slow bytes"),
         pytest.param(Fault(silent=True), "cannot read .agent/blobs/.*read timeout", id="nothing is said"),
         pytest.param(status("500 No", "InternalError"), "answers 500 InternalError", id="500"),
         pytest.param(status("403 No", "AccessDenied"), "answers 403 AccessDenied", id="403"),

@@ -61,7 +61,7 @@ def reject(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "told"),
     [
-        (Steering, "restart", "interrupted: da-agent history shows whether there is a new release"),
+        (Steering, "restart", "interrupted; da-agent history shows whether the release was made"),
         (waits, "until_stable", "stopped waiting; the rollout of release 2 continues"),
     ],
 )

@@ -160,7 +160,7 @@ def test_a_store_that_sends_byte_by_byte_is_told_from_one_that_is_only_slow() ->
         script.portion = 8192
         assert fetched(script.store(patience)) == BODY
         script.portion = 16
-        with pytest.raises(Unreachable, match="not even 32 KiB came"):
+        with pytest.raises(Unreachable, match="less than 32 KiB arrived"):
             fetched(script.store(patience))
 
 

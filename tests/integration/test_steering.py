@@ -110,7 +110,7 @@ def test_a_pause_holds_a_push_until_somebody_resumes(night: DevCluster, good: in
     watched = type_(night, "status", "--watch")
     assert f"Release {good + 1} is stable" in watched
     assert greetings(night) == ["Paused", "Paused"]
-    assert "It is where it should be." in type_(night, "why", name)
+    assert "It serves the newest release." in type_(night, "why", name)
 
 
 def test_a_bad_push_is_quarantined_and_a_retry_lets_it_be_tried_again(

@@ -91,7 +91,7 @@ def test_a_node_that_has_signed_off_is_shown_as_left_and_counts_no_more() -> Non
     assert [each.report.node for each in built.node_statuses(cluster.store)] == ["b"]
     there = built.cluster(cluster.store, cluster.rollouts)
     assert there.live == ("b",)
-    assert statuses.explain(there, "a").startswith("a ran release 1 when it was told to stop, and has left 0 s ago.")
+    assert statuses.explain(there, "a").startswith("a ran release 1 when it was told to stop, and left 0 s ago.")
     assert "da-agent forget a removes it for good." in statuses.explain(there, "a")
 
 

@@ -29,7 +29,7 @@ AT = "2026-01-01 12:00:00 UTC"
             rollouts.pause(updated(OPEN, "web-1"), ADMIN),
             [
                 "Rollout of release 7: open, 1 of 4 nodes updated",
-                f"  paused by admin@desk {AT}: night shift; da-agent resume lets it go on",
+                f"  paused by admin@desk {AT}: night shift; da-agent resume ends the pause",
             ],
         ),
         (
@@ -58,7 +58,7 @@ AT = "2026-01-01 12:00:00 UTC"
             updated(verdicts.reported_unhealthy(OPEN, "web-4", "the disk\nis full", LIVE, now=NOW), *LIVE[:3]),
             [
                 "Rollout of release 7: stable, 3 of 4 nodes updated",
-                f"  web-4 is unhealthy since {AT}: the disk is full",
+                f"  web-4 has been unhealthy since {AT}: the disk is full",
                 f"  stable {AT}: 3 nodes serve it",
             ],
         ),

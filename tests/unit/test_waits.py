@@ -84,7 +84,7 @@ def test_when_every_node_is_at_fault_itself_nobody_is_waited_for_and_each_reason
     nodes[0].put("config.yml", b"name: b\n")
     cycle(*nodes, *nodes)
     nodes[0].store.now += timedelta(seconds=61)
-    with pytest.raises(NodeBroken, match=r"neither stable nor quarantined: .* a, b: the disk is full; they go on"):
+    with pytest.raises(NodeBroken, match=r"neither stable nor quarantined: .* a, b: the disk is full; the nodes retry"):
         wait(nodes[0], 2)
     for node in nodes:
         node.installation.full = None

@@ -29,9 +29,9 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
         node_status(release=7),
         updated(OPEN, *LIVE),
         (
-            "web-2 runs release 7 (heard 12 s ago).",
+            "web-2 runs release 7 (it reported 12 s ago).",
             "Release 7 is stable: 4 of 4 nodes updated.",
-            "where it should be",
+            "It serves the newest release.",
         ),
     ),
     "another's turn": (
@@ -40,7 +40,7 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
         (
             "web-2 runs release 6",
             "It is moving to release 7 (serving).",
-            "It waits: updating: web-1.",
+            "Waiting: updating: web-1.",
             "web-1 holds a slot for release 7 until 2026-01-01 12:05:00 UTC.",
             "updates by itself when a slot is free",
         ),
@@ -58,12 +58,12 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
     "a pause in its turn, behind the switch": (
         node_status(phase=Phase.PROBATION),
         rollouts.pause(granted(claim(updated(OPEN, "web-1"), "web-2")), ADMIN),
-        ("(probation)", "paused by admin@desk", "It is switching, and goes on by itself in spite of the pause."),
+        ("(probation)", "paused by admin@desk", "It is switching, and finishes in spite of the pause."),
     ),
     "a pause in its turn, before the switch": (
         node_status(phase=Phase.DRAINING),
         rollouts.pause(granted(claim(updated(OPEN, "web-1"), "web-2")), ADMIN),
-        ("It holds a slot and has not switched: it gives the slot back, and goes on after da-agent resume.",),
+        ("It holds a slot and has not switched: it gives the slot back, and updates after da-agent resume.",),
     ),
     "a pause while it joins": (
         node_status(release=None, phase=Phase.STARTING),
@@ -73,7 +73,7 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
     "what a command that is run once has printed": (
         node_status(),
         granted(verdicts.failed(OPEN, "web-1", "migrate ended", ("one", *"abc", "boom\tat"), LIVE, now=NOW)),
-        ("It failed on web-1: migrate ended.", "The log of web-1 ends with: one | a | b | c | boom at."),
+        ("Release 7 failed on web-1: migrate ended.", "The log of web-1 ends with: one | a | b | c | boom at."),
     ),
     "a quarantine": (
         node_status(),
@@ -88,7 +88,7 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
     "a failure here": (
         node_status(rejected=(BROKEN,), problem=str(BROKEN)),
         failed(OPEN, "web-2"),
-        ("It failed here 2026-01-01 12:00:00 UTC: it answers 500.", "when the release is stable on other nodes"),
+        ("Release 7 failed here 2026-01-01 12:00:00 UTC: it answers 500.", "when the release is stable on other nodes"),
     ),
     "a failure here, stable by others": (
         node_status(),
@@ -98,7 +98,7 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
     "a failure elsewhere": (
         node_status(),
         failed(OPEN, "web-1"),
-        ("It failed on web-1: it answers 500.", "within a poll interval"),
+        ("Release 7 failed on web-1: it answers 500.", "within a poll interval"),
     ),
     "its own fault": (
         node_status(problem="the disk is full"),
@@ -108,9 +108,9 @@ CASES: dict[str, tuple[NodeStatus | None, Rollout | None, tuple[str, ...]]] = {
     "silence": (
         replace(node_status(), at=NOW - timedelta(hours=2, minutes=5)),
         OPEN,
-        ("web-2 ran release 6 when it was last heard, and is silent for 2 h 5 min.", "Look at the machine"),
+        ("web-2 ran release 6 when it last reported, and has been silent for 2 h 5 min.", "Check this machine"),
     ),
-    "no report": (None, OPEN, ("web-2 has never reported", "Look at the machine")),
+    "no report": (None, OPEN, ("web-2 has never reported", "Check this machine")),
     "no record": (node_status(), None, ("Release 7 is the newest one, and no node has begun it.",)),
 }
 

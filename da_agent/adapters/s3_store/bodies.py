@@ -53,7 +53,7 @@ class Body:
                 break
             received += len(chunk)
             if not pace.keeps(len(chunk), time.monotonic() - asked_at):
-                raise self._unreachable(f"in {self._pace:.0f} seconds not even {_PACE_BYTES // 1024} KiB came")
+                raise self._unreachable(f"less than {_PACE_BYTES // 1024} KiB arrived in {self._pace:.0f} seconds")
             yield chunk
         if length is not None and received != length:
             raise self._unreachable(f"it sent {received} of {length} bytes")

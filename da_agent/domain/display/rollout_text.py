@@ -84,8 +84,8 @@ def stuck(rollout: Rollout) -> str:
     """Why there is no verdict although no node can go on, in one sentence."""
     reasons = "; ".join(_together((note.by, note.reason) for note in rollout.unhealthy))
     return (
-        f"release {rollout.release} is neither stable nor quarantined: every node is unhealthy: {reasons}; they"
-        f" go on by themselves once that is mended, and da-agent rollback leaves the release"
+        f"release {rollout.release} is neither stable nor quarantined: every node is unhealthy: {reasons}; the"
+        f" nodes retry every minute; da-agent rollback makes a release with older contents"
     )
 
 

@@ -42,12 +42,12 @@ def _runs(node: str, seen: NodeStatus | None, now: datetime) -> Iterator[str]:
     runs = "no release" if report.release is None else f"release {report.release}"
     age = span(now - seen.at)
     if seen.has_left:
-        yield f"{node} ran {runs} when it was told to stop, and has left {age} ago."
+        yield f"{node} ran {runs} when it was told to stop, and left {age} ago."
         return
     if seen.silent(now, SILENT):
-        yield f"{node} ran {runs} when it was last heard, and is silent for {age}."
+        yield f"{node} ran {runs} when it last reported, and has been silent for {age}."
         return
-    yield f"{node} runs {runs} (heard {age} ago)."
+    yield f"{node} runs {runs} (it reported {age} ago)."
     if report.target is not None and report.target != report.release:
         yield f"It is moving to release {report.target} ({report.phase.value})."
     elif report.phase.value != "serving":
@@ -55,7 +55,7 @@ def _runs(node: str, seen: NodeStatus | None, now: datetime) -> Iterator[str]:
     if report.activity:
         yield f"In progress: {rollout_text.one_line(report.activity)}."
     if report.waiting:
-        yield f"It waits: {rollout_text.one_line(report.waiting)}."
+        yield f"Waiting: {rollout_text.one_line(report.waiting)}."
     # A failure is told together with its release.
     if report.problem and report.problem not in map(str, report.rejected):
         yield f"Problem: {rollout_text.one_line(report.problem)}."
@@ -80,17 +80,20 @@ def _failures(node: str, seen: NodeStatus | None, rollout: Rollout) -> Iterator[
     """The failures of this node, then those of others; a quarantine has told them all already."""
     here, told = rollout.failure(node), rollout.state is State.QUARANTINED
     if here is not None and not told:
-        yield f"It failed here {units.time(here.at)}: {rollout_text.one_line(here.reason)}."
+        yield f"Release {rollout.release} failed here {units.time(here.at)}: {rollout_text.one_line(here.reason)}."
     elif here is None and seen is not None:
         for failure in seen.report.rejected:
             if failure.release == rollout.release:
-                yield f"It failed here {units.time(failure.at)}: {rollout_text.one_line(failure.reason)}."
+                yield (
+                    f"Release {failure.release} failed here {units.time(failure.at)}:"
+                    f" {rollout_text.one_line(failure.reason)}."
+                )
     for note in rollout.unhealthy:
         if note.by == node:
-            yield f"The node is unhealthy since {units.time(note.at)}: {rollout_text.one_line(note.reason)}."
+            yield f"The node has been unhealthy since {units.time(note.at)}: {rollout_text.one_line(note.reason)}."
     others = [failure for failure in rollout.failures if failure.node != node]
     if others and not told:
-        yield f"It failed on {'; '.join(rollout_text.failures(others))}."
+        yield f"Release {rollout.release} failed on {'; '.join(rollout_text.failures(others))}."
     logged = rollout_text.last_log([here] if here is not None and here.log else rollout.failures)
     if logged is not None:
         yield f"The log of {logged.node} ends with: {' | '.join(rollout_text.masked(logged.log)[-LOG_LINES:])}."
@@ -100,27 +103,27 @@ def _next(node: str, seen: NodeStatus | None, rollout: Rollout, now: datetime) -
     """What happens without an admin, or what the admin can do."""
     number = rollout.release
     if seen is not None and seen.has_left:
-        yield f"It takes release {number} when it comes back; da-agent forget {node} removes it for good."
+        yield f"It updates to release {number} when it comes back; da-agent forget {node} removes it for good."
     elif seen is None or seen.silent(now, SILENT):
-        yield f"Look at the machine: the others go on without it, and it takes release {number} when it comes back."
+        yield f"Check this machine: the others go on without it. It updates to release {number} when it comes back."
     elif rollout.state is State.QUARANTINED:
         yield (
-            f"Nodes stay on what was stable, or go back there by themselves; da-agent retry {number} lets them try it"
-            " again, and a new push replaces it."
+            f"The nodes serve the last stable release, or revert to it by themselves. da-agent retry {number} --reason"
+            " TEXT lets them try this release again; a new push replaces it."
         )
     elif node in rollout.updated and seen.report.release == number:
-        yield "It is where it should be."
+        yield "It serves the newest release."
     elif (
         slot := next((slot for slot in rollout_text.current(rollout, now=now) if slot.node == node), None)
     ) is not None:
         yield from _while_updating(slot, rollout, seen.report.phase)
     elif rollout.paused is not None:
-        yield "It goes on after da-agent resume."
+        yield "It updates after da-agent resume."
     elif rollout.failure(node) is not None or any(each.release == number for each in seen.report.rejected):
         yield (
             "It tries again by itself every 5 minutes."
             if rollout.state is State.STABLE
-            else "It tries again when the release is stable on other nodes; a push or a rollback replaces it."
+            else "It tries again when the release is stable on other nodes; a push or a rollback replaces the release."
         )
     elif any(slot.node != node for slot in rollout_text.current(rollout, now=now)):
         yield "It updates by itself when a slot is free."
@@ -135,6 +138,6 @@ def _while_updating(slot: Slot, rollout: Rollout, phase: Phase) -> Iterator[str]
     elif slot.joining:
         yield "It serves no requests yet, and updates by itself in spite of the pause."
     elif phase in (Phase.SWITCHING, Phase.PROBATION):
-        yield "It is switching, and goes on by itself in spite of the pause."
+        yield "It is switching, and finishes in spite of the pause."
     else:
-        yield "It holds a slot and has not switched: it gives the slot back, and goes on after da-agent resume."
+        yield "It holds a slot and has not switched: it gives the slot back, and updates after da-agent resume."
