@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,6 @@ class NodeState:
     probation: Probation | None = None
     rejected: tuple[Rejection, ...] = ()
     interrupted: int | None = None
-    format: Literal[1] = 1
 
     def begin(
         self, release: int, *, until: datetime, current: int | None = None, retries: int = 0, escape: bool = False

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Literal
 
 from da_agent.domain.node.inbox_leader import Unable
 from da_agent.domain.node.node_states import Rejection
@@ -58,7 +57,6 @@ class Report:
     rpc: str | None = None
     unable: Unable | None = None
     identity: str = ""
-    format: Literal[1] = 1
 
 
 def is_no_news(report: Report, before: Report) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from da_agent.domain.node.reports import Report
 
@@ -14,7 +13,6 @@ class Used:
     url: str
     identity: str
     release: int
-    format: Literal[1] = 1
 
 
 def behind_node(name: str, head: int | None, live: int | None) -> str | None:

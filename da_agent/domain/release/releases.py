@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from typing import Literal
 
 from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.domain.store.blobs import Blob, File
@@ -46,7 +45,6 @@ class Release:
     rollback_of: int | None = None
     restart: bool = False
     restarted: int | None = None
-    format: Literal[1] = 1
 
     @property
     def newest_restart(self) -> int | None:

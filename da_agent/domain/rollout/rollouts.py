@@ -9,7 +9,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Literal
 
 from da_agent.domain.config.strategies import Strategy
 
@@ -135,7 +134,6 @@ class Rollout:
     past: Past | None = None
     generation: int = 0
     nonce: str = ""
-    format: Literal[1] = 1
 
     def slot(self, node: str) -> Slot | None:
         return next((slot for slot in self.slots if slot.node == node), None)

@@ -1,7 +1,6 @@
 """Whether a store gives the guarantees that a cluster needs, and the checks that show it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,6 @@ class Conformance:
 
     store: str
     tried: tuple[Check, ...]
-    format: Literal[1] = 1
 
     @property
     def fit(self) -> bool:

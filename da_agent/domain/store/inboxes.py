@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import Blob
@@ -92,7 +91,6 @@ class Verdict:
     seen: tuple[Seen, ...]
     by: str
     at: datetime
-    format: Literal[1] = 1
 
     @property
     def known(self) -> dict[tuple[str, str], Blob]:
