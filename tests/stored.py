@@ -14,7 +14,7 @@ from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.rollout.rollouts import NodeFailure, Note, Past, ReleaseCommandRun, Rollout, Slot, State
 from da_agent.domain.store.blobs import Blob, File
-from da_agent.domain.store.conformance import Check, Conformance
+from da_agent.domain.store.conformance import Conformance, StoreCheck
 from da_agent.domain.store.inboxes import Seen, Verdict
 from da_agent.domain.store.leases import Lease
 
@@ -114,7 +114,7 @@ NODE_STATE = NodeState(
 )
 USED = Used("file:///srv/store", "/srv/store on file system 1f", 7)
 CONFORMANCE = Conformance(
-    "https://minio:9000/shop", (Check("create only", True, ""), Check("list", False, "it forgets"))
+    "https://minio:9000/shop", (StoreCheck("create only", True, ""), StoreCheck("list", False, "it forgets"))
 )
 
 

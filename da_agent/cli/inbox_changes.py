@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from da_agent.domain.store.inboxes import Inbox
     from da_agent.wiring import Admin
-    from da_agent.workflows.publish.pushes import Change
+    from da_agent.workflows.publish.pushes import InboxWrites
 
 
 @dataclass(frozen=True, slots=True)
 class InboxChange:
     """A change of the inbox as it will be found, and the reason that the ledger gives."""
 
-    change: Callable[[Inbox], Change]
+    change: Callable[[Inbox], InboxWrites]
     reason: str
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -114,6 +114,13 @@ class Deadline(Protocol):
 
         A late `question` may keep running, so it must change nothing on this node.
         """
+
+
+class Repeat(Protocol):
+    """Does short work again and again while other work takes its time."""
+
+    def __call__(self, work: Callable[[], None], period: timedelta, /) -> AbstractContextManager[None]:
+        """Call `work` every `period`, from a thread of its own, until the context ends. `work` must not raise."""
 
 
 class Conformances(Protocol):

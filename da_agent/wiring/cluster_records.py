@@ -79,9 +79,10 @@ class ClusterRecords(Host):
 
     def lease(self, holder: str, key: str = keys.PUBLISHING) -> Leases:
         """A new participant in the lease `key`, with its own nonce. Callers do not share one."""
+        from da_agent.adapters.heartbeats import beating
         from da_agent.workflows.records.leases import Leases
 
-        return Leases(self.store, self.reader, holder=holder, nonce=new_nonce(), key=key)
+        return Leases(self.store, self.reader, holder=holder, nonce=new_nonce(), key=key, repeat=beating)
 
     @cached_property
     def departures(self) -> Departures:

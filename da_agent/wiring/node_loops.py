@@ -15,19 +15,17 @@ from typing import TYPE_CHECKING
 
 from da_agent import __version__
 from da_agent.domain.store import keys
-from da_agent.wiring.node_services import NodeServices
+from da_agent.wiring.node_services import NodeServices, later
 
 if TYPE_CHECKING:
     from da_agent import ports
     from da_agent.domain.node.reports import Report
     from da_agent.domain.rollout.rollouts import Rollout
-    from da_agent.domain.store.inboxes import Verdict
     from da_agent.workflows.node.converger import Converger
     from da_agent.workflows.node.leaving import Leaving
     from da_agent.workflows.node.reconciler import Reconciler
     from da_agent.workflows.node.rollout_client import RolloutClient
     from da_agent.workflows.publish.inbox_leader import InboxLeader
-    from da_agent.workflows.records.leases import Leases
 
 AT_ONCE = timedelta(seconds=3)
 """How long this node waits for the store while users wait for the node."""
@@ -54,27 +52,14 @@ class NodeLoop(NodeServices):
             store=self.store,
             ledger=self.ledger,
             inboxes=self.inboxes,
-            publish=self._publish,
-            publishing=self.publishing_lease,
+            # Built on demand: resolving packages and reading certificates takes memory, and most nodes never do it.
+            publish=later(lambda: self.publisher.publish),
+            publishing=self.lease(self.name),
             watching=self.lease(self.name, keys.INBOX_LEADER),
             clock=self.clock,
             progress=self.progress,
             render=lambda: first_configurations.render(self.environment, secrets.token_urlsafe(32)),
         )
-
-    @cached_property
-    def publishing_lease(self) -> Leases:
-        return self.lease(self.name)
-
-    def _publish(self, reason: str) -> Verdict:
-        """Publish the inbox while this node has the publishing lease, and renew the lease meanwhile."""
-        from da_agent.adapters.heartbeats import beating
-        from da_agent.domain.store.leases import RENEWAL
-
-        # Built on demand: resolving packages and reading certificates takes memory, and most nodes never do it.
-        publisher = self.publisher
-        with beating(self.publishing_lease.renew, RENEWAL):
-            return publisher.publish(reason)
 
     @cached_property
     def rollout_client(self) -> RolloutClient:

@@ -10,7 +10,7 @@ from da_agent.adapters.conformance import ConformanceFolder
 from da_agent.adapters.directory_store import DirectoryStore
 from da_agent.adapters.races import run_together
 from da_agent.adapters.s3_store import S3Store
-from da_agent.domain.store.conformance import Check, Conformance
+from da_agent.domain.store.conformance import Conformance, StoreCheck
 from da_agent.errors import Forbidden, NodeBroken, StoreUnfit, Unreachable
 from da_agent.workflows.upkeep.conformance import examine, require_fit
 from tests import servers
@@ -82,7 +82,7 @@ def test_no_verdict_is_kept_about_a_store_that_cannot_be_examined(ministack: S3S
 
 # ---- where conformance records are kept
 
-CONFORMANCE = Conformance("https://minio:9000/shop", (Check("a", True, ""), Check("b", False, "it forgets")))
+CONFORMANCE = Conformance("https://minio:9000/shop", (StoreCheck("a", True, ""), StoreCheck("b", False, "it forgets")))
 
 
 def test_a_conformance_record_is_kept_for_its_store_alone(tmp_path: Path) -> None:

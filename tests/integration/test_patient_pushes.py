@@ -17,7 +17,7 @@ from da_agent.errors import TimedOut
 from da_agent.ports import Always, Store
 from da_agent.workflows.publish import pushes
 from da_agent.workflows.publish.drafts import Drafts
-from da_agent.workflows.publish.pushes import Change, Pushes
+from da_agent.workflows.publish.pushes import InboxWrites, Pushes
 from da_agent.workflows.records.rollouts import Rollouts
 from tests import built, servers
 from tests.fake_nodes import FakeSnapshots
@@ -72,7 +72,7 @@ def test_pushes_at_the_same_instant_all_become_releases(ministack: S3Server) -> 
     def push(member: Member[S3Store], number: int) -> int | None:
         met = False
 
-        def change(inbox: Inbox) -> Change:
+        def change(inbox: Inbox) -> InboxWrites:
             nonlocal met
             text = _requirements(store)
             if not met:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import pytest
 
 from da_agent.domain.store import keys
-from da_agent.domain.store.conformance import Check, Conformance
+from da_agent.domain.store.conformance import Conformance, StoreCheck
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import AgentError, Conflict, Forbidden, NotFound, OutcomeUnknown, StoreUnfit, Unreachable
 from da_agent.ports import Always, Condition, IfAbsent, IfTag, Stored
@@ -325,5 +325,5 @@ def test_a_conformance_record_without_checks_is_worth_nothing() -> None:
 
 
 def test_a_single_failure_counts_nothing_more() -> None:
-    conformance = Conformance("somewhere", (Check("a", True, ""), Check("b", False, "it forgets")))
+    conformance = Conformance("somewhere", (StoreCheck("a", True, ""), StoreCheck("b", False, "it forgets")))
     assert conformance.verdict.startswith("The store somewhere is not fit for a cluster: it forgets; use ")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from da_agent.domain.config import documents
-from da_agent.domain.config.documents import Document, Entry, Mistake, Scalar, Section, Series
+from da_agent.domain.config.documents import Document, DocumentEntry, Mistake, Scalar, Section, Series
 from da_agent.errors import Invalid
 
 
@@ -28,7 +28,7 @@ def test_every_key_knows_its_line() -> None:
     document = read("# comment\na: 1\n\nb:\n  c: [x, y]\n")
     series = Series((Scalar("x", 5), Scalar("y", 5)), 5)
     assert document.root == Section(
-        (Entry("a", 2, Scalar(1, 2)), Entry("b", 4, Section((Entry("c", 5, series),), 5))), 2
+        (DocumentEntry("a", 2, Scalar(1, 2)), DocumentEntry("b", 4, Section((DocumentEntry("c", 5, series),), 5))), 2
     )
     assert document.root.plain == {"a": 1, "b": {"c": ["x", "y"]}}
     assert document.mistakes == ()

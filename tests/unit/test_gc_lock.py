@@ -13,7 +13,7 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
 from da_agent.errors import AgentError, Busy, Conflict, NotFound
 from da_agent.ports import Always
-from da_agent.workflows.publish.pushes import Change
+from da_agent.workflows.publish.pushes import InboxWrites
 from da_agent.workflows.upkeep.garbage import Collected
 from da_agent.workflows.upkeep.gc_lock import MARGIN, TERM
 from tests import built
@@ -59,7 +59,7 @@ Act = Callable[[MemoryStore, FakeClock], object]
 
 def push(store: MemoryStore, clock: FakeClock) -> None:
     cluster = Cluster(store=store, clock=clock)
-    cluster.pushes.push(lambda _: Change({keys.CONFIG: OLD}), "a test")
+    cluster.pushes.push(lambda _: InboxWrites({keys.CONFIG: OLD}), "a test")
 
 
 def go_back(store: MemoryStore, clock: FakeClock) -> None:

@@ -1,6 +1,8 @@
 """The ledger: appended to, never changed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from da_agent.domain import records
 from da_agent.domain.store import keys
 from da_agent.domain.store.leases import RENEWAL, TERM
 from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, Unreachable
+from da_agent.workflows.records.leases import Leases
+from da_agent.workflows.records.readers import Reader
 from tests import built
 from tests.fake_nodes import release
 from tests.fakes import MemoryStore
@@ -144,6 +148,27 @@ def test_a_lease_that_is_renewed_lasts_as_long_as_its_holder_works() -> None:
     assert other.claim(), "a holder that is suspended renews nothing"
     working.renew()
     assert not working.claim(), "and does not take the lease back"
+
+
+def test_a_lease_is_renewed_while_its_context_is_open() -> None:
+    store = MemoryStore()
+    open_: list[Callable[[], None]] = []
+
+    @contextmanager
+    def repeat(work: Callable[[], None], period: timedelta) -> Iterator[None]:
+        assert period == RENEWAL
+        open_.append(work)
+        yield
+        open_.clear()
+
+    lease = Leases(store, Reader(store), holder="a", nonce="1", repeat=repeat)
+    assert lease.claim()
+    with lease.renewed():
+        for _ in range(5):
+            store.now += RENEWAL
+            open_[0]()
+        assert not built.leases(store, holder="b", nonce="2").claim()
+    assert open_ == []
 
 
 def test_a_lease_without_an_answer_of_the_store_is_not_renewed_and_nothing_is_raised() -> None:

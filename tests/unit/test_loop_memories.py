@@ -11,7 +11,7 @@ from da_agent.domain.node.heartbeats import HEARTBEAT, Told
 from da_agent.domain.node.ledger_views import LedgerView, Newest, Source
 from da_agent.domain.node.record_requests import RecordRequests
 from da_agent.domain.node.reports import Phase
-from da_agent.domain.node.rollout_views import RolloutView
+from da_agent.domain.node.rollout_snapshots import RolloutSnapshot
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import State
 from tests.fakes import NOON
@@ -145,7 +145,7 @@ def test_what_was_asked_of_the_record_is_remembered_for_a_while() -> None:
 
 
 def test_a_denied_claim_stays_denied_while_the_record_is_the_same_and_the_node_patient() -> None:
-    denied = RolloutView(OPEN, 3).refused("others first")
+    denied = RolloutSnapshot(OPEN, 3).refused("others first")
     assert denied.read(OPEN, patient=True).denied == "others first"
     assert denied.read(OPEN, patient=False).denied is None
     assert denied.read(replace(OPEN, generation=99), patient=True).denied is None
@@ -154,7 +154,7 @@ def test_a_denied_claim_stays_denied_while_the_record_is_the_same_and_the_node_p
 
 
 def test_the_fallback_holds_for_the_same_release_in_the_same_state_without_what_was_rejected_meanwhile() -> None:
-    view = RolloutView(OPEN, 3, skip=frozenset({2}))
+    view = RolloutSnapshot(OPEN, 3, skip=frozenset({2}))
     assert view.has_fallback_for(replace(OPEN, generation=99), frozenset({2}))
     assert not view.has_fallback_for(OPEN, frozenset())
     assert not view.has_fallback_for(replace(OPEN, state=State.QUARANTINED), frozenset({2}))
@@ -162,6 +162,6 @@ def test_the_fallback_holds_for_the_same_release_in_the_same_state_without_what_
 
 
 def test_decisions_see_the_view_at_the_time_of_the_store() -> None:
-    cluster = RolloutView(OPEN, 3).counted(4).refused("no").cluster("web-1", at=NOON, excluded="a twin")
+    cluster = RolloutSnapshot(OPEN, 3).counted(4).refused("no").cluster("web-1", at=NOON, excluded="a twin")
     assert (cluster.rollout, cluster.fallback, cluster.others, cluster.denied) == (OPEN, 3, 4, "no")
     assert (cluster.node, cluster.at, cluster.aside) == ("web-1", NOON, "a twin")

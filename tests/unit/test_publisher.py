@@ -15,7 +15,7 @@ from da_agent.domain.store.inboxes import Inbox, inbox_of
 from da_agent.errors import Invalid, NotFound, NotHere, OutcomeUnknown, StoreDamaged, TimedOut, Unreachable
 from da_agent.workflows.publish import pushes
 from da_agent.workflows.publish.drafts import Drafts, overlaid
-from da_agent.workflows.publish.pushes import Change
+from da_agent.workflows.publish.pushes import InboxWrites
 from da_agent.workflows.records import reports
 from da_agent.workflows.records.ledgers import Ledger
 from tests import built
@@ -337,7 +337,7 @@ def test_a_push_over_somebody_elses_change_is_refused() -> None:
     cluster = Cluster()
     cluster.put({"config.yml": b"a: 1\n"})
 
-    def change(_: Inbox) -> Change:
+    def change(_: Inbox) -> InboxWrites:
         cluster.put({"config.yml": b"a: 3\n"})
         return pushes.config(b"a: 2\n")
 
@@ -462,7 +462,7 @@ def test_pushes_that_build_on_each_other_are_made_again() -> None:
     cluster.put({"config.yml": b"a: 1\n", "packages/requirements.txt": b"six\n"})
     others = iter([b"six\nattrs\n", b"six\nattrs\nidna\n"])
 
-    def change(inbox: Inbox) -> Change:
+    def change(inbox: Inbox) -> InboxWrites:
         text = cluster.store.read("packages/requirements.txt").data
         for other in others:
             cluster.put({"packages/requirements.txt": other})

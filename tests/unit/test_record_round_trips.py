@@ -16,7 +16,7 @@ from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.rollout.rollouts import NodeFailure, Note, Past, ReleaseCommandRun, Rollout, Slot, State
 from da_agent.domain.store.blobs import Blob, File
-from da_agent.domain.store.conformance import Check, Conformance
+from da_agent.domain.store.conformance import Conformance, StoreCheck
 from da_agent.domain.store.inboxes import Seen, Verdict
 from da_agent.domain.store.leases import Lease
 from tests.stored import EXAMPLES
@@ -114,7 +114,7 @@ KINDS: dict[type, st.SearchStrategy[object]] = {
     Used: st.builds(Used, TEXTS, TEXTS, NUMBERS),
     Lease: st.builds(Lease, TEXTS, TIMES, TIMES, TEXTS),
     NodeState: JOURNALS,
-    Conformance: st.builds(Conformance, TEXTS, some(st.builds(Check, TEXTS, FLAGS, TEXTS))),
+    Conformance: st.builds(Conformance, TEXTS, some(st.builds(StoreCheck, TEXTS, FLAGS, TEXTS))),
 }
 
 

@@ -19,7 +19,7 @@ _TRANSPORT = {"cert": "PIP_CERT", "client-cert": "PIP_CLIENT_CERT", "proxy": "PI
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class IndexPlaces:
     """Where distributions are searched.
 
     `alone`: use no index. `merged`: take the best version of all indexes, as pip does. Otherwise the first index that
@@ -34,9 +34,9 @@ class Places:
     merged: bool = False
 
 
-def places(indexes: Indexes, machine: Places) -> Places:
+def places(indexes: Indexes, machine: IndexPlaces) -> IndexPlaces:
     """The indexes of config.yml; what it leaves open comes from this machine."""
-    return Places(
+    return IndexPlaces(
         index=indexes.index_url or machine.index,
         extra=indexes.extra_index_urls or machine.extra,
         links=machine.links,
@@ -46,11 +46,11 @@ def places(indexes: Indexes, machine: Places) -> Places:
     )
 
 
-def of_machine(environ: Mapping[str, str], pip: str) -> Places:
+def of_machine(environ: Mapping[str, str], pip: str) -> IndexPlaces:
     """The places in uv's variables, or else in pip's configuration. `pip` is the output of `pip config list`."""
     if any(environ.get(name) for name in _UV):
         extra = environ.get("UV_INDEX") or environ.get("UV_EXTRA_INDEX_URL", "")
-        return Places(
+        return IndexPlaces(
             index=_unnamed(environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL") or "") or None,
             extra=tuple(_unnamed(url) for url in extra.split()),
             links=tuple(filter(None, environ.get("UV_FIND_LINKS", "").split(","))),
@@ -58,7 +58,7 @@ def of_machine(environ: Mapping[str, str], pip: str) -> Places:
             merged=environ.get("UV_INDEX_STRATEGY", "").startswith("unsafe"),
         )
     settings = _settings(pip)
-    return Places(
+    return IndexPlaces(
         index=settings.get("index-url"),
         extra=tuple(settings.get("extra-index-url", "").split()),
         links=tuple(settings.get("find-links", "").split()),
@@ -74,7 +74,7 @@ def transport(pip: str) -> dict[str, str]:
     return {variable: settings[key] for key, variable in _TRANSPORT.items() if key in settings}
 
 
-def variables(where: Places) -> dict[str, str]:
+def variables(where: IndexPlaces) -> dict[str, str]:
     """The variables with which uv and pip search `where` and nowhere else.
 
     They are not options, because URLs may contain passwords and every user of a machine can read command lines.

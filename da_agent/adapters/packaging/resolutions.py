@@ -22,7 +22,7 @@ bytecode."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Download:
     """A distribution to fetch from an index. `source` is the sha256 of the sdist to build; None for a wheel."""
 
     name: str
@@ -59,7 +59,7 @@ class Resolution:
         local = self._locals.gather(sources.distributions)
         picks = self._lock(sources.requirements, local)
         found: dict[str, Locked] = {}
-        wanted: list[Wanted] = []
+        wanted: list[Download] = []
         for pick in picks:
             reused = self._reused(pick)
             if pick.name in local:
@@ -112,15 +112,15 @@ class Resolution:
         fitting = [(rank, artifact) for rank, artifact in ranks if rank is not None]
         return min(fitting, key=lambda pair: (pair[0], pair[1].filename))[1] if fitting else None
 
-    def _choose(self, pick: Pick) -> Wanted:
+    def _choose(self, pick: Pick) -> Download:
         best = self._best(pick)
         if best is not None:
-            return Wanted(pick.name, best, None)
+            return Download(pick.name, best, None)
         if pick.sdist is None:
             raise Invalid(f"cannot install {pick.name}: its index has neither its source nor a wheel for this Python")
-        return Wanted(pick.name, pick.sdist, pick.sdist.sha256)
+        return Download(pick.name, pick.sdist, pick.sdist.sha256)
 
-    def _fetch(self, wanted: Sequence[Wanted]) -> dict[str, Locked]:
+    def _fetch(self, wanted: Sequence[Download]) -> dict[str, Locked]:
         links = self._workshop.given / "links.txt"
         lines = [f"{each.name} @ {each.artifact.url} --hash=sha256:{each.artifact.sha256}\n" for each in wanted]
         links.write_text("".join(lines), encoding="utf-8")
@@ -131,7 +131,7 @@ class Resolution:
         made = {wheels.title(path.name).name: path for path in sorted(into.glob("*.whl"))}
         return {each.name: self._locked(each, made.get(each.name)) for each in wanted}
 
-    def _locked(self, wanted: Wanted, made: Path | None) -> Locked:
+    def _locked(self, wanted: Download, made: Path | None) -> Locked:
         if made is None:
             raise Invalid(
                 f"cannot install {wanted.name}: {wanted.artifact.filename} contains a package of another name"

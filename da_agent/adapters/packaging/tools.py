@@ -9,7 +9,7 @@ import uv
 
 from da_agent import processes
 from da_agent.adapters.packaging import complaints, indexes
-from da_agent.adapters.packaging.indexes import Places
+from da_agent.adapters.packaging.indexes import IndexPlaces
 from da_agent.adapters.packaging.workshops import Workshop
 from da_agent.errors import Invalid, NotHere
 from da_agent.processes import Outcome
@@ -48,7 +48,7 @@ class Tools:
         self,
         python: Path,
         workshop: Workshop,
-        where: Places,
+        where: IndexPlaces,
         variables: Mapping[str, str],
         *,
         configured: bool,

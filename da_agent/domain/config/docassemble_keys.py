@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from da_agent.domain.config.documents import Entry, Mistake, Section, Series, Value, below
+from da_agent.domain.config.documents import DocumentEntry, Mistake, Section, Series, Value, below
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueKind:
     """The valid values of a key; `name` is for messages. Every key may be empty, which means docassemble's default."""
 
     name: str
@@ -23,13 +23,13 @@ def _texts(plain: object) -> bool:
     return isinstance(plain, str) or (isinstance(plain, list) and all(isinstance(item, str) for item in plain))
 
 
-TEXT = Kind("a text", lambda plain: isinstance(plain, str))
-TEXTS = Kind("a text or a list of texts", _texts)
-FLAG = Kind("true or false", lambda plain: isinstance(plain, bool))
-PORT = Kind("a whole number", lambda plain: (type(plain) is int) or (isinstance(plain, str) and plain.isdecimal()))
-MOMENT = Kind("true, false or initial", lambda plain: isinstance(plain, bool) or plain == "initial")
+TEXT = ValueKind("a text", lambda plain: isinstance(plain, str))
+TEXTS = ValueKind("a text or a list of texts", _texts)
+FLAG = ValueKind("true or false", lambda plain: isinstance(plain, bool))
+PORT = ValueKind("a whole number", lambda plain: (type(plain) is int) or (isinstance(plain, str) and plain.isdecimal()))
+MOMENT = ValueKind("true, false or initial", lambda plain: isinstance(plain, bool) or plain == "initial")
 
-Schema = Mapping[str, "Kind | Schema"]
+Schema = Mapping[str, "ValueKind | Schema"]
 
 KEYS: Schema = {
     "db": {
@@ -68,7 +68,7 @@ def canonical(key: object) -> object:
     return key.replace("_", " ") if isinstance(key, str) else key
 
 
-def find(section: Section, name: str) -> Entry | None:
+def find(section: Section, name: str) -> DocumentEntry | None:
     """The entry called `name`, in either spelling; None when it is missing."""
     return next((entry for entry in section.entries if canonical(entry.key) == canonical(name)), None)
 
@@ -87,7 +87,7 @@ def both_spellings(section: Section, path: str, names: Schema | None = None) -> 
 
     With `names`, only these keys are checked.
     """
-    first: dict[object, Entry] = {}
+    first: dict[object, DocumentEntry] = {}
     for entry in section.entries:
         name = canonical(entry.key)
         other = first.setdefault(name, entry)
@@ -102,7 +102,7 @@ def _check_section(section: Section, schema: Schema, path: str) -> Iterator[Mist
         if rule is None or entry.value.plain is None or _is_reference(entry.value.plain):
             continue
         here = below(path, entry.key)
-        if isinstance(rule, Kind):
+        if isinstance(rule, ValueKind):
             if not rule.accepts(entry.value.plain):
                 yield wrong(entry, here, rule)
             continue
@@ -116,7 +116,7 @@ def _check_section(section: Section, schema: Schema, path: str) -> Iterator[Mist
                 yield Mistake(part.line, f'"{here}" must be a mapping of keys and values, not {_described(part)}')
 
 
-def wrong(entry: Entry, path: str, kind: Kind) -> Mistake:
+def wrong(entry: DocumentEntry, path: str, kind: ValueKind) -> Mistake:
     """The mistake for a value that is not of `kind`. It names only the type of the value: values may be secrets."""
     remedy = ""
     if kind is TEXT and not isinstance(entry.value, Section | Series):

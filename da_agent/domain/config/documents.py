@@ -42,7 +42,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DocumentEntry:
     """A key, its line number, and its value."""
 
     key: Plain
@@ -54,7 +54,7 @@ class Entry:
 class Section:
     """A mapping: its entries in the order of the file, merged ones (`<<`) last."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[DocumentEntry, ...]
     line: int
 
     @property
@@ -241,8 +241,8 @@ class _Reader:
             return Scalar(None, _line(node))
 
     def _section(self, node: yaml.MappingNode, path: str) -> Section:
-        entries: dict[Plain, Entry] = {}
-        merged: list[Entry] = []
+        entries: dict[Plain, DocumentEntry] = {}
+        merged: list[DocumentEntry] = []
         for key_node, value_node in node.value:
             key = self._key(key_node, path)
             value = self.read(value_node, below(path, key.plain) if key else path)
@@ -252,7 +252,7 @@ class _Reader:
                 text = f"is written twice, first in line {first.line}: delete one of the two"
                 self._mistake(key.line, below(path, key.plain), text)
                 continue
-            entries[key.plain] = Entry(key.plain, key.line, value)
+            entries[key.plain] = DocumentEntry(key.plain, key.line, value)
             if key_node.tag == _MERGE:
                 merged += self._merged(value, path, key.line)
         own = [entry for entry in entries.values() if entry.key != "<<"]
@@ -267,7 +267,7 @@ class _Reader:
         self._mistake(_line(node), path, "has a key that is not a plain value")
         return None
 
-    def _merged(self, value: Value, path: str, line: int) -> Iterator[Entry]:
+    def _merged(self, value: Value, path: str, line: int) -> Iterator[DocumentEntry]:
         sections = value.items if isinstance(value, Series) else (value,)
         for section in sections:
             if isinstance(section, Section):

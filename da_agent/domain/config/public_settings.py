@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from da_agent.domain.config.docassemble_keys import KEYS, Kind, Schema, canonical
+from da_agent.domain.config.docassemble_keys import KEYS, Schema, ValueKind, canonical
 from da_agent.domain.config.redaction import names_secret
 from da_agent.domain.config.sections import NAMES, OUR_SECTION
 
@@ -44,7 +44,7 @@ def _spelt(place: Place) -> Place:
 
 def _known(schema: Schema, above: Place = ()) -> Iterator[Place]:
     for name, rule in schema.items():
-        if not isinstance(rule, Kind):
+        if not isinstance(rule, ValueKind):
             yield from _known(rule, (*above, name))
         elif not names_secret(name):
             yield (*above, name)

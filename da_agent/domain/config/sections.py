@@ -10,7 +10,7 @@ from typing import Any
 
 from da_agent.domain.config import docassemble_keys, documents
 from da_agent.domain.config.docassemble_keys import canonical
-from da_agent.domain.config.documents import Entry, Mistake, Scalar, Section, Value
+from da_agent.domain.config.documents import DocumentEntry, Mistake, Scalar, Section, Value
 from da_agent.domain.config.settings import Health, Settings, names_application
 from da_agent.domain.config.strategies import Share
 
@@ -54,7 +54,7 @@ def _settings(values: Mapping[str, Any]) -> Settings:
     return Settings(health=replace(Health(), **health), **rest)
 
 
-def _together(settings: Settings, section: Entry, path: str) -> Iterator[Mistake]:
+def _together(settings: Settings, section: DocumentEntry, path: str) -> Iterator[Mistake]:
     """Settings that are valid one by one, but not together."""
     if settings.slot_timeout is not None and settings.slot_timeout < settings.shortest_slot_timeout:
         given, needed = settings.slot_timeout.total_seconds(), settings.shortest_slot_timeout.total_seconds()
@@ -64,7 +64,7 @@ def _together(settings: Settings, section: Entry, path: str) -> Iterator[Mistake
         )
 
 
-def _setting(entry: Entry) -> dict[str, Any]:
+def _setting(entry: DocumentEntry) -> dict[str, Any]:
     """One setting by its field name; an empty mapping for an empty setting. ValueError has the reason it is invalid."""
     name = str(canonical(entry.key))
     if name not in _READERS:

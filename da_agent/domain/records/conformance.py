@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from da_agent.domain.records.shapes import Shape
-from da_agent.domain.store.conformance import Check, Conformance
+from da_agent.domain.store.conformance import Conformance, StoreCheck
 
 
 class CheckShape(Struct, frozen=True):
@@ -30,7 +30,7 @@ def to_wire(conformance: Conformance) -> ConformanceShape:
 
 
 def from_wire(shape: ConformanceShape) -> Conformance:
-    checks = tuple(Check(name=check.name, ok=check.ok, detail=check.detail) for check in shape.checks)
+    checks = tuple(StoreCheck(name=check.name, ok=check.ok, detail=check.detail) for check in shape.checks)
     return Conformance(store=shape.store, tried=checks)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class StoreCheck:
     """The check of one guarantee. `detail` is empty, or a sentence about what happened instead."""
 
     name: str
@@ -20,7 +20,7 @@ class Conformance:
     """
 
     store: str
-    tried: tuple[Check, ...]
+    tried: tuple[StoreCheck, ...]
 
     @property
     def fit(self) -> bool:

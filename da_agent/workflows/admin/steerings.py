@@ -9,9 +9,8 @@ from da_agent.domain.display import rollout_text
 from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import Denied, Note, Rollout, State
-from da_agent.domain.store import keys
-from da_agent.domain.store.blobs import Blob
-from da_agent.errors import Conflict, Corrupt, Interrupted, Invalid, NotFound, StoreDamaged, Unreachable
+from da_agent.errors import Conflict, Corrupt, Interrupted, Invalid, NotFound, Unreachable
+from da_agent.workflows.admin.completeness import Completeness
 from da_agent.workflows.records.ledgers import Ledger, Top
 from da_agent.workflows.records.notifications import Notifications, announce
 from da_agent.workflows.records.rollouts import Make, Rollouts
@@ -50,7 +49,7 @@ class Steering:
         self._ledger = ledger
         self._records = records
         self._notifications = notifications
-        self._transfers = transfers
+        self._completeness = Completeness(store, ledger.reader, transfers)
         self._gc_lock = gc_lock
         self._who = who
         self._nonce = nonce
@@ -70,7 +69,7 @@ class Steering:
             top = self._top()
             back = self._ledger_release(number) if number is not None else self._stable_before(top)
             self._require_use(back, top)
-            self._require_whole(back)
+            self._completeness.require(back)
 
             def again(top: Top) -> Release:
                 held.require()
@@ -94,7 +93,7 @@ class Steering:
             nonlocal served
             back = self._way_back(top)
             release = back or self._readable(top)
-            self._require_whole(release)
+            self._completeness.require(release)
             served = f"release {release.number}"
             if back is not None:
                 self._require_fit(back, top)
@@ -202,38 +201,6 @@ class Steering:
                 )
             if record is not None and record.state is State.STABLE:
                 return
-
-    def _require_whole(self, release: Release) -> None:
-        """StoreDamaged when a blob of the release is missing: no node could stage it. Blobs that this machine has are
-        put back.
-        """
-        contents = release.contents
-        names = {contents.config: keys.CONFIG}
-        names |= {file.blob: f"{keys.CERTIFICATES}{file.name}" for file in contents.certificates}
-        names |= {wheel.blob: wheel.filename for wheel in contents.wheels}
-        lost = self._transfers.mend([blob for blob in names if not self._is_there(blob, release)])
-        gone = [name for blob, name in names.items() if blob in lost]
-        if gone:
-            raise StoreDamaged(
-                f"cannot repeat release {release.number}: {self._store.name} lacks its {', '.join(gone)}."
-                f" Run the same command on a node that still has it on its disk: that puts it back"
-            )
-
-    def _is_there(self, blob: Blob, release: Release) -> bool:
-        """True when the listing shows the blob with its size. The configuration is read in full: without it no node
-        could open the rollout.
-        """
-        if blob == release.contents.config:
-            return self._is_right(release)
-        key = keys.blob_key(blob)
-        return any((entry.key, entry.size) == (key, blob.size) for entry in self._store.scan(key))
-
-    def _is_right(self, release: Release) -> bool:
-        try:
-            self._ledger.reader.blob(release.contents.config, release)
-        except StoreDamaged:
-            return False
-        return True
 
     # ---- records
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from da_agent import ports
 from da_agent.domain.node.observations import Cluster
 from da_agent.domain.node.record_requests import RecordRequests
-from da_agent.domain.node.rollout_views import RolloutView
+from da_agent.domain.node.rollout_snapshots import RolloutSnapshot
 from da_agent.domain.node.store_liveness import Nodes, StoreLiveness
 from da_agent.domain.release.releases import Release
 from da_agent.domain.rollout import rollouts, slots, verdicts
@@ -47,7 +47,7 @@ class RolloutClient:
         self._deadline = deadline
         self._node = node
         self._notify = notify
-        self._view: RolloutView | None = None
+        self._view: RolloutSnapshot | None = None
         self._requests = RecordRequests()
         self._store_liveness = StoreLiveness()
         self._excluded: str | None = None
@@ -97,13 +97,13 @@ class RolloutClient:
         rollout = self._rollouts.open(number, head)
         self.heard()
         if view is None or not view.has_fallback_for(rollout, skip):
-            self._view = RolloutView(rollout, self._rollouts.way_back(rollout, skip), skip=skip)
+            self._view = RolloutSnapshot(rollout, self._rollouts.way_back(rollout, skip), skip=skip)
             return
         # When nothing has changed, the slot would be denied again, until the patience with the nodes in front ends.
         patient = not woken and self._requests.has_asked_within(rollouts.PATIENCE, now)
         self._view = view.read(rollout, patient=patient)
 
-    def _has_read(self, view: RolloutView, now: timedelta) -> bool:
+    def _has_read(self, view: RolloutSnapshot, now: timedelta) -> bool:
         return self._requests.has_read_within(view.read_period, now)
 
     def heard(self) -> None:
@@ -251,6 +251,6 @@ class RolloutClient:
             self._notify(concerned - {self._node})
         return denied is None, record
 
-    def _count(self, view: RolloutView, nodes: Nodes) -> RolloutView:
+    def _count(self, view: RolloutSnapshot, nodes: Nodes) -> RolloutSnapshot:
         self._requests = self._requests.listed(nodes.lately, self._clock.elapsed())
         return view.counted(len(nodes.perhaps_alive(sure=self._is_sure()) - {self._node}))

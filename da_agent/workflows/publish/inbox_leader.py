@@ -112,7 +112,8 @@ class InboxLeader:
 
     def _publish(self, inbox: Inbox) -> None:
         try:
-            verdict = self._make_release("the inbox changed")
+            with self._publishing.renewed():
+                verdict = self._make_release("the inbox changed")
         except AgentError as error:
             self._leadership = self._leadership.failed(Unable(inbox.fingerprint, self._clock.now(), str(error)))
             self.leave()

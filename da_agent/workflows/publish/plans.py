@@ -7,7 +7,7 @@ from pathlib import Path
 from da_agent import ports
 from da_agent.domain.config import configurations, redaction
 from da_agent.domain.display import rollout_text
-from da_agent.domain.release.differences import Change as Differing
+from da_agent.domain.release.differences import Change
 from da_agent.domain.release.releases import Contents, Disturbance, Release, release_commands
 from da_agent.domain.rollout import plans
 from da_agent.domain.rollout.plans import RolloutPlan
@@ -16,7 +16,7 @@ from da_agent.domain.store.blobs import Blob
 from da_agent.domain.store.inboxes import Inbox, Verdict
 from da_agent.errors import Invalid
 from da_agent.workflows.publish.drafts import Draft, Drafts, Prepared, overlaid
-from da_agent.workflows.publish.pushes import Change
+from da_agent.workflows.publish.pushes import InboxWrites
 from da_agent.workflows.records import inspections
 from da_agent.workflows.records.inboxes import Inboxes
 from da_agent.workflows.records.ledgers import Ledger, Top
@@ -34,9 +34,9 @@ class Plan:
 
     before: int
     release: int | None
-    configuration: tuple[Differing, ...] = ()
-    certificates: tuple[Differing, ...] = ()
-    packages: tuple[Differing, ...] = ()
+    configuration: tuple[Change, ...] = ()
+    certificates: tuple[Change, ...] = ()
+    packages: tuple[Change, ...] = ()
     needs: tuple[str, ...] = ()
     release_command: tuple[str, ...] = ()
     rollout: RolloutPlan | None = None
@@ -56,7 +56,7 @@ class Plans:
         self._inboxes = inboxes
         self._ledger = ledger
 
-    def push(self, change: Callable[[Inbox], Change]) -> Plan:
+    def push(self, change: Callable[[Inbox], InboxWrites]) -> Plan:
         """What pushing `change` would do. Raises Invalid, NotHere and others as the push would."""
         inbox = self._inboxes.list()
         made = change(inbox)

@@ -25,7 +25,7 @@ DOUBTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class InboxWrites:
     """Objects to put into the inbox, and keys to delete from it."""
 
     puts: Mapping[str, bytes | Path]
@@ -52,7 +52,7 @@ class Pushes:
         self._inboxes = inboxes
         self._ledger = ledger
 
-    def push(self, change: Callable[[Inbox], Change], reason: str) -> Verdict:
+    def push(self, change: Callable[[Inbox], InboxWrites], reason: str) -> Verdict:
         """Apply `change` to the current inbox, write the result, and publish it.
 
         When others change the inbox at the same time, `change` is called again with the new inbox. Invalid, before
@@ -65,13 +65,14 @@ class Pushes:
         # alone.
         self._leases.claim()
         try:
-            return self._again(change, reason)
+            with self._leases.renewed():
+                return self._again(change, reason)
         finally:
             # An error is harmless: the lease expires by itself.
             with suppress(AgentError):
                 self._leases.release()
 
-    def _again(self, change: Callable[[Inbox], Change], reason: str) -> Verdict:
+    def _again(self, change: Callable[[Inbox], InboxWrites], reason: str) -> Verdict:
         """Repeat the push on the new inbox, as long as others change it at the same time."""
         lost: tuple[str, bytes | Path] | None = None
         for _ in range(ATTEMPTS):
@@ -83,7 +84,9 @@ class Pushes:
                 continue
         raise Invalid(f"cannot push to {self._store.name}: the inbox keeps changing. Push again")
 
-    def _push(self, change: Callable[[Inbox], Change], reason: str, lost: tuple[str, bytes | Path] | None) -> Verdict:
+    def _push(
+        self, change: Callable[[Inbox], InboxWrites], reason: str, lost: tuple[str, bytes | Path] | None
+    ) -> Verdict:
         inbox = self._inboxes.list()
         made = change(inbox)
         if lost is not None and made.puts.get(lost[0]) == lost[1]:
@@ -121,7 +124,7 @@ class Pushes:
                 f"the inbox of {self._store.name} is written, but the store no longer answers: {error}"
             ) from error
 
-    def _write(self, inbox: Inbox, change: Change) -> dict[str, str]:
+    def _write(self, inbox: Inbox, change: InboxWrites) -> dict[str, str]:
         """Apply `change`; returns the new tags by key, "" for a deleted key."""
         written = {key: self._put(inbox.entry(key), key, body) for key, body in change.puts.items()}
         for key in change.deletes:
@@ -167,16 +170,16 @@ class _Left(NotHere):
     """The inbox is written; the nodes publish it."""
 
 
-def config(data: bytes) -> Change:
-    return Change({keys.CONFIG: data})
+def config(data: bytes) -> InboxWrites:
+    return InboxWrites({keys.CONFIG: data})
 
 
-def certificates(files: Mapping[str, bytes]) -> Change:
+def certificates(files: Mapping[str, bytes]) -> InboxWrites:
     """Add the files; a file replaces the one of the same name, the others stay."""
-    return Change({f"{keys.CERTIFICATES}{name}": data for name, data in files.items()})
+    return InboxWrites({f"{keys.CERTIFICATES}{name}": data for name, data in files.items()})
 
 
-def packages(inbox: Inbox, text: bytes, specs: tuple[str, ...], files: Mapping[str, Path]) -> Change:
+def packages(inbox: Inbox, text: bytes, specs: tuple[str, ...], files: Mapping[str, Path]) -> InboxWrites:
     """Add requirement lines and distributions. A distribution replaces every other one of the same package, older or
     newer.
     """
@@ -191,10 +194,10 @@ def packages(inbox: Inbox, text: bytes, specs: tuple[str, ...], files: Mapping[s
     deletes = frozenset(
         entry.key for entry in _distributions(inbox) if entry.key not in puts and _name(entry.key) in names
     )
-    return Change(puts, deletes)
+    return InboxWrites(puts, deletes)
 
 
-def without(inbox: Inbox, text: bytes, name: str) -> Change:
+def without(inbox: Inbox, text: bytes, name: str) -> InboxWrites:
     """Remove a package: its requirement line and its distributions. Invalid when there is neither."""
     wanted = requirements.normalise(name)
     deletes = frozenset(entry.key for entry in _distributions(inbox) if _name(entry.key) == wanted)
@@ -203,7 +206,7 @@ def without(inbox: Inbox, text: bytes, name: str) -> Change:
         raise Invalid(
             f"there is no package {name} in the inbox. A dependency is removed together with the package that needs it"
         )
-    return Change({keys.REQUIREMENTS: new} if new != text else {}, deletes)
+    return InboxWrites({keys.REQUIREMENTS: new} if new != text else {}, deletes)
 
 
 def _distributions(inbox: Inbox) -> list[Entry]:

@@ -6,13 +6,14 @@ for listing the inbox, so that eight nodes do not list it eight times.
 Leases only save work. Two processes that publish at once still make one release, because an append has one winner.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 
 from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.store import keys
-from da_agent.domain.store.leases import TERM, Lease
+from da_agent.domain.store.leases import RENEWAL, TERM, Lease
 from da_agent.errors import AgentError, Conflict, NotFound, OutcomeUnknown
 from da_agent.workflows.records.readers import Reader
 
@@ -24,13 +25,22 @@ class Leases:
     """One lease in the store. It expires by the store's clock."""
 
     def __init__(
-        self, store: ports.Store, reader: Reader, *, holder: str, nonce: str, key: str = keys.PUBLISHING
+        self,
+        store: ports.Store,
+        reader: Reader,
+        *,
+        holder: str,
+        nonce: str,
+        key: str = keys.PUBLISHING,
+        repeat: ports.Repeat = lambda *_: nullcontext(),
     ) -> None:
+        """`repeat` renews the lease in `renewed`; by default it does nothing."""
         self._store = store
         self._reader = reader
         self._holder = holder
         self._nonce = nonce
         self._key = key
+        self._repeat = repeat
         self._tag: str | None = None
         self._since: datetime | None = None
         self.other: Lease | None = None
@@ -64,6 +74,12 @@ class Leases:
         with suppress(AgentError):
             if tag is not None and since is not None:
                 self._write(since, self._store.clock() + TERM, ports.IfTag(tag))
+
+    @contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Renew the lease from another thread as long as the context is open."""
+        with self._repeat(self.renew, RENEWAL):
+            yield
 
     def release(self) -> None:
         """End the lease if this holder has it, so that the next one may claim it."""

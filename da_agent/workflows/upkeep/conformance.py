@@ -6,7 +6,7 @@ from functools import partial
 
 from da_agent import ports
 from da_agent.domain.store import keys
-from da_agent.domain.store.conformance import Check, Conformance
+from da_agent.domain.store.conformance import Conformance, StoreCheck
 from da_agent.errors import AgentError, Conflict, NotFound, OutcomeUnknown, StoreUnfit
 from da_agent.ports import Always, IfAbsent, IfTag
 
@@ -52,7 +52,7 @@ class _Examination:
         self._folder = f"{keys.CONFORMANCE}{nonce}-"
         self._used: set[str] = set()
 
-    def run(self) -> Iterator[Check]:
+    def run(self) -> Iterator[StoreCheck]:
         # The verdict names the first check that fails. The most harmful failures come first, but each check comes after
         # those that it builds on.
         checks: dict[str, Callable[[], None]] = {
@@ -70,7 +70,7 @@ class _Examination:
         try:
             for name, check in checks.items():
                 detail = _complaint(check)
-                yield Check(name, not detail, detail)
+                yield StoreCheck(name, not detail, detail)
         finally:
             for key in sorted(self._used):
                 with suppress(AgentError):

@@ -83,7 +83,7 @@ def collect(
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Collectable:
     """What may be removed, oldest first. `head` is the newest release at that time."""
 
     head: int
@@ -103,7 +103,7 @@ class _Removal:
     interrupted, no record is about a missing release, and no release lacks a blob.
     """
 
-    def __init__(self, survey: "Survey", clock: ports.Clock, held: Held, plan: Plan) -> None:
+    def __init__(self, survey: "Survey", clock: ports.Clock, held: Held, plan: Collectable) -> None:
         self._store = survey.store
         self._clock = clock
         self._held = held
@@ -163,7 +163,7 @@ class Survey:
     rollouts: Rollouts
     reports: Reports
 
-    def plan(self, renew: Callable[[], object]) -> Plan:
+    def plan(self, renew: Callable[[], object]) -> Collectable:
         """The plan as of now. `renew` is called repeatedly, because looking through a store may take long."""
         now = self.store.clock()
         written = {keys.release_number(entry.key): entry.modified_at for entry in self.store.scan(keys.RELEASES)}
@@ -179,7 +179,7 @@ class Survey:
         blobs = garbage.needless_blobs(
             {key: entry.modified_at for key, entry in entries.items()}, map(keys.blob_key, used), now=now
         )
-        return Plan(head, releases, tuple(entries[key] for key in blobs), gone)
+        return Collectable(head, releases, tuple(entries[key] for key in blobs), gone)
 
     def _used(self, numbers: Iterable[int], renew: Callable[[], object]) -> set[Blob]:
         used: set[Blob] = set()

@@ -9,7 +9,7 @@ from da_agent.domain.rollout.rollouts import Rollout
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutView:
+class RolloutSnapshot:
     """The rollout record as it was last read or written.
 
     fallback   the release to go to when the newest one cannot be served; none of `skip`, if another one is known
@@ -25,20 +25,20 @@ class RolloutView:
 
     # ---- what happens
 
-    def read(self, rollout: Rollout, *, patient: bool) -> "RolloutView":
+    def read(self, rollout: Rollout, *, patient: bool) -> "RolloutSnapshot":
         """The record was read again. While it is unchanged and the node is `patient`, a denied claim stays denied."""
         unchanged = self.rollout == rollout
         return replace(self, rollout=rollout, denied=self.denied if unchanged and patient else None)
 
-    def changed(self, rollout: Rollout, denied: str | None = None) -> "RolloutView":
+    def changed(self, rollout: Rollout, denied: str | None = None) -> "RolloutSnapshot":
         """The node has written the record, or may not; `denied` then says why."""
         return replace(self, rollout=rollout, denied=denied)
 
-    def counted(self, others: int) -> "RolloutView":
+    def counted(self, others: int) -> "RolloutSnapshot":
         """The nodes were listed."""
         return replace(self, others=others)
 
-    def refused(self, denied: str) -> "RolloutView":
+    def refused(self, denied: str) -> "RolloutSnapshot":
         """No claim is made, because it would be denied."""
         return replace(self, denied=denied)
 
