@@ -107,6 +107,12 @@ class Corrupt(ReleaseBroken):
     """Bytes do not match their name or hash."""
 
 
+class UnknownFormat(Corrupt):
+    """A record has a format that this agent does not know: another agent is newer. The record is not damaged, and must
+    not be replaced.
+    """
+
+
 class Quarantined(ReleaseBroken):
     """The cluster has quarantined the release: no node starts it, and updated nodes roll back."""
 

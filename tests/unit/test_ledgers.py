@@ -11,7 +11,7 @@ from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.store import keys
 from da_agent.domain.store.leases import RENEWAL, TERM
-from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, Unreachable
+from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, UnknownFormat, Unreachable
 from da_agent.workflows.records.leases import Leases
 from da_agent.workflows.records.readers import Reader
 from tests import built
@@ -181,6 +181,16 @@ def test_a_lease_without_an_answer_of_the_store_is_not_renewed_and_nothing_is_ra
     store.failing = None
     store.now += TERM
     assert built.leases(store, holder="b", nonce="2").claim()
+
+
+def test_the_lease_of_a_newer_agent_is_not_taken() -> None:
+    store = MemoryStore()
+    store.write(keys.PUBLISHING, b'{"format": 2, "owner": "a"}', ports.Always())
+    lease = built.leases(store, holder="b", nonce="2")
+    with pytest.raises(UnknownFormat, match=r"publishing.json: it has format 2, .*Update da_agent on this node"):
+        lease.claim()
+    store.write(keys.PUBLISHING, b"damaged", ports.Always())
+    assert lease.claim()
 
 
 def test_a_lease_is_released_although_a_renewal_was_on_its_way() -> None:

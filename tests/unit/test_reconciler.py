@@ -408,6 +408,20 @@ def test_an_append_that_nobody_has_announced_is_found_in_the_ledger() -> None:
     assert keys.release_key(3) in poll(30)
 
 
+def test_a_release_of_a_newer_agent_is_left_alone_and_its_rollout_is_not_opened() -> None:
+    node = serving()
+    head = built.ledger(node.store).head()
+    assert head is not None
+    newer = node.store.read(keys.release_key(head)).data.replace(b'"format": 1', b'"format": 2')
+    node.store.write(keys.release_key(head + 1), newer, ports.Always())
+    problem = node.reconciler.cycle()
+    assert problem is not None
+    assert f"{head + 1:010d}.json: it has format 2" in problem
+    assert "Update da_agent on this node" in problem
+    assert node.live == head
+    assert built.rollouts(node.store, lambda: "n").read(head + 1) is None
+
+
 def test_whoever_has_the_inbox_leader_asks_the_ledger_with_each_poll() -> None:
     node, poll = waiting()
     leader = node.reconciler._inbox_leader

@@ -14,7 +14,7 @@ from da_agent.domain.records.rollouts import ROLLOUT
 from da_agent.domain.records.shapes import Shape
 from da_agent.domain.records.used_stores import USED_STORE
 from da_agent.domain.records.verdicts import VERDICT
-from da_agent.errors import Corrupt
+from da_agent.errors import Corrupt, UnknownFormat
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def _require_known_format(shape: Shape[Any, Any], data: bytes, name: str) -> Non
     except (msgspec.DecodeError, ValueError, RecursionError):
         return
     if found != shape.format:
-        raise Corrupt(
+        raise UnknownFormat(
             f"cannot read {name}: it has format {found}, and this agent knows format {shape.format}. "
             "Update da_agent on this node."
         )

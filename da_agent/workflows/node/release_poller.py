@@ -6,7 +6,7 @@ from da_agent import ports
 from da_agent.domain.node import used_stores
 from da_agent.domain.node.ledger_views import LedgerView, Newest, Source
 from da_agent.domain.release.releases import Release
-from da_agent.errors import Corrupt, NotFound, Unreachable
+from da_agent.errors import Corrupt, NotFound, UnknownFormat, Unreachable
 from da_agent.workflows.node.converger import Converger
 from da_agent.workflows.node.rollout_client import RolloutClient
 from da_agent.workflows.records.ledgers import Ledger
@@ -107,9 +107,14 @@ class ReleasePoller:
         self._rollout_client.look(head, self._release, woken=woken, skip=self._node.skipped())
 
     def _read_newest(self, number: int) -> Newest:
-        """The newest release; that its manifest cannot be read is logged once."""
+        """The newest release; that its manifest cannot be read is logged once. UnknownFormat when a newer agent made
+        it.
+        """
         try:
             return Newest(number, self._ledger.read(number))
+        except UnknownFormat:
+            # Its rollout must not be opened with another strategy than its own.
+            raise
         except (NotFound, Corrupt) as error:
             newest = Newest(number, None, f"cannot read release {number} from the ledger: {error}")
         if newest != self._view.newest and newest.problem is not None:

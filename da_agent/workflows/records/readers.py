@@ -15,7 +15,7 @@ from da_agent.domain.store import keys, limits
 from da_agent.domain.store.blobs import PUT_BACK, Blob, blob_of
 from da_agent.domain.store.inboxes import Verdict
 from da_agent.domain.store.leases import Lease
-from da_agent.errors import Conflict, Corrupt, Invalid, NotFound, StoreDamaged, Unreachable
+from da_agent.errors import Conflict, Corrupt, Invalid, NotFound, StoreDamaged, UnknownFormat, Unreachable
 
 T = TypeVar("T")
 
@@ -116,12 +116,14 @@ class Reader:
 
     def lease(self, key: str) -> Found[Lease | None]:
         """The lease under `key`; NotFound before there is one. A damaged lease has no value, and can be replaced by its
-        tag.
+        tag. UnknownFormat for the lease of a newer agent.
         """
         stored = self._store.read(key)
         lease: Lease | None
         try:
             lease = records.decode(Lease, stored.data, key)
+        except UnknownFormat:
+            raise
         except Corrupt:
             lease = None
         return Found(lease, stored.tag, stored.modified_at)
