@@ -1,5 +1,6 @@
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -11,6 +12,7 @@ from tests.certificates import Authority, Issued, authority, issue, rsa_key
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 START = NOW - timedelta(days=10)
+SIGNED = Path(__file__).parent / "golden" / "certificates"
 
 ROOT = authority("Root", start=START)
 MIDDLE = authority("Middle", by=ROOT, start=START)
@@ -256,6 +258,22 @@ def test_an_intermediate_authority_with_a_short_rsa_key_is_refused() -> None:
     assert mistake == (
         'certs/docassemble.crt: "Weak" has an RSA key of 1024 bits, which OpenSSL refuses: '
         "get a certificate with at least 2048 bits"
+    )
+
+
+@pytest.mark.parametrize(("name", "called"), [("sha1", "SHA-1"), ("md5", "MD5")])
+def test_a_signature_with_a_broken_hash_is_refused_and_is_no_gap_in_the_chain(name: str, called: str) -> None:
+    """The files are committed, because no library makes such signatures any more."""
+    files = {
+        "docassemble.crt": (SIGNED / f"{name}.crt").read_bytes(),
+        "docassemble.key": (SIGNED / "leaf.key").read_bytes(),
+    }
+    with pytest.raises(Invalid) as caught:
+        check(files, now=datetime(2030, 1, 1, tzinfo=UTC), trusted=())
+    (mistake,) = caught.value.mistakes
+    assert mistake == (
+        f'certs/docassemble.crt: "a.example.org" is signed with {called}, which OpenSSL refuses: '
+        "get a certificate that is signed with SHA-256"
     )
 
 

@@ -267,6 +267,25 @@ def test_the_way_back_is_found_among_records_that_older_agents_have_opened(world
     assert world.ours.fallback(newest + 1) == 1
 
 
+@pytest.mark.parametrize(
+    ("skip", "back"),
+    [
+        pytest.param({5}, 3, id="nothing to do with it"),
+        pytest.param({3}, 1, id="an older stable one"),
+        pytest.param({1, 3}, 4, id="no stable one, but one that is not bad"),
+        pytest.param({1, 3, 4}, 3, id="nothing else"),
+    ],
+)
+def test_a_release_that_the_node_has_rejected_is_no_way_back_while_there_is_another(
+    world: World, skip: set[int], back: int
+) -> None:
+    states = (State.STABLE, State.QUARANTINED, State.STABLE, State.OPEN, State.QUARANTINED)
+    for number, state in enumerate(states, 1):
+        record = replace(world.ours.open(number, None), state=state)
+        world.store.write(keys.rollout_key(number), records.seal(record), Always())
+    assert world.ours.way_back(world.record(5), frozenset(skip)) == back
+
+
 def test_a_damaged_record_does_not_hide_what_is_behind_it(world: World) -> None:
     newest = proven_then_bad(world, 3)
     world.store.write(keys.rollout_key(newest), b"{", Always())

@@ -11,6 +11,9 @@ from cryptography.x509.oid import NameOID
 _LEAST_BITS = 2048
 """The shortest RSA key. Apache reads certificates at OpenSSL's security level 2, which accepts no shorter key."""
 
+_BROKEN = {"md5": "MD5", "sha1": "SHA-1"}
+"""The hashes that OpenSSL's security level 2 accepts in no signature, by the name that `cryptography` gives them."""
+
 
 def title(certificate: Certificate) -> str:
     return _called(certificate.subject)
@@ -56,6 +59,15 @@ def mistakes(
     for certificate in chain:
         yield from _dates(certificate, now)
         yield from _strength(certificate)
+    broken = [each for each in chain if _broken_hash(each) is not None]
+    if broken:
+        # Such a signature cannot be verified, so nothing can be said about the chain.
+        yield from (
+            f'"{title(each)}" is signed with {_broken_hash(each)}, which OpenSSL refuses: '
+            "get a certificate that is signed with SHA-256"
+            for each in broken
+        )
+        return
     path = _path(leaf, chain)
     if path != list(chain[: len(path)]):
         order = ", ".join(f'"{title(certificate)}"' for certificate in path)
@@ -99,3 +111,14 @@ def _strength(certificate: Certificate) -> Iterator[str]:
             f'"{called}" has an RSA key of {key.key_size} bits, which OpenSSL refuses: '
             f"get a certificate with at least {_LEAST_BITS} bits"
         )
+
+
+def _broken_hash(certificate: Certificate) -> str | None:
+    """The hash of the signature if OpenSSL refuses it. The signature of an authority on itself is not verified."""
+    if certificate.issuer == certificate.subject:
+        return None
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return None
+    return None if algorithm is None else _BROKEN.get(algorithm.name)
