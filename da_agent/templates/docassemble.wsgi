@@ -146,9 +146,12 @@ def pin(group):
 
     Without a pin the live group serves what the switch points to, and so does any process outside the groups.
     """
-    pinned = os.path.join(WEB, group)
-    if group in GROUPS and os.path.isdir(pinned):
-        return pinned
+    if group in GROUPS:
+        # Resolved here, and only once: the agent may remove or replace the link at any moment.
+        with contextlib.suppress(OSError):
+            pinned = os.path.normpath(os.path.join(WEB, os.readlink(os.path.join(WEB, group))))
+            if os.path.isdir(pinned):
+                return pinned
     return None if group in GROUPS and group != live() else os.path.join(NODE, "current")
 
 

@@ -44,7 +44,7 @@ def test_whoever_makes_a_release_during_a_pause_is_told_at_once_also_without_wai
     assert type_(variables, "pause", "--reason", "night").exit_code == 0
     said = type_(variables, "restart", "--no-wait")
     assert said.exit_code == 0, said.output
-    assert "Release 3 is" in said.output
+    assert "Release 3 has the contents of release 2" in said.output
     assert "No node updates: the cluster is paused by" in said.output
     assert "night; da-agent resume ends the pause." in said.output
 

@@ -69,7 +69,7 @@ def test_a_rollback_takes_the_nodes_back_and_says_so(night: DevCluster, good: in
     planned = type_(night, "plan", "config", config(tmp_path, "Other"))
     assert "~ greeting: ******** -> ********" in planned, "nobody knows whether an application's own key holds a secret"
     assert "Each node: reload" in planned
-    assert "Nodes: 2 alive, 1 at a time, after 1 alone" in planned
+    assert "Nodes: 2 alive, 1 at a time, canary nodes first: 1" in planned
     assert "Capacity: 1 of 2 nodes serve at any moment" in planned
     assert newest(night) == good, "a plan pushes nothing"
     type_(night, "push", "config", config(tmp_path, "Other"))
