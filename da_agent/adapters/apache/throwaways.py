@@ -40,4 +40,5 @@ def run(
         )
     except OSError as error:
         whose = f" as {account.name}" if account else ""
-        raise NodeBroken(f"cannot run {arguments[0]}{whose}: {error.strerror}") from error
+        remedy = "; let this user enter every folder above it" if account and isinstance(error, PermissionError) else ""
+        raise NodeBroken(f"cannot run {arguments[0]}{whose}: {error.strerror}{remedy}") from error
