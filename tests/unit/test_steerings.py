@@ -314,6 +314,23 @@ def test_a_retry_whose_answer_was_lost_and_that_a_node_has_followed_is_done() ->
     assert (record.state, len(record.retries)) == (State.STABLE, 1)
 
 
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_store_that_is_silent_after_the_append_does_not_hide_that_the_release_is_made(restart: bool) -> None:
+    cluster = Cluster()
+    cluster.push("b")
+
+    def silent(key: str) -> None:
+        if key.startswith(keys.RELEASES):
+            cluster.store.failing = Unreachable("no answer")
+
+    cluster.store.after_write = silent
+    done = cluster.steering.restart("again") if restart else cluster.steering.rollback(1)
+    assert done.release == 3
+    assert done.sentence.startswith("Release 3 has the contents of release")
+    cluster.store.failing = None
+    assert built.ledger(cluster.store).head() == 3
+
+
 class Impatient(FakeNotifier):
     """Somebody types Ctrl-C while the nodes are notified."""
 

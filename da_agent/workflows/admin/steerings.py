@@ -70,6 +70,8 @@ class Steering:
             back = self._ledger_release(number) if number is not None else self._stable_before(top)
             self._require_use(back, top)
             self._completeness.require(back)
+            # Asked now: once the release is made, a store that does not answer changes nothing about that.
+            stable = self._records.is_stable(back.number)
 
             def again(top: Top) -> Release:
                 held.require()
@@ -77,9 +79,7 @@ class Steering:
                 return self._release(back.contents, reason or f"rollback to release {back.number}", back=back.number)
 
             made = self._append(again)
-        careful = (
-            "" if self._records.is_stable(back.number) else " It was never stable, so the canary nodes update first."
-        )
+        careful = "" if stable else " It was never stable, so the canary nodes update first."
         return Done(made, f"Release {made} has the contents of release {back.number} again.{careful}")
 
     def restart(self, reason: str) -> Done:

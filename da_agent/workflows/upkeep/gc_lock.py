@@ -1,7 +1,7 @@
 """Removing and publishing at the same time: docs/decisions/0011-removing-beside-releases.md."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from da_agent import ports
 from da_agent.domain.node import garbage
 from da_agent.domain.store import keys
 from da_agent.domain.store.leases import Lease
-from da_agent.errors import Busy, NotFound, TimedOut
+from da_agent.errors import AgentError, Busy, NotFound, TimedOut
 from da_agent.workflows.records.leases import Leases
 from da_agent.workflows.records.readers import Reader
 
@@ -142,4 +142,6 @@ class Held:
         )
 
     def leave(self) -> None:
-        self._lease.release()
+        """End the lock. A store that does not answer is no error here: the lock ends by itself after TERM."""
+        with suppress(AgentError):
+            self._lease.release()
