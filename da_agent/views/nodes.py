@@ -12,7 +12,7 @@ from da_agent.domain.node.reports import SILENT, NodeStatus
 from da_agent.domain.node.twins import Twins
 from da_agent.views import rejections
 from da_agent.views.outputs import Output
-from da_agent.views.rejections import RejectionView
+from da_agent.views.rejections import LoggedRejectionView, RejectionView
 from da_agent.workflows.admin.statuses import Here
 
 
@@ -33,7 +33,7 @@ class ThisNodeView(Struct, frozen=True, kw_only=True):
     release: int | None
     last_contact: datetime | None
     probation: ProbationView | None
-    rejected: tuple[RejectionView, ...]
+    rejected: tuple[LoggedRejectionView, ...]
 
 
 class UnableView(Struct, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ def this(here: Here) -> ThisNodeView:
         release=here.release,
         last_contact=here.heard,
         probation=None if state.probation is None else _probation(state.probation),
-        rejected=rejections.of(state.rejected),
+        rejected=rejections.with_logs(state.rejected),
     )
 
 

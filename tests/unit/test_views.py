@@ -185,3 +185,10 @@ def test_times_carry_their_zone() -> None:
     found = re.findall(r'"(\d{4}-\d\d-\d\dT[^"]+)"', text)
     assert found
     assert all(datetime.fromisoformat(each).utcoffset() == timedelta() for each in found)
+
+
+def test_the_logs_of_all_nodes_are_not_masked_one_by_one() -> None:
+    shown = nodes.of([NodeStatus(REPORT, NOON)], now=NOON)
+    assert [hasattr(each, "log") for node in shown for each in node.rejected] == [False]
+    (this,) = nodes.this(Here("web-1", "/srv/docassemble", 5, NODE_STATE, NOON)).rejected
+    assert this.log == ("a line",)
