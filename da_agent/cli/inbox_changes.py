@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from da_agent import files
 from da_agent.domain.store import keys
 from da_agent.errors import Invalid, NotFound
@@ -30,7 +32,7 @@ def config(file: Path) -> InboxChange:
     from da_agent.workflows.publish import pushes
 
     data = _read(file)
-    return InboxChange(lambda _: pushes.config(data), f"configuration from {file.name}")
+    return InboxChange(lambda _: pushes.config(data), f"configuration from {click.format_filename(file.name)}")
 
 
 def certificates(directory: Path) -> InboxChange:

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 @options.store
 def status(store: str | None, *, watch: bool, as_json: bool) -> None:
     """This node, the newest release and its rollout, the inbox and why it was refused, and the other nodes."""
+    if watch and as_json:
+        raise click.UsageError("--watch and --json do not go together")
     machine = NodeAgent(store=store)
+    if store is not None:
+        # A mistyped URL is an error, not a cluster that does not answer.
+        _ = machine.location
     if watch:
-        if as_json:
-            raise click.UsageError("--watch and --json do not go together")
         _watch(machine)
         return
     from da_agent.views import clusters
@@ -48,7 +51,7 @@ def why(store: str | None, node: str, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--limit", default=20, show_default=True, help="How many of the newest releases.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many of the newest releases.")
 @options.as_json
 @options.store
 def history(store: str | None, limit: int, *, as_json: bool) -> None:

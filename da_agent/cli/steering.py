@@ -10,7 +10,7 @@ HALF_WAY = "interrupted; da-agent history shows whether the release was made; if
 
 @click.command()
 @click.argument("number", type=click.IntRange(1), required=False)
-@click.option("--reason", metavar="TEXT", help="Shown by `history` and `status`.")
+@options.reason("Shown by `history` and `status`.")
 @options.waiting
 @options.store
 def rollback(number: int | None, reason: str | None, store: str | None, *, wait: bool, timeout: int) -> None:
@@ -28,7 +28,7 @@ def rollback(number: int | None, reason: str | None, store: str | None, *, wait:
 
 
 @click.command()
-@click.option("--reason", default="restart by command", metavar="TEXT", help="Shown by `history` and `status`.")
+@options.reason("Shown by `history` and `status`.", default="restart by command")
 @options.waiting
 @options.store
 def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None:
@@ -42,7 +42,7 @@ def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None
 
 
 @click.command()
-@click.option("--reason", required=True, metavar="TEXT", help="Shown by `status` and `why`, with your name.")
+@options.reason("Shown by `status` and `why`, with your name.", required=True)
 @options.store
 def pause(reason: str, store: str | None) -> None:
     """Let no node switch to another release until `resume`. A node that has switched goes on."""
@@ -50,7 +50,7 @@ def pause(reason: str, store: str | None) -> None:
 
 
 @click.command()
-@click.option("--reason", default="resumed by command", metavar="TEXT", help="Kept in the rollout record.")
+@options.reason("Kept in the rollout record.", default="resumed by command")
 @options.store
 def resume(reason: str, store: str | None) -> None:
     """End the pause."""
@@ -59,7 +59,7 @@ def resume(reason: str, store: str | None) -> None:
 
 @click.command()
 @click.argument("number", type=click.IntRange(1))
-@click.option("--reason", required=True, metavar="TEXT", help="Shown by `status` and `why`, with your name.")
+@options.reason("Shown by `status` and `why`, with your name.", required=True)
 @options.store
 def retry(number: int, reason: str, store: str | None) -> None:
     """Let the nodes try the quarantined release NUMBER again; its recorded failures are removed."""

@@ -17,6 +17,12 @@ def test_the_reason_that_the_ledger_gives_has_no_password_of_a_package(tmp_path:
     assert edit.reason == "packages kiosk>=1, x @ …, shop-1.0-py3-none-any.whl"
 
 
+def test_a_file_name_that_is_not_utf_8_can_be_part_of_the_reason(tmp_path: Path) -> None:
+    file = tmp_path / "\udcff.yml"
+    file.write_bytes(b"title: a\n")
+    assert inbox_changes.config(file).reason == "configuration from \ufffd.yml"
+
+
 def test_certificates_are_taken_from_a_folder_by_the_rule_of_the_inbox(tmp_path: Path) -> None:
     for name in ("a.txt", "mail/b.txt", "mail/b.txt~", ".hidden", ".git/config", "mail/.x.swp"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
