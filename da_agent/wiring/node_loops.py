@@ -1,8 +1,4 @@
-"""The loop of this node and its parts.
-
-Each module is imported where its object is built. A command that needs no S3 does not load boto3, and `--help` loads
-nothing.
-"""
+"""The loop of this node and its parts."""
 
 from __future__ import annotations
 
@@ -133,18 +129,25 @@ class NodeLoop(NodeServices):
         from da_agent.adapters.deadlines import within
 
         # Built in this thread: the other thread may only call the store.
-        departures, name = self.departures, self.name
-        within(SIGNING_OFF)(lambda: departures.sign_off(name))
+        departures, name, identity = self.departures, self.name, self._identity()
+        within(SIGNING_OFF)(lambda: departures.sign_off(name, identity))
+
+    def _identity(self) -> str:
+        """Identifies this machine: a copy of its disk has another one."""
+        from da_agent.adapters.identities import identity
+
+        return identity(self.paths.root, self._address())
+
+    def _address(self) -> str:
+        return f"{self.node.address}:{self.node.http_port}"
 
     def report(self) -> Report:
-        from da_agent.adapters.identities import identity
         from da_agent.domain.node.reports import Phase, Report
 
-        address = f"{self.node.address}:{self.node.http_port}"
         return Report(
             node=self.name,
             host=socket.gethostname(),
-            address=address,
+            address=self._address(),
             release=None,
             target=None,
             phase=Phase.STARTING,
@@ -153,7 +156,7 @@ class NodeLoop(NodeServices):
             python=str(self.resolver.target),
             started_at=self.clock.now(),
             rpc=self._rpc(),
-            identity=identity(self.paths.root, address),
+            identity=self._identity(),
         )
 
     def _rpc(self) -> str | None:

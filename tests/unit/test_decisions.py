@@ -503,6 +503,6 @@ def test_a_machine_whose_name_another_one_has_serves_and_writes_nothing_into_the
     seen: Observation, then: Action
 ) -> None:
     assert seen.cluster is not None
-    action = decisions.decide(but(seen, cluster=replace(seen.cluster, aside="a twin")))
+    action = decisions.decide(but(seen, cluster=replace(seen.cluster, excluded="a twin")))
     assert not isinstance(action, SAYS_SOMETHING)
     assert action == then

@@ -76,7 +76,7 @@ class Cluster:
         return {each.report.node: each.report.phase for each in built.reports(self.store).known()}
 
     def sign_off(self, node: str) -> None:
-        built.departures(self.store, self.rollouts).sign_off(node)
+        built.departures(self.store, self.rollouts).sign_off(node, "")
 
     def forget(self, node: str) -> None:
         built.departures(self.store, self.rollouts).forget(node)

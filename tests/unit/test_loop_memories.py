@@ -164,4 +164,4 @@ def test_the_fallback_holds_for_the_same_release_in_the_same_state_without_what_
 def test_decisions_see_the_view_at_the_time_of_the_store() -> None:
     cluster = RolloutSnapshot(OPEN, 3).counted(4).refused("no").cluster("web-1", at=NOON, excluded="a twin")
     assert (cluster.rollout, cluster.fallback, cluster.others, cluster.denied) == (OPEN, 3, 4, "no")
-    assert (cluster.node, cluster.at, cluster.aside) == ("web-1", NOON, "a twin")
+    assert (cluster.node, cluster.at, cluster.excluded) == ("web-1", NOON, "a twin")

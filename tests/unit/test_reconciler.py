@@ -8,6 +8,7 @@ import pytest
 
 from da_agent import ports
 from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.cycles import SOON
 from da_agent.domain.node.heartbeats import HEARTBEAT, Told
 from da_agent.domain.node.node_states import NodeState
 from da_agent.domain.node.reports import Phase, Report
@@ -728,3 +729,36 @@ def test_before_a_restart_that_cuts_requests_a_node_stays_away_until_the_balance
     first.reconciler.cycle()
     assert first.live == 2
     assert (sum(first.clock.waits[before:], timedelta()) >= NOTICE) is abrupt
+
+
+def bad_releases(bad: int) -> MemoryStore:
+    """A store with so many releases that no node can load, and a good one after them."""
+    store = MemoryStore()
+    maker = member("maker", store)
+    for number in range(1, bad + 2):
+        maker.put("config.yml", f"name: {number}\n".encode())
+        maker.reconciler.cycle()
+    assert maker.live == bad + 1
+    store.delete(keys.node_key("maker"))
+    return store
+
+
+def test_a_node_that_starts_with_nothing_reads_the_store_again_after_each_rejection_until_it_serves() -> None:
+    store = bad_releases(1)
+    node = member("a", store)
+    node.web.unfit = {2}
+    handed_back: list[bool] = []
+    node.clock.on_wait = lambda _: handed_back.append(node.reconciler._node.hands_back)
+    assert node.reconciler.until_serving() is None
+    assert (node.live, handed_back[0]) == (1, True)
+
+
+def test_the_loop_reads_the_store_again_soon_after_a_rejection_that_leaves_nothing_to_serve() -> None:
+    store = bad_releases(1)
+    node = member("a", store)
+    node.web.unfit = {2}
+    waits: list[tuple[bool, timedelta]] = []
+    node.run(4, lambda _: waits.append((node.reconciler._node.hands_back, node.clock.waits[-1])))
+    assert node.live == 1
+    # The first wait of a loop is spread over the period; the chance is 0.5.
+    assert (waits[0], waits[-1]) == ((True, SOON / 2), (False, Settings().poll_interval))

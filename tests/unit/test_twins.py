@@ -204,8 +204,8 @@ def test_of_two_machines_that_find_the_name_free_at_the_same_time_one_has_it() -
 
     store.before_write = be_faster
     slower.send(replace(ours, identity="slower"))
-    assert faster.aside(replace(ours, identity="faster")) is None
-    assert slower.aside(replace(ours, identity="slower")) is not None
+    assert faster.excluded(replace(ours, identity="faster")) is None
+    assert slower.excluded(replace(ours, identity="slower")) is not None
     assert next(built.node_statuses(store)).report.identity == "faster"
 
 
@@ -215,3 +215,25 @@ def test_a_damaged_report_is_replaced(data: bytes) -> None:
     node.store.write(keys.node_key("web"), data, ports.Always())
     node.begin().cycle()
     assert next(built.node_statuses(node.store)).report.identity == "first"
+
+
+def test_a_twin_that_leaves_signs_off_no_other_machine() -> None:
+    first = serving()
+    second, store = clone(first), first.store
+    live_for(store, [first, second], 2 * HEARTBEAT)
+    steering = built.rollouts(store, lambda: "nonce")
+    built.departures(store, steering).sign_off("web", "clone")
+    assert [each.report.identity for each in built.node_statuses(store)] == ["first"]
+    assert steering.live() == ("web",)
+    built.departures(store, steering).sign_off("web", "first")
+    assert steering.live() == ()
+
+
+def test_a_machine_takes_part_at_once_under_the_name_of_one_that_has_signed_off() -> None:
+    first = serving()
+    second, store = clone(first), first.store
+    built.departures(store, built.rollouts(store, lambda: "nonce")).sign_off("web", "first")
+    push(store, "b")
+    second.reconciler.cycle()
+    assert second.live == 2
+    assert "waiting for the name" not in said(second)

@@ -12,7 +12,7 @@ def move(seen: Observation, target: int) -> Action:
     cluster = seen.cluster
     if cluster is None or is_free(seen, cluster, target):
         return Switch(target)
-    if cluster.denied is not None or cluster.aside is not None:
+    if cluster.denied is not None or cluster.excluded is not None:
         return stay(seen)
     release_command = target == cluster.rollout.release and cluster.rollout.release_command_is_due
     if not _has_slot(seen, cluster, target, release_command=release_command):

@@ -23,7 +23,7 @@ class Cluster:
     node       the name of this node
     others     how many other nodes are alive; None: not listed
     denied     why the last claim of a slot failed; None when this node has not asked since the record changed
-    aside      why this machine takes no part in the rollout: another machine may have its name
+    excluded      why this machine takes no part in the rollout: another machine may have its name
     """
 
     node: str
@@ -32,7 +32,7 @@ class Cluster:
     fallback: int | None = None
     others: int | None = 0
     denied: str | None = None
-    aside: str | None = None
+    excluded: str | None = None
 
     @property
     def slot(self) -> Slot | None:

@@ -20,9 +20,9 @@ from da_agent.domain.rollout.verdicts import review_is_due
 def missing_entry(seen: Observation, cluster: Cluster) -> Action:
     """The action that writes what is missing in the record of the newest release; Idle when nothing is."""
     rollout, node = cluster.rollout, cluster.node
-    if cluster.aside is not None:
+    if cluster.excluded is not None:
         # The entries under this name, its slot too, belong to another machine.
-        return Idle(cluster.aside)
+        return Idle(cluster.excluded)
     if rollout.closed:
         return Idle(cluster.denied)
     if (outcome := _outcome(seen, cluster)) is not None:
@@ -50,7 +50,7 @@ def is_excused(cluster: Cluster) -> bool:
 
     True for a machine that takes no part, too: the record says nothing about it.
     """
-    if cluster.aside is not None:
+    if cluster.excluded is not None:
         return True
     rollout, node = cluster.rollout, cluster.node
     known = node in rollout.updated or any(note.by == node for note in rollout.unhealthy)

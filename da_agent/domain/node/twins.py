@@ -1,7 +1,7 @@
 """Which of several machines with one name, such as a clone and its original, has that name.
 
 The report in the store is a lease on the name: the machine that wrote it has the name as long as it reports. A machine
-that finds a fresh report with another identity is the second one. It stays aside until the first machine has been
+that finds a fresh report with another identity is the second one. It takes no part until the first machine has been
 silent for the usual time: it reports elsewhere, claims no slot and writes nothing into a rollout.
 
 A restarted machine finds its own last report, with another identity when its kernel was restarted. That report is never
@@ -36,7 +36,7 @@ class Name:
 
     def found(self, mine: Report, there: NodeStatus, tag: str, *, now: datetime) -> "Name":
         """The state after reading the report that the store has under this name."""
-        if is_same(mine, there.report) or there.silent(now, SILENT):
+        if is_same(mine.identity, there.report.identity) or there.silent(now, SILENT):
             return Name(self.held, tag)
         if self.rival is None or self.rival.report.identity != there.report.identity:
             return Name(rival=there)
@@ -56,7 +56,7 @@ class Name:
 
     # ---- what follows
 
-    def aside(self, mine: Report) -> str | None:
+    def excluded(self, mine: Report) -> str | None:
         """Why this machine takes no part in rollouts; None when it may."""
         if self.rival is None:
             return None if self.held else UNCONFIRMED
@@ -72,9 +72,9 @@ class Name:
         )
 
 
-def is_same(mine: Report, there: Report) -> bool:
-    """Whether one machine wrote both; a report without an identity counts as the machine's own."""
-    return not mine.identity or not there.identity or mine.identity == there.identity
+def is_same(mine: str, there: str) -> bool:
+    """Whether two reports with these identities come from one machine. One without an identity counts as its own."""
+    return not mine or not there or mine == there
 
 
 def place(report: Report) -> str:
@@ -100,11 +100,11 @@ class Twins:
 
 
 def pairs(holders: Collection[NodeStatus], others: Collection[NodeStatus], *, now: datetime) -> tuple[Twins, ...]:
-    """Every name that two machines report as; `others` are the reports of the machines that stay aside."""
+    """Every name that two machines report as; `others` are the reports of the machines that take no part."""
     first = {each.report.node: each.report for each in holders}
     second = sorted((each.report for each in others if not each.silent(now, SILENT)), key=lambda each: each.node)
     return tuple(
         Twins(each.node, first[each.node].host, first[each.node].address, each.host, each.address)
         for each in second
-        if each.node in first and not is_same(first[each.node], each)
+        if each.node in first and not is_same(first[each.node].identity, each.identity)
     )

@@ -40,7 +40,7 @@ class Reporting:
         self._told: Told | None = None
         self._sent_at: timedelta | None = None
         self._excluded: str | None = None
-        rollout_client.set_excluded(reporter.aside(report))
+        rollout_client.set_excluded(reporter.excluded(report))
 
     def tell(self, told: Told) -> None:
         """Send the report when it has news, or when the heartbeat is due. Otherwise it is kept for the heartbeat."""
@@ -88,7 +88,7 @@ class Reporting:
 
     def _check_name(self, report: Report) -> None:
         """Tell the decisions whether this machine has its name, and log a change."""
-        before, self._excluded = self._excluded, self._reporter.aside(report)
+        before, self._excluded = self._excluded, self._reporter.excluded(report)
         self._rollout_client.set_excluded(self._excluded)
         if self._excluded is not None and self._excluded != before:
             self._progress.say(self._excluded)

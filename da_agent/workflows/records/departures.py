@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from da_agent import ports
+from da_agent.domain.node import twins
 from da_agent.domain.rollout import slots
 from da_agent.domain.store import keys
 from da_agent.errors import Corrupt, Invalid, NotFound
@@ -21,14 +22,18 @@ class Departures:
         self._rollouts = rollouts
         self._reports = reports
 
-    def sign_off(self, node: str) -> None:
+    def sign_off(self, node: str, identity: str) -> None:
         """The node has left: it no longer counts, and holds no slot. Does nothing when the node never reported.
 
+        `identity` is that of the machine that leaves. When another machine has the name of the node, nothing is done:
+        that machine still serves.
         May be interrupted anywhere, and repeated: the node counts until the last step, the removal of its report.
         """
         try:
             report = self._ledger.reader.report(keys.node_key(node)).value
         except NotFound:
+            return
+        if not twins.is_same(identity, report.identity):
             return
         self._free_slot(node)
         reports.sign_off(self._store, report)

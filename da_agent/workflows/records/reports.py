@@ -34,12 +34,12 @@ class Reporter:
         self._name = Name()
         self._told_at: datetime | None = None
 
-    def aside(self, report: Report) -> str | None:
+    def excluded(self, report: Report) -> str | None:
         """Why this machine takes no part in rollouts, as far as is known; None when it may."""
-        return self._name.aside(report)
+        return self._name.excluded(report)
 
     def send(self, report: Report) -> None:
-        """Replace the report of this node. The report of another machine with this name stays, and `aside` then says
+        """Replace the report of this node. The report of another machine with this name stays, and `excluded` then says
         so.
 
         Unreachable when other processes win ATTEMPTS times.
