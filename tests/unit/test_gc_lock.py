@@ -11,7 +11,7 @@ import pytest
 from da_agent.domain.node import garbage
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
-from da_agent.errors import AgentError, Busy, Conflict, NotFound
+from da_agent.errors import AgentError, Busy, Conflict, NotFound, UnknownFormat
 from da_agent.ports import Always
 from da_agent.workflows.publish.pushes import InboxWrites
 from da_agent.workflows.upkeep.garbage import Collected
@@ -230,6 +230,17 @@ def test_who_waits_too_long_is_told_who_is_there() -> None:
         go_back(store, clock)
     with pytest.raises(Busy, match="the night shift"):
         built.gc_lock(store, clock).bring(lambda: None)
+
+
+def test_the_gc_lock_of_a_newer_agent_is_neither_taken_nor_passed_over() -> None:
+    store, clock = cluster(), FakeClock()
+    store.write(keys.GC_LOCK, b'{"format": 2, "owner": "a"}', Always())
+    lock, brought = built.gc_lock(store, clock), list[None]()
+    with pytest.raises(UnknownFormat, match="Update da_agent on this node"):
+        lock.bring(lambda: brought.append(None))
+    with pytest.raises(UnknownFormat, match="Update da_agent on this node"), lock.alone("me", "0123456"):
+        pass
+    assert (brought, clock.waits) == ([], [])
 
 
 def test_what_took_so_long_to_bring_that_it_is_old_by_now_is_looked_at_again() -> None:

@@ -183,6 +183,16 @@ def test_a_lease_without_an_answer_of_the_store_is_not_renewed_and_nothing_is_ra
     assert built.leases(store, holder="b", nonce="2").claim()
 
 
+def test_a_release_of_a_newer_agent_is_not_passed_over() -> None:
+    store = MemoryStore()
+    ledger = built.ledger(store)
+    ledger.append(release(1))
+    newer = store.read(keys.release_key(1)).data.replace(b'"format": 1', b'"format": 2')
+    store.write(keys.release_key(2), newer, ports.Always())
+    with pytest.raises(UnknownFormat, match="Update da_agent on this node"):
+        ledger.top()
+
+
 def test_the_lease_of_a_newer_agent_is_not_taken() -> None:
     store = MemoryStore()
     store.write(keys.PUBLISHING, b'{"format": 2, "owner": "a"}', ports.Always())

@@ -1,6 +1,6 @@
-"""Going back, starting anew, pausing, resuming, pardoning."""
+"""Rollback, restart, pause, resume and retry."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -9,7 +9,8 @@ from da_agent.domain.node.rpc_ports import Credentials
 from da_agent.domain.rollout.rollouts import Past, State
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
-from da_agent.errors import Interrupted, Invalid, NotFound, OutcomeUnknown, StoreDamaged, Unreachable
+from da_agent.errors import Interrupted, Invalid, NotFound, OutcomeUnknown, StoreDamaged, UnknownFormat, Unreachable
+from da_agent.ports import Always
 from tests import built
 from tests.fakes import FakeClock, FakeNotifier, MemoryBlobs, MemoryStore, MemoryTransfers
 from tests.members import Member
@@ -329,6 +330,22 @@ def test_a_store_that_is_silent_after_the_append_does_not_hide_that_the_release_
     assert done.sentence.startswith("Release 3 has the contents of release")
     cluster.store.failing = None
     assert built.ledger(cluster.store).head() == 3
+
+
+def test_an_older_agent_changes_nothing_about_the_release_of_a_newer_one() -> None:
+    cluster = Cluster()
+    newer = cluster.store.read(keys.release_key(1)).data.replace(b'"format": 1', b'"format": 2')
+    cluster.store.write(keys.release_key(2), newer, Always())
+    orders: tuple[Callable[[], object], ...] = (
+        lambda: cluster.steering.pause("night"),
+        lambda: cluster.steering.restart("again"),
+        lambda: cluster.steering.rollback(1),
+    )
+    for order in orders:
+        with pytest.raises(UnknownFormat, match="Update da_agent on this node"):
+            order()
+    assert cluster.records.read(2) is None
+    assert built.ledger(cluster.store).head() == 2
 
 
 class Impatient(FakeNotifier):

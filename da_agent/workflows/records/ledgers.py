@@ -6,7 +6,7 @@ from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.store import keys
-from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown
+from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, UnknownFormat
 from da_agent.workflows.records.readers import Reader
 
 APPEND_ATTEMPTS = 5
@@ -64,11 +64,16 @@ class Ledger:
         return known
 
     def top(self) -> "Top":
-        """The newest number, and the newest readable release: a damaged release must not block the next one."""
+        """The newest number, and the newest readable release: a damaged release must not block the next one.
+
+        UnknownFormat for the release of a newer agent: what this agent would put after it could lose what it says.
+        """
         number = self.head() or 0
         for each in range(number, max(0, number - READ_BACK), -1):
             try:
                 return Top(number, self.read(each))
+            except UnknownFormat:
+                raise
             except (NotFound, Corrupt):
                 continue
         return Top(number, None)
