@@ -1,8 +1,4 @@
-"""What an admin's commands work with: publishing, rollouts, and the removal of what is unused.
-
-Each module is imported where its object is built. A command that needs no S3 does not load boto3, and `--help` loads
-nothing.
-"""
+"""What an admin's commands work with: publishing, rollouts, and the removal of what is unused."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The store, and what reads and changes its records. Each is built on first use, and once.
-
-Each module is imported where its object is built. A command that needs no S3 does not load boto3, and `--help` loads
-nothing.
-"""
+"""The store, and what reads and changes its records. Each is built on first use, and once."""
 
 from __future__ import annotations
 

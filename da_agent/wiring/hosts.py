@@ -1,8 +1,4 @@
-"""This machine: who and where it is, its folders, terminal and clock.
-
-Each module is imported where its object is built. A command that needs no S3 does not load boto3, and `--help` loads
-nothing.
-"""
+"""This machine: who and where it is, its folders, terminal and clock."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The operations of supervisor's programs on this node.
-
-Each module is imported where its object is built. A command that needs no S3 does not load boto3, and `--help` loads
-nothing.
-"""
+"""The operations of supervisor's programs on this node."""
 
 from __future__ import annotations
 

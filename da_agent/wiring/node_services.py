@@ -1,8 +1,4 @@
-"""What belongs to this node alone: its installation, web server, supervisord and certificates.
-
-Each module is imported where its object is built. A command that needs no S3 does not load boto3, and `--help` loads
-nothing.
-"""
+"""What belongs to this node alone: its installation, web server, supervisord and certificates."""
 
 from __future__ import annotations
 

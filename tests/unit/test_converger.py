@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from da_agent.domain.config.settings import Health, Settings
+from da_agent.domain.node.decisions import MOST_ACTIONS
 from da_agent.domain.node.node_states import NodeState, Probation
 from da_agent.domain.node.reports import Phase
 from da_agent.domain.release.releases import Release
@@ -18,7 +19,7 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import Blob
 from da_agent.errors import NodeBroken, Stopped, Unreachable
 from da_agent.ports import Always
-from da_agent.workflows.node.converger import MOST_ACTIONS, Converger
+from da_agent.workflows.node.converger import Converger
 from da_agent.workflows.node.rollout_client import RolloutClient
 from tests import built, members
 from tests.fake_nodes import (

@@ -130,8 +130,7 @@ def _refuse_foreign(place: Path) -> None:
         if not (path.is_dir() or is_temporary(name.as_posix()) or path.name.endswith(_KINDS)):
             raise Invalid(
                 f"cannot put the certificates into {place}: it holds more than certificates ({name}); move that file"
-                f" away,"
-                " or name a folder of its own in config.yml"
+                " away, or name a folder of its own in config.yml"
             )
 
 

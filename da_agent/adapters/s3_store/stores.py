@@ -219,7 +219,7 @@ class S3Store:
         if ours == theirs:
             raise OutcomeUnknown(
                 f"cannot tell who wrote {key} to the store {self.name}: it has the bytes that this process wanted to"
-                f" write"
+                " write"
             )
         raise Conflict(f"{key} in the store {self.name} was written by another process")
 

@@ -10,14 +10,21 @@ probation is written to the node state before the switch. A process that finds a
 back.
 """
 
-from da_agent.domain.node.actions import Action, Rehearse, Stage, Start
+from da_agent.domain.node.actions import Action, Check, Probe, Rehearse, Stage, Start
 from da_agent.domain.node.moves import is_free, move
+from da_agent.domain.node.node_states import NodeState
 from da_agent.domain.node.observations import Observation
 from da_agent.domain.node.probations import in_probation
 from da_agent.domain.node.record_entries import unhealthy_entry
 from da_agent.domain.node.stays import stay
 from da_agent.domain.node.targets import escapes, is_rejected, wanted
 from da_agent.domain.rollout.rollouts import is_bad
+
+MOST_ACTIONS = 100
+"""How many actions a node does before it reads the store again. WAITS do not count: they end with their probation."""
+
+WAITS = (Probe, Check)
+"""Actions that are repeated until their time is over."""
 
 
 def decide(seen: Observation) -> Action:
@@ -58,3 +65,17 @@ def _starts_first(seen: Observation, target: int) -> bool:
     if cluster is None or seen.web.running or current is None or current not in seen.releases.staged:
         return False
     return not is_bad(cluster.rollout, current) and not is_free(seen, cluster, target)
+
+
+def reason_to_read_store(before: NodeState, after: NodeState, acted: int) -> str | None:
+    """Why the store must be read again before the next action; None: the node goes on. A probation always continues to
+    its end.
+
+    `before` and `after` are the node states around the last action; `acted` is the number of actions done so far.
+    """
+    if after.probation is not None:
+        return None
+    new = next((each for each in after.rejected if each not in before.rejected), None)
+    if new is not None and after.live is None:
+        return f"this node rejected release {new.release}; looking for another release"
+    return f"not idle after {acted} actions; reading the store again" if acted >= MOST_ACTIONS else None

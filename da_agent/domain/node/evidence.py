@@ -17,7 +17,7 @@ class Evidence:
 
     due                the release that the web server has yet to take over; None: none
     refused            why the web server did not accept the release, when it has said so
-    answers            the newest answer of each process
+    answers            the newest answer of each process that was alive after it
     readiness          the readiness of the release; None before the first probe
     ready_workers      the workers that answered as the release does
     mismatched_since   since when the workers no longer serve the live release; None while they do
@@ -51,8 +51,9 @@ class Evidence:
     def after_probe(self, wanted: Wanted, workers: frozenset[Worker], answers: Iterable[Answer]) -> "Evidence":
         """These `answers` came; then these `workers` were alive. Earlier answers count where no newer one came."""
         newest = {answer.pid: answer for answer in (*self.answers, *answers)}
-        readiness = readiness_of(wanted, workers, newest.values())
-        probed = replace(self, answers=tuple(newest.values()), readiness=readiness)
+        alive = tuple(newest[pid] for pid in sorted(worker.pid for worker in workers) if pid in newest)
+        readiness = readiness_of(wanted, workers, alive)
+        probed = replace(self, answers=alive, readiness=readiness)
         return replace(probed, ready_workers=workers, mismatched_since=None) if readiness.holds else probed
 
     def after_mismatch(self, now: timedelta) -> "Evidence":

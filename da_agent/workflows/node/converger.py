@@ -139,7 +139,7 @@ class Converger:
         """Act until there is nothing left to do; `phase_changed` is called after every change of the phase.
 
         Returns early, and sets `hands_back` and `waiting`, in two cases: the node has rejected a release and has
-        nothing to serve, or it has done MOST_ACTIONS. The store may offer something better by then.
+        nothing to serve, or it has done `decisions.MOST_ACTIONS`. The store may offer something better by then.
 
         A release that fails is rejected, and the next best is taken. Errors that are not the release's fault are
         raised: NodeBroken, Unreachable, Forbidden.
@@ -170,24 +170,11 @@ class Converger:
                 self.phase = phase
                 phase_changed()
             self._act(action, seen)
-            acted += not isinstance(action, WAITS)
-            if self._must_read_store(seen.node_state, acted):
+            acted += not isinstance(action, decisions.WAITS)
+            reason = decisions.reason_to_read_store(seen.node_state, self.node_state(), acted)
+            if reason is not None:
+                self.waiting, self.hands_back = reason, True
                 return
-
-    def _must_read_store(self, before: NodeState, acted: int) -> bool:
-        """True when the store must be read again before the next action. A probation always continues to its end."""
-        node_state = self.node_state()
-        if node_state.probation is not None:
-            return False
-        new = next((each for each in node_state.rejected if each not in before.rejected), None)
-        if new is not None and node_state.live is None:
-            self.waiting = f"this node rejected release {new.release}; looking for another release"
-        elif acted >= MOST_ACTIONS:
-            self.waiting = f"not idle after {acted} actions; reading the store again"
-        else:
-            return False
-        self.hands_back = True
-        return True
 
     def _become_idle(self, action: actions.Idle, seen: Observation, phase_changed: Callable[[], None]) -> None:
         self._sweep(seen)
@@ -249,12 +236,6 @@ class Converger:
                 self._mover.end_drain()
                 self._rollout_client.leave()
 
-
-MOST_ACTIONS = 100
-"""How many actions a node does before it reads the store again. WAITS do not count: they end with their probation."""
-
-WAITS = (actions.Probe, actions.Check)
-"""Actions that are repeated until their time is over."""
 
 PHASES: dict[type, Phase] = {
     actions.Stage: Phase.STAGING,

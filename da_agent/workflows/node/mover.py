@@ -71,8 +71,7 @@ class Mover:
         if self.slot_use.has_spent_claims:
             raise NodeBroken(
                 f"cannot switch to release {number} before the slot expires: this node was suspended, or the store"
-                f" answers"
-                " too slowly"
+                " answers too slowly"
             )
         made = self._rollout_client.claim(number, f"release {number}", joining=joining)
         if made is None:

@@ -137,8 +137,8 @@ class Held:
 
     def _late(self) -> Busy:
         return Busy(
-            f"cannot continue: the gc lock on {self._store.name} expired, and another process may hold it now; try"
-            f" again"
+            f"cannot continue: the gc lock on {self._store.name} expired, and another process may hold it now;"
+            " try again"
         )
 
     def leave(self) -> None:
