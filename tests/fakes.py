@@ -11,7 +11,7 @@ from typing import TypeVar
 from da_agent.domain.node import garbage
 from da_agent.domain.node.node_states import NodeState
 from da_agent.domain.node.rpc_ports import Credentials
-from da_agent.domain.store import keys, limits
+from da_agent.domain.store import bodies, keys
 from da_agent.domain.store.blobs import Blob, blob_of
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import AgentError, Busy, Conflict, Corrupt, NotFound, Stopped, StoreDamaged
@@ -65,7 +65,7 @@ class MemoryStore:
             if key not in self._objects:
                 raise NotFound(f"there is no {key} in {self.name}")
             stored = self._objects[key]
-        limits.joined([stored.data], key, self.name)
+        bodies.joined([stored.data], key, self.name)
         return stored
 
     def fetch(self, key: str, sink: Sink, start: int = 0) -> None:

@@ -14,7 +14,7 @@ import pytest
 from da_agent.adapters.directory_store import DirectoryStore
 from da_agent.adapters.races import run_together
 from da_agent.adapters.s3_store import S3Store
-from da_agent.domain.store import limits
+from da_agent.domain import limits
 from da_agent.domain.store.locations import S3Location
 from da_agent.errors import AgentError, Conflict, Corrupt, Invalid, NotFound, OutcomeUnknown, Unreachable
 from da_agent.ports import Always, IfAbsent, IfTag, Store

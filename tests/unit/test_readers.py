@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from da_agent.domain import records
+from da_agent.domain import limits, records
 from da_agent.domain.config.strategies import Share
 from da_agent.domain.release.releases import Release
 from da_agent.domain.rollout.rollouts import opened as opened_now
-from da_agent.domain.store import keys, limits
+from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import Blob, blob_of
 from da_agent.errors import Corrupt, Invalid, NotFound, StoreDamaged
 from da_agent.ports import Always

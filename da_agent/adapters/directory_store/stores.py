@@ -19,7 +19,7 @@ from pathlib import Path
 from da_agent import files
 from da_agent.adapters.directory_store.roots import DENIED, LOCK, MISSING, OURS, UNFINISHED, Root
 from da_agent.adapters.directory_store.tags import Tags, changed_at
-from da_agent.domain.store import keys, limits
+from da_agent.domain.store import bodies, keys
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import Conflict, Invalid, NotFound, OutcomeUnknown, StoreUnfit, Unreachable
 from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Stored
@@ -70,7 +70,7 @@ class DirectoryStore:
     def read(self, key: str) -> Stored:
         self._root.check()
         with self._root.reading("read", key), self._root.open(key) as descriptor:
-            data = limits.joined(iter(lambda: os.read(descriptor, _CHUNK), b""), key, self.name)
+            data = bodies.joined(iter(lambda: os.read(descriptor, _CHUNK), b""), key, self.name)
             # fstat comes after reading: a file that is written meanwhile must not seem older than the bytes read.
             return Stored(data, hashlib.sha256(data).hexdigest(), _modified_at(os.fstat(descriptor)))
 

@@ -16,7 +16,7 @@ from da_agent.adapters.s3_store.bodies import STREAM, Body
 from da_agent.adapters.s3_store.clients import connect
 from da_agent.adapters.s3_store.clocks import StoreClock
 from da_agent.adapters.s3_store.patience import USUAL, Patience
-from da_agent.domain.store import keys, limits
+from da_agent.domain.store import bodies, keys
 from da_agent.domain.store.inboxes import Entry
 from da_agent.domain.store.locations import S3Location
 from da_agent.domain.store.names import is_relative
@@ -80,7 +80,7 @@ class S3Store:
 
     def read(self, key: str) -> Stored:
         with self._opened(key, {}) as body:
-            return Stored(limits.joined(body.chunks, key, self.name), body.tag, body.modified_at)
+            return Stored(bodies.joined(body.chunks, key, self.name), body.tag, body.modified_at)
 
     def fetch(self, key: str, sink: Sink, start: int = 0) -> None:
         given, tag = start, ""

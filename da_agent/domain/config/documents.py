@@ -10,13 +10,8 @@ from datetime import date, datetime
 
 import yaml
 
+from da_agent.domain import limits
 from da_agent.errors import Invalid
-
-MAX_VALUES = 100_000
-"""The most values in a document, aliases expanded. More is an attack or an accident: big files have a few thousand."""
-
-MAX_DEPTH = 64
-"""The deepest nesting. The reader below and all later readers of the file recurse, and could overflow the stack."""
 
 Plain = str | int | float | bool | date | datetime | bytes | None
 
@@ -141,9 +136,9 @@ def _check_depth(text: str, name: str) -> None:
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        if depth > MAX_DEPTH:
+        if depth > limits.DEPTH:
             line = event.start_mark.line + 1 if event.start_mark else 1
-            raise Invalid(f"{name} line {line}: is nested deeper than {MAX_DEPTH} levels")
+            raise Invalid(f"{name} line {line}: is nested deeper than {limits.DEPTH} levels")
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> str:
@@ -224,10 +219,12 @@ class _Reader:
         weights = [self.weights.get(id(child), (1, 1)) for child in _children(node)]
         size = 1 + sum(size for size, _ in weights)
         depth = 1 + max((depth for _, depth in weights), default=0)
-        if size > MAX_VALUES:
-            raise Invalid(f"{self.name} line {_line(node)}: holds more than {MAX_VALUES} values, aliases written out")
-        if depth > MAX_DEPTH + 1:
-            raise Invalid(f"{self.name} line {_line(node)}: is nested deeper than {MAX_DEPTH} levels by its aliases")
+        if size > limits.VALUES:
+            raise Invalid(
+                f"{self.name} line {_line(node)}: holds more than {limits.VALUES} values, aliases written out"
+            )
+        if depth > limits.DEPTH + 1:
+            raise Invalid(f"{self.name} line {_line(node)}: is nested deeper than {limits.DEPTH} levels by its aliases")
         self.weights[id(node)] = (size, depth)
 
     def _scalar(self, node: yaml.ScalarNode, path: str) -> Scalar:

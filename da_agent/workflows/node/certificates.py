@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from da_agent import ports
+from da_agent.domain import limits
 from da_agent.domain.certificates.folders import Placed, Places
 from da_agent.domain.config import configurations
 from da_agent.domain.config.documents import Section
@@ -17,7 +18,7 @@ from da_agent.domain.node import certificate_places, certificate_sources
 from da_agent.domain.node.nodes import Node
 from da_agent.domain.node.paths import Paths, Staged
 from da_agent.domain.release.releases import Release
-from da_agent.domain.store import keys, limits
+from da_agent.domain.store import keys
 from da_agent.domain.store.inboxes import is_temporary, without_markers
 from da_agent.domain.store.locations import DirectoryLocation, Location, location_of_environment
 from da_agent.errors import Invalid, NodeBroken, NotFound

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from da_agent import ports
+from da_agent.domain import limits
 from da_agent.domain.certificates import validity
 from da_agent.domain.config import configurations
 from da_agent.domain.config.configurations import Configuration
@@ -15,7 +16,7 @@ from da_agent.domain.packages import distributions, requirements
 from da_agent.domain.packages.locked import Indexes, Locked, Sources
 from da_agent.domain.packages.wheels import Target
 from da_agent.domain.release.releases import Contents
-from da_agent.domain.store import keys, limits
+from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import Blob, File, blob_of
 from da_agent.domain.store.inboxes import Entry, Inbox, without_markers
 from da_agent.domain.store.locations import Location

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from da_agent import ports
-from da_agent.domain import records
+from da_agent.domain import limits, records
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node.reports import Report
 from da_agent.domain.release.releases import Release
 from da_agent.domain.rollout.rollouts import Rollout
-from da_agent.domain.store import keys, limits
+from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import PUT_BACK, Blob, blob_of
 from da_agent.domain.store.inboxes import Verdict
 from da_agent.domain.store.leases import Lease
