@@ -1,5 +1,6 @@
 """A node in memory: its releases, its web server, and a hand that can cut the power before any effect."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -335,7 +336,7 @@ class FakeResolver:
         self.resolved.append(sources)
         if self.error is not None:
             raise self.error
-        names = sorted((*sources.requirements, *sources.distributions))
+        names = sorted({re.split(r"[^\w.]", each)[0] for each in (*sources.requirements, *sources.distributions)})
         yield tuple(Locked(wheel(name), None) for name in names)
 
 

@@ -41,8 +41,19 @@ MAYBE_NUMBERS = st.none() | NUMBERS
 MAYBE_TEXTS = st.none() | TEXTS
 BLOBS = st.builds(Blob, HASHES, COUNTS)
 FILES = some(st.builds(File, NAMES, BLOBS))
-WHEELS = st.builds(Wheel, TEXTS, TEXTS, st.just("a-1-py3-none-any.whl"), BLOBS, st.none() | HASHES, st.none() | HASHES)
-CONTENTS = st.builds(Contents, BLOBS, FILES, FILES, st.builds(Target, TEXTS, TEXTS), some(WHEELS))
+WHEELS = st.builds(
+    lambda name, version, *rest: Wheel(name, version, f"{name}-{version}-py3-none-any.whl", *rest),
+    st.from_regex("[a-z0-9]{1,9}", fullmatch=True),
+    st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}(\+[a-z]{1,3})?", fullmatch=True),
+    BLOBS,
+    st.none() | HASHES,
+    st.none() | HASHES,
+)
+TARGETS = st.builds(
+    Target, st.from_regex(r"[0-9]{1,2}\.[0-9]{1,2}", fullmatch=True), st.from_regex("[a-z0-9_]{1,9}", fullmatch=True)
+)
+WHEELS_BY_NAME = st.lists(WHEELS, max_size=3, unique_by=lambda wheel: wheel.name).map(tuple)
+CONTENTS = st.builds(Contents, BLOBS, FILES, FILES, TARGETS, WHEELS_BY_NAME)
 RELEASES = st.builds(
     Release, NUMBERS, TEXTS, TIMES, TEXTS, TEXTS, CONTENTS, MAYBE_NUMBERS, restart=FLAGS, restarted=MAYBE_NUMBERS
 )

@@ -91,10 +91,9 @@ class Resolution:
     def _locked_local(self, local: Local) -> Locked:
         if local.before is not None:
             return Locked(local.before, None)
-        title, path = local.title, local.lent
-        wheel = Wheel(title.name, str(title.version), path.name, wheels.blob(path), local.source)
+        wheel = wheels.wheel(local.lent, local.source)
         known = next((each for each in self._previous if wheel.blob.sha256 == each.origin), None)
-        return Locked(wheel, path) if known is None else Locked(known, None)
+        return Locked(wheel, local.lent) if known is None else Locked(known, None)
 
     def _reused(self, pick: Pick) -> Wheel | None:
         """The previous release's wheel, when the lock still contains it or the sdist that it was built from."""
@@ -138,11 +137,10 @@ class Resolution:
             )
         path = self._workshop.take(made, self._workshop.given)
         self._fits.require(path.name)
-        blob = wheels.blob(path)
-        if wanted.source is None and blob.sha256 != wanted.artifact.sha256:
+        wheel = wheels.wheel(path, wanted.source)
+        if wanted.source is None and wheel.blob.sha256 != wanted.artifact.sha256:
             raise Invalid(f"cannot install {wanted.name}: {path.name} was changed while it was fetched")
-        title = wheels.title(path.name)
-        return Locked(Wheel(title.name, str(title.version), path.name, blob, wanted.source), path)
+        return Locked(wheel, path)
 
 
 def _repacked(wheel: Wheel, path: Path) -> Locked:

@@ -17,7 +17,7 @@ from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, canonicalize_version, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from da_agent.domain.packages.wheels import Target
+from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.domain.store.blobs import Blob
 from da_agent.errors import Invalid
 
@@ -51,6 +51,15 @@ def title(filename: str) -> Title:
     except (InvalidWheelFilename, InvalidVersion) as error:
         raise Invalid(f"{filename} is not named as wheels are: {error}") from error
     return Title(name, version, build, found)
+
+
+def wheel(path: Path, source: str | None) -> Wheel:
+    """The record of the wheel at `path`, which was built from the source with the sha256 `source`, if from any."""
+    parsed = title(path.name)
+    try:
+        return Wheel(parsed.name, str(parsed.version), path.name, blob(path), source)
+    except ValueError as error:
+        raise Invalid(f"{path.name} is not named as wheels are: {error}") from error
 
 
 class Fits:

@@ -1,6 +1,9 @@
 """Installed distributions: wheels, and the Python and platform they are built for."""
 
+import re
 from dataclasses import dataclass
+
+from packaging.utils import canonicalize_name
 
 from da_agent.domain.store.blobs import Blob
 
@@ -10,12 +13,27 @@ SUFFIXES = (WHEEL, *SOURCES)
 """The endings of distribution files: PEP 427, PEP 625, and the .zip archive of a branch."""
 
 
+# These texts become lines of lock files, arguments and paths. A space, a line break or a leading dash would change
+# what is installed.
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]*")
+_FILENAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._]*)-[A-Za-z0-9][A-Za-z0-9.+!_]*(-[A-Za-z0-9_.]+){3,4}\.whl")
+_PYTHON = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
+_PLATFORM = re.compile(r"[A-Za-z0-9_]+")
+_LONGEST = 255
+"""Characters of the longest name that Linux allows for a file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The target that wheels are built for: one CPython version (`3.11`) on one platform (`linux_x86_64`)."""
 
     python: str
     platform: str
+
+    def __post_init__(self) -> None:
+        _require(_PYTHON, self.python, "a Python version")
+        _require(_PLATFORM, self.platform, "a platform")
 
     def __str__(self) -> str:
         return f"Python {self.python} on {self.platform}"
@@ -43,5 +61,13 @@ class Wheel:
         return self.original or self.blob.sha256
 
     def __post_init__(self) -> None:
-        if "/" in self.filename or not self.filename.endswith(WHEEL):
-            raise ValueError(f"not a wheel's file name: {self.filename!r}")
+        _require(_NAME, self.name, "a distribution's normalised name")
+        _require(_VERSION, self.version, "a version")
+        _require(_FILENAME, self.filename, "a wheel's file name")
+        if canonicalize_name(self.filename.partition("-")[0]) != self.name:
+            raise ValueError(f"{self.filename} is not a wheel of {self.name}")
+
+
+def _require(pattern: re.Pattern[str], text: str, what: str) -> None:
+    if len(text) > _LONGEST or not pattern.fullmatch(text):
+        raise ValueError(f"not {what}: {text!r:.80}")

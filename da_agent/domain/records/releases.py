@@ -95,6 +95,9 @@ def _contents_to_wire(contents: Contents) -> ContentsShape:
 
 
 def _contents_from_wire(shape: ContentsShape) -> Contents:
+    names = [wheel.name for wheel in shape.wheels]
+    if len(set(names)) < len(names):
+        raise ValueError("two wheels of one distribution")
     return Contents(
         config=blobs.blob_from_wire(shape.config),
         certificates=tuple(blobs.file_from_wire(file) for file in shape.certificates),
