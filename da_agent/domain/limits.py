@@ -12,6 +12,10 @@ docassemble's own configuration has about 10 KiB, a certificate chain less.
 CERTIFICATE = MIB
 """The largest file in a certificate folder, in bytes. A larger file is no certificate: the folder is wrong."""
 
+CERTIFICATES = 1000
+"""The most files in a certificate folder. A node has a handful, and all are held in memory: with more, the folder is
+wrong."""
+
 RECORD = 16 * MIB
 """The largest manifest, rollout record, report, verdict or lease, in bytes.
 

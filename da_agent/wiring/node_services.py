@@ -94,13 +94,15 @@ class NodeServices(Admin):
     def certificates(self) -> Certificates:
         from da_agent.adapters.ca_bundle import trusted_subjects
         from da_agent.adapters.certificate_folders import LinkedFolders
+        from da_agent.domain.node.certificate_places import AllowedFolders
         from da_agent.workflows.node.certificates import Certificates
 
+        allowed = AllowedFolders(self.paths, self.node.certificate_folders)
         return Certificates(
             node=self.node,
-            paths=self.paths,
+            allowed=allowed,
             installation=self.installation,
-            folders=LinkedFolders(self.paths),
+            folders=LinkedFolders(allowed),
             running=self.web.running,
             reread=self.web.read_certificates,
             progress=self.progress,

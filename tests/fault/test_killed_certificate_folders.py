@@ -9,6 +9,7 @@ import pytest
 
 from da_agent.adapters.certificate_folders import LinkedFolders
 from da_agent.domain.certificates.folders import Places
+from da_agent.domain.node.certificate_places import AllowedFolders
 from da_agent.domain.node.paths import Paths
 from tests.clusters_of_witnesses import folder
 from tests.fault.killings import Countdown
@@ -45,7 +46,7 @@ def test_whenever_it_is_killed_the_old_or_the_new_certificates_are_there_whole_a
     for number in itertools.count():
         with folder() as top:
             paths = Paths(top / "node")
-            folders = LinkedFolders(paths)
+            folders = LinkedFolders(AllowedFolders(paths, (top,)))
             places = Places(top / "etc" / "tls", top / "www" / "certs", OWNER)
             if before == "a set":
                 folders.show(OLD, places)

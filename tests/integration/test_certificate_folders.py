@@ -3,7 +3,9 @@
 import errno
 import os
 import pwd
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from da_agent.adapters.certificate_folders import LinkedFolders, renames
 from da_agent.domain.certificates.folders import Placed, Places
+from da_agent.domain.node.certificate_places import AllowedFolders
 from da_agent.domain.node.paths import Paths
 from da_agent.errors import Invalid, NodeBroken
 from tests.clusters_of_witnesses import folder
@@ -28,7 +31,7 @@ def paths() -> Iterator[Paths]:
 
 @pytest.fixture
 def folders(paths: Paths) -> LinkedFolders:
-    return LinkedFolders(paths)
+    return LinkedFolders(AllowedFolders(paths, (paths.root.parent,)))
 
 
 def places(paths: Paths) -> Places:
@@ -267,3 +270,70 @@ def test_a_folder_is_read_with_its_subfolders_and_without_litter(folders: Linked
         "mail/exim.crt": b"mail/exim.crt",
     }
     assert folders.read(own / "nowhere") is None
+
+
+@pytest.mark.parametrize("kind", ["link", "folder above", "pipe"])
+def test_a_link_out_of_the_allowed_folders_is_not_followed(folders: LinkedFolders, paths: Paths, kind: str) -> None:
+    """As root the agent could read any file: the web user can make links in the folder of the node."""
+    own, elsewhere = paths.local_certificates, Path(tempfile.mkdtemp())
+    own.mkdir(parents=True)
+    (elsewhere / "root.key").write_bytes(b"secret")
+    if kind == "pipe":
+        os.mkfifo(elsewhere / "pipe")
+    targets = {"link": elsewhere / "root.key", "folder above": elsewhere, "pipe": elsewhere / "pipe"}
+    (own / "docassemble.key").symlink_to(targets[kind])
+    try:
+        if kind == "pipe":
+            assert folders.read(own) == {}
+        else:
+            with pytest.raises(Invalid, match=r"docassemble.key"):
+                folders.read(own)
+    finally:
+        shutil.rmtree(elsewhere)
+
+
+def test_a_link_to_a_file_of_the_agent_is_not_followed(folders: LinkedFolders, paths: Paths) -> None:
+    paths.blobs.mkdir(parents=True)
+    (paths.blobs / "0").write_bytes(b"the configuration")
+    paths.local_certificates.mkdir()
+    (paths.local_certificates / "docassemble.key").symlink_to(paths.blobs / "0")
+    with pytest.raises(Invalid, match="outside of the folders that this node allows"):
+        folders.read(paths.local_certificates)
+
+
+def test_links_within_a_folder_of_the_list_are_followed(folders: LinkedFolders, paths: Paths) -> None:
+    live, archive = paths.root.parent / "live", paths.root.parent / "archive"
+    live.mkdir()
+    archive.mkdir()
+    (archive / "fullchain1.pem").write_bytes(b"chain")
+    (live / "fullchain.pem").symlink_to(archive / "fullchain1.pem")
+    assert folders.read(live) == {"fullchain.pem": b"chain"}
+
+
+def test_a_file_too_large_for_a_certificate_is_not_read(folders: LinkedFolders, paths: Paths) -> None:
+    paths.local_certificates.mkdir(parents=True)
+    (paths.local_certificates / "film.pem").write_bytes(bytes(2**20 + 1))
+    with pytest.raises(Invalid, match="too large for a certificate"):
+        folders.read(paths.local_certificates)
+
+
+def test_a_folder_with_thousands_of_files_is_no_folder_of_certificates(folders: LinkedFolders, paths: Paths) -> None:
+    paths.local_certificates.mkdir(parents=True)
+    for number in range(1001):
+        (paths.local_certificates / f"{number}.pem").touch()
+    with pytest.raises(Invalid, match="has 1001 files"):
+        folders.read(paths.local_certificates)
+
+
+def test_the_way_to_a_place_must_be_the_agents_alone(folders: LinkedFolders, paths: Paths) -> None:
+    install = places(paths).install
+    install.parent.mkdir(parents=True)
+    install.parent.chmod(0o777)
+    with pytest.raises(NodeBroken, match=r"another user can change .*/etc; run chown root"):
+        folders.show(NEW, Places(install))
+    install.parent.rmdir()
+    (paths.root.parent / "elsewhere").mkdir()
+    install.parent.symlink_to(paths.root.parent / "elsewhere")
+    with pytest.raises(NodeBroken, match=r"/etc is not a folder"):
+        folders.show(NEW, Places(install))
+    assert list((paths.root.parent / "elsewhere").iterdir()) == []

@@ -38,7 +38,12 @@ def server() -> Iterator[servers.S3Server]:
 def install_certs(root: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         (sys.executable, "-m", "da_agent", "install_certs"),
-        env={"PATH": os.environ["PATH"], "DA_AGENT_ROOT": str(root), **variables},
+        env={
+            "PATH": os.environ["PATH"],
+            "DA_AGENT_ROOT": str(root),
+            "DA_AGENT_CERTIFICATE_FOLDERS": str(root.parent),
+            **variables,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -248,7 +253,7 @@ def test_on_a_node_both_places_follow_the_releases_and_install_certs_mends_what_
     (top / "store").mkdir()
     write(top / "store" / "certs", first)
     (top / "store" / "config.yml").write_text(text)
-    with cluster(1, f"file://{top}/store") as made:
+    with cluster(1, f"file://{top}/store", {"DA_AGENT_CERTIFICATE_FOLDERS": str(top)}) as made:
         made.wait()
         node = made.nodes[0]
         wait_for(node, "sync", "RUNNING")
@@ -278,3 +283,39 @@ def test_on_a_node_both_places_follow_the_releases_and_install_certs_mends_what_
         put(top / "store", {"config.yml": text.encode() + b"certs: /etc/elsewhere\n"})
         wait_until(lambda: "says that they are in" in (node.root / "agent" / "log" / "sync.log").read_text())
         assert (top / "tls" / "docassemble.crt").read_bytes() == second.pem
+
+
+# ---- what an author of config.yml must not reach
+
+
+def test_a_configuration_gets_no_file_into_a_folder_that_the_node_does_not_allow(top: Path) -> None:
+    """Names a folder from which Python runs code at its start, with a file that does so."""
+    packages = top / "lib" / "dist-packages"
+    packages.mkdir(parents=True)
+    text = f"cert install directory: {packages}\nda agent:\n  quiet period: 1\n"
+    (top / "store").mkdir()
+    write(top / "store" / "certs", issue(CA, ("shop.example",)))
+    (top / "store" / "config.yml").write_text(text)
+    with cluster(1, f"file://{top}/store") as made:
+        made.wait()
+        wait_for(made.nodes[0], "sync", "RUNNING")
+        log = made.nodes[0].root / "agent" / "log" / "sync.log"
+        wait_until(lambda: "which this node does not allow" in log.read_text())
+        put(top / "store", {"certs/zz.pth": b"import os; os.system('id')"})
+        wait_until(lambda: "certs/zz.pth: is neither a certificate nor a key" in log.read_text())
+    assert packages.is_dir()
+    assert not packages.is_symlink()
+    assert list(packages.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["secrets", "own/link"])
+def test_a_configuration_reads_no_file_of_a_folder_that_the_node_does_not_allow(top: Path, place: str) -> None:
+    write(top / "secrets", issue(CA, ("shop.example",)))
+    (top / "own").mkdir()
+    (top / "own" / "link").symlink_to(top / "secrets")
+    (top / "config.yml").write_text(f"certs: {top}/{place}\n")
+    variables = {"DA_CONFIG_FILE": f"{top}/config.yml", "DA_AGENT_CERTIFICATE_FOLDERS": f"{top}/own"}
+    refused = install_certs(top / "node", **variables)
+    assert refused.returncode == 3
+    assert f"{top}/{place}" in refused.stderr
+    assert not (top / "node" / "ssl").exists()

@@ -10,6 +10,7 @@ import pytest
 from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.certificates.folders import Placed, Places
+from da_agent.domain.node.certificate_places import AllowedFolders
 from da_agent.domain.node.paths import Paths
 from da_agent.domain.node.variables import parse_node
 from da_agent.domain.release.releases import Contents, Release
@@ -83,7 +84,7 @@ class NodeAgent:
     def certificates(self) -> Certificates:
         return Certificates(
             node=parse_node({**self.variables, "DA_AGENT_ROOT": str(ROOT)}, root=True),
-            paths=Paths(ROOT),
+            allowed=AllowedFolders(Paths(ROOT), (Path("/srv/tls"), Path("/etc/other"), Path("/var/www/.certs"))),
             installation=self.installation,
             folders=self.folders,
             running=self.web.running,
@@ -128,15 +129,15 @@ def below(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def test_an_empty_object_that_is_a_folder_for_others_is_a_marker() -> None:
     machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
-    machine.store("file:///srv/cluster", {"certs/mail": b"", "certs/mail/readme.txt": b"x"})
+    machine.store("file:///srv/cluster", {"certs/mail": b"", "certs/mail/exim.pem": CA.pem})
     machine.install()
-    assert machine.folders.shown == {"mail/readme.txt": b"x"}
+    assert machine.folders.shown == {"mail/exim.pem": CA.pem}
 
 
 def test_a_file_that_would_have_to_be_a_folder_too_is_refused_by_name() -> None:
     machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
-    machine.store("file:///srv/cluster", {"certs/mail": b"x", "certs/mail/readme.txt": b"x"})
-    with pytest.raises(Invalid, match=r"certs/mail is a file, and certs/mail/readme.txt lies in a folder"):
+    machine.store("file:///srv/cluster", {"certs/mail": b"x", "certs/mail/exim.pem": CA.pem})
+    with pytest.raises(Invalid, match=r"certs/mail is a file, and certs/mail/exim.pem lies in a folder"):
         machine.install()
     assert machine.folders.shown is None
 
@@ -281,6 +282,42 @@ def test_a_file_too_large_for_a_certificate_is_not_read() -> None:
 def test_a_configuration_that_is_named_and_missing_is_said() -> None:
     with pytest.raises(NodeBroken, match=r"/nowhere/config.yml, which DA_CONFIG_FILE names"):
         NodeAgent({"DA_CONFIG_FILE": "/nowhere/config.yml"}).install()
+
+
+@pytest.mark.parametrize("folder", ["/root", "/root/.ssh", "/etc", "/srv/node/agent/blobs", "/srv/node/files"])
+def test_a_folder_that_the_node_does_not_allow_is_not_even_read(folder: str) -> None:
+    machine = NodeAgent(folders=Folders({Path(folder): pair()}))
+    machine.files[ROOT / "config.yml"] = f"certs: {folder}\n".encode()
+    with pytest.raises(Invalid, match=r'"certs".* names'):
+        machine.install()
+    assert machine.folders.shown is None
+
+
+def test_the_folder_of_the_node_may_be_named_in_words() -> None:
+    machine = NodeAgent()
+    machine.files[ROOT / "config.yml"] = b"certs: /srv/node/certs\n"
+    mine = machine.folders.disk[ROOT / "certs"] = pair()
+    machine.install()
+    assert machine.folders.shown == mine
+
+
+def test_what_is_neither_a_certificate_nor_a_key_is_not_installed() -> None:
+    machine = NodeAgent()
+    machine.folders.disk[ROOT / "certs"] = pair() | {"zz.pth": b"import os", "authorized_keys": b"ssh-rsa AAAA"}
+    with pytest.raises(Invalid) as refused:
+        machine.install()
+    assert [mistake.partition(":")[0] for mistake in refused.value.mistakes] == [
+        "certs/authorized_keys",
+        "certs/zz.pth",
+    ]
+    assert machine.folders.shown is None
+
+
+def test_a_store_with_a_thousand_files_more_is_no_source() -> None:
+    machine = NodeAgent({"DA_AGENT_STORE": "file:///srv/cluster"})
+    machine.store("file:///srv/cluster", {f"certs/{number}.pem": CA.pem for number in range(1001)})
+    with pytest.raises(Invalid, match="more than 1000 files"):
+        machine.install()
 
 
 # ---- Apache

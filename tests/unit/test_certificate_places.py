@@ -6,7 +6,7 @@ import pytest
 
 from da_agent.domain.certificates.folders import Places
 from da_agent.domain.config import configurations
-from da_agent.domain.node.certificate_places import places
+from da_agent.domain.node.certificate_places import AllowedFolders, places
 from da_agent.domain.node.paths import Paths
 from da_agent.errors import Invalid
 
@@ -15,7 +15,8 @@ ELSEWHERE = Paths(Path("/srv/node"))
 
 
 def read(text: str, paths: Paths = STANDARD, web_user: str | None = "www-data") -> Places:
-    return places(configurations.parse(b"a: 1\n" + text.encode()).root, paths, web_user)
+    allowed = AllowedFolders(paths, (Path("/srv/tls"), Path("/var/www/.certs")))
+    return places(configurations.parse(b"a: 1\n" + text.encode()).root, allowed, web_user)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_places_that_cannot_be_are_mistakes_of_the_configuration(text: str, sent
     assert len(refused.value.mistakes) == 1
 
 
-@pytest.mark.parametrize("name", ["", "/certs", "/current/certs", "/releases", "/agent/x", "/files", "/webapp"])
+@pytest.mark.parametrize("name", ["", "/certs", "/current/certs", "/releases", "/agent/x", "/files", "/webapp", "/log"])
 def test_what_the_node_uses_for_something_else_is_no_place(name: str) -> None:
     with pytest.raises(Invalid, match="used for something else"):
         read(f"cert install directory: /srv/node{name}\n", ELSEWHERE)
@@ -80,3 +81,46 @@ def test_what_the_node_uses_for_something_else_is_no_place(name: str) -> None:
 def test_the_folder_above_the_node_is_no_place() -> None:
     with pytest.raises(Invalid, match="used for something else"):
         read("cert install directory: /srv\n", ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/usr/local/lib/python3.11/dist-packages",
+        "/root/.ssh",
+        "/etc",
+        "/etc/ssl",
+        "/etc/ssl/docassemble2",
+        "/srv/tls2",
+        "/var/www",
+        "//etc/ssl/docassemble",
+    ],
+)
+@pytest.mark.parametrize("name", ["cert install directory", "web_server_certificate_directory"])
+def test_a_folder_that_is_not_on_the_nodes_list_is_refused_with_the_variable_that_has_the_list(
+    name: str, path: str
+) -> None:
+    with pytest.raises(Invalid, match=r"names /.*does not allow.* below /srv/tls.* DA_AGENT_CERTIFICATE_FOLDERS"):
+        read(f"{name}: {path}\n")
+
+
+def test_folders_below_the_root_and_below_those_of_the_list_are_allowed() -> None:
+    text = "cert install directory: /usr/share/docassemble/tls/mail\nweb server certificate directory: /srv/tls/web\n"
+    assert read(text) == Places(Path("/usr/share/docassemble/tls/mail"), Path("/srv/tls/web"), "www-data")
+
+
+@pytest.mark.parametrize(
+    ("file", "may"),
+    [
+        ("/srv/node/certs/docassemble.key", True),
+        ("/srv/tls/live/docassemble.key", True),
+        ("/srv/node/other/docassemble.key", True),
+        ("/srv/node/agent/blobs/0", False),
+        ("/srv/node/files/docassemble.key", False),
+        ("/etc/shadow", False),
+        ("/srv/node/current/config.yml", False),
+    ],
+)
+def test_certificates_are_read_from_allowed_folders_that_the_node_uses_for_nothing_else(file: str, may: bool) -> None:
+    allowed = AllowedFolders(ELSEWHERE, (Path("/srv/tls"),))
+    assert allowed.may_read(Path(file)) is may

@@ -75,7 +75,7 @@ LOWEST = server(LOWER)
         {},
         {"spare.key": GOOD.key},
         {"spare.key": GOOD.key + GOOD.pem},
-        {"README.txt": b"hello", "backup.p12": b"\x30\x82"},
+        {"backup.p12": b"\x30\x82", "old/site.csr": b"hello"},
         {"company_ca.crt": ROOT.pem, "ca.crt": ROOT.pem, "company.ca.pem": MIDDLE.pem, "rootca.pem": ROOT.pem},
         {"authority.pem": MIDDLE.pem},
         {"dhparams.pem": b"-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n"},
@@ -228,6 +228,12 @@ def test_dates_are_checked_at_every_place_of_the_chain() -> None:
         'certs/docassemble.crt: "Young Middle" is not valid before 2026-11-26 12:00 UTC',
         'certs/docassemble.crt: "Old Root" expired on 2026-11-19 12:00 UTC: renew it',
     )
+
+
+@pytest.mark.parametrize("name", ["zz.pth", "README.txt", "authorized_keys", "mail/exim", "crt", "x.crt.bak"])
+def test_a_file_that_is_no_certificate_by_its_name_is_refused(name: str) -> None:
+    (mistake,) = mistakes({**pair(GOOD), name: GOOD.pem})
+    assert mistake.startswith(f"certs/{name}: is neither a certificate nor a key")
 
 
 def test_all_mistakes_of_all_files_come_at_once() -> None:

@@ -385,12 +385,12 @@ def test_folder_markers_and_hidden_files_are_no_part_of_the_inbox() -> None:
 
 def test_an_empty_object_that_is_a_folder_for_others_is_a_marker() -> None:
     cluster = Cluster()
-    cluster.put({"config.yml": b"a: 1\n", "certs/empty": b""})
-    cluster.put({"certs/mail": b"", "certs/mail/deep": b"", "certs/mail/deep/readme.txt": b"x"})
+    cluster.put({"config.yml": b"a: 1\n", "certs/empty.csr": b""})
+    cluster.put({"certs/mail": b"", "certs/mail/deep": b"", "certs/mail/deep/exim.csr": b"x"})
     cluster.publisher.publish("test")
-    assert [file.name for file in cluster.ledger.read(1).contents.certificates] == ["empty", "mail/deep/readme.txt"]
-    pushed = overlaid(built.inboxes(cluster.store).list(), {"certs/empty/a.txt": b"x"}, ())
-    assert [entry.key for entry in pushed.below("certs/empty")] == ["certs/empty/a.txt"]
+    assert [file.name for file in cluster.ledger.read(1).contents.certificates] == ["empty.csr", "mail/deep/exim.csr"]
+    pushed = overlaid(built.inboxes(cluster.store).list(), {"certs/empty.csr/a.csr": b"x"}, ())
+    assert [entry.key for entry in pushed.below("certs/empty.csr")] == ["certs/empty.csr/a.csr"]
 
 
 def test_a_file_that_would_have_to_be_a_folder_too_is_refused_by_name() -> None:

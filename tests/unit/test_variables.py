@@ -27,6 +27,7 @@ def test_as_root_a_node_has_the_seeds_places_and_the_well_known_ports() -> None:
         variables={},
         rpc_address="0.0.0.0",
         rpc_port=None,
+        certificate_folders=(Path("/etc/ssl/docassemble"),),
     )
 
 
@@ -48,6 +49,7 @@ def test_variables_replace_the_defaults() -> None:
         "DA_AGENT_APPLICATION_PATH": "/srv/shop",
         "DA_AGENT_RPC_ADDRESS": "10.0.0.7",
         "DA_AGENT_RPC_PORT": "9001",
+        "DA_AGENT_CERTIFICATE_FOLDERS": "/etc/ssl/docassemble:/var/www/.certs",
         "DBHOST": "db",
     }
     assert parse_node(variables, root=True) == Node(
@@ -63,6 +65,7 @@ def test_variables_replace_the_defaults() -> None:
         variables=variables,
         rpc_address="10.0.0.7",
         rpc_port=9001,
+        certificate_folders=(Path("/etc/ssl/docassemble"), Path("/var/www/.certs")),
     )
 
 
@@ -146,3 +149,9 @@ def test_supervisord_is_never_easier_to_reach_than_the_web_server(web: str, expe
 def test_all_mistakes_come_at_once() -> None:
     found = mistakes({"DA_AGENT_ROOT": "x", "DA_AGENT_HTTP_PORT": "x", "DA_AGENT_APPLICATION": "x"})
     assert [mistake.split()[2] for mistake in found] == ["DA_AGENT_ROOT", "DA_AGENT_HTTP_PORT", "DA_AGENT_APPLICATION"]
+
+
+@pytest.mark.parametrize("text", ["/", "/etc:", "certs", "/srv/tls:/", "/srv/../etc"])
+def test_the_list_of_certificate_folders_has_absolute_paths_of_folders_of_their_own(text: str) -> None:
+    (mistake,) = mistakes({"DA_AGENT_CERTIFICATE_FOLDERS": text})
+    assert mistake.startswith("the variable DA_AGENT_CERTIFICATE_FOLDERS is a list of folders separated by colons")

@@ -15,26 +15,29 @@ from dataclasses import replace
 from pathlib import Path
 
 from da_agent import files
-from da_agent.adapters.certificate_folders import mounts, renames
+from da_agent.adapters.certificate_folders import mounts, owners, renames, sources
+from da_agent.domain.certificates import file_names
 from da_agent.domain.certificates.folders import Placed, Places
-from da_agent.domain.node.paths import Paths, Staged
+from da_agent.domain.node.certificate_places import AllowedFolders
+from da_agent.domain.node.paths import Staged
 from da_agent.domain.store.inboxes import is_temporary
 from da_agent.errors import Invalid, NodeBroken
 
-_KINDS = (".crt", ".key", ".pem", ".csr", ".cer", ".p12", ".pfx", ".der")
+_KINDS = (*file_names.PEM, *file_names.UNREAD, ".cer")
 
 
 class LinkedFolders:
     """Implements ports.CertificateFolders."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, allowed: AllowedFolders) -> None:
+        self._allowed, paths = allowed, allowed.paths
         self._sets = paths.certificate_sets
         self._links = paths.certificate_links
         self._live = Staged(paths.current).certificates
 
     def read(self, folder: Path) -> Mapping[str, bytes] | None:
         with files.on_this_node(f"read the certificates in {folder}"):
-            return _read(folder) if folder.is_dir() else None
+            return sources.read(folder, self._allowed) if folder.is_dir() else None
 
     def follow(self, places: Places) -> tuple[Placed, ...]:
         with files.on_this_node(f"put the certificates into {places.install}"):
@@ -78,6 +81,9 @@ class LinkedFolders:
 
         Raises Invalid or NodeBroken when `place` holds anything other than certificates.
         """
+        top = self._allowed.above(place)
+        assert top is not None, place
+        owners.check_way(top, place)
         renames.sweep(place)
         if _leads_to(place, target):
             return Placed(place, changed=False)

@@ -16,7 +16,7 @@ from da_agent.errors import Invalid, NodeBroken, NotFound
 PASSED_ON = ("PATH", "LANG", "TZ", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy")
 """Variables that every node inherits from the caller, besides PREFIXES: the store, its keys and the package index."""
 
-PREFIXES = ("AWS_", "S3", "DB", "UV_", "PIP_", "SSL_")
+PREFIXES = ("DA_AGENT_CERTIFICATE_FOLDERS", "AWS_", "S3", "DB", "UV_", "PIP_", "SSL_")
 
 
 class _Record(msgspec.Struct):

@@ -12,6 +12,7 @@ import msgspec
 
 from da_agent import files, ports
 from da_agent.domain import records
+from da_agent.domain.certificates import file_names
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node.paths import Paths, Staged
 from da_agent.domain.packages.wheels import Wheel
@@ -166,7 +167,8 @@ class ReleaseFolders:
         contents = release.contents
         self._copy(self._blobs.path(contents.config), staged.config, 0o440 if self._group is not None else 0o400)
         staged.certificates.mkdir(mode=0o700)
-        for file in contents.certificates:
+        # A release of an older agent, or a forged one, may have other files: no folder of certificates gets them.
+        for file in filter(lambda each: file_names.is_certificate(each.name), contents.certificates):
             target = staged.certificates / file.name
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             shutil.copyfile(self._blobs.path(file.blob), target)

@@ -6,14 +6,12 @@ from datetime import datetime
 
 from cryptography import x509
 
-from da_agent.domain.certificates import chains, pems
+from da_agent.domain.certificates import chains, file_names, pems
 from da_agent.domain.certificates.pems import Pem
 from da_agent.domain.store import keys
-from da_agent.domain.store.names import is_relative
 from da_agent.errors import Invalid
 
 _WARNING_DAYS = 30
-_READ = (".crt", ".key", ".pem")
 _AUTHORITIES = ("ca.pem", "_ca.crt", "-ca.crt", ".ca.crt")
 """Name endings of authorities' certificates, whose keys are kept elsewhere. The name `ca.crt` means the same."""
 
@@ -46,13 +44,13 @@ def check(files: Mapping[str, bytes], *, now: datetime, trusted: Collection[byte
     """The server certificates among `files` (names relative to certs/), sorted by name.
 
     `trusted` are the subjects (DER) of the authorities that clients know. A chain must end below one of them, or below
-    a root in certs/. Files other than .crt, .key and .pem are ignored.
+    a root in certs/.
     Raises Invalid with every mistake at once; no sentence contains any part of a private key.
     """
-    mistakes = list(misnamed(files))
+    mistakes = [*file_names.impossible(files), *file_names.mistakes(files)]
     read: dict[str, Pem] = {}
     for name in sorted(files):
-        if name.endswith(_READ):
+        if name.endswith(file_names.PEM):
             try:
                 read[name] = pems.parse(files[name], keys.CERTIFICATES + name)
             except Invalid as refused:
@@ -67,19 +65,6 @@ def check(files: Mapping[str, bytes], *, now: datetime, trusted: Collection[byte
     if mistakes:
         raise Invalid(mistakes)
     return tuple(_describe(name, read[name].certificates[0], now) for name in servers)
-
-
-def misnamed(names: Collection[str]) -> Iterator[str]:
-    """A mistake for each name that a store can have and a folder cannot: a node could not write such a file."""
-    for name in sorted(names):
-        if not is_relative(name):
-            yield f"{keys.CERTIFICATES}{name}: no part of a name may be empty, . or ..: rename it"
-        below = next((other for other in sorted(names) if other.startswith(f"{name}/")), None)
-        if below is not None:
-            yield (
-                f"{keys.CERTIFICATES}{name} is a file, and {keys.CERTIFICATES}{below} lies in a folder of that name:"
-                " rename or delete one of them"
-            )
 
 
 def _contents(name: str, pem: Pem) -> Iterator[str]:

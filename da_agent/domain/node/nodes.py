@@ -20,6 +20,7 @@ class Node:
     application_path   the folder to import `application` from
     rpc_address        the address on which supervisord can be notified
     rpc_port           its port; None when supervisord cannot be notified
+    certificate_folders the folders, besides those below the root, that a configuration may name for certificates
     variables          the environment itself, for the first configuration and for the application's processes
     """
 
@@ -35,3 +36,4 @@ class Node:
     variables: Mapping[str, str]
     rpc_address: str = "127.0.0.1"
     rpc_port: int | None = None
+    certificate_folders: tuple[Path, ...] = (Path("/etc/ssl/docassemble"),)

@@ -44,6 +44,7 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
         variables=dict(variables),
         rpc_address=read("DA_AGENT_RPC_ADDRESS", _address_of_supervisor, _like(address)),
         rpc_port=read("DA_AGENT_RPC_PORT", _port, None),
+        certificate_folders=read("DA_AGENT_CERTIFICATE_FOLDERS", _folders, (Path("/etc/ssl/docassemble"),)),
     )
     if node.http_port == node.https_port:
         mistakes.append(f"DA_AGENT_HTTP_PORT and DA_AGENT_HTTPS_PORT must differ, both are {node.http_port}")
@@ -66,6 +67,13 @@ def _root(text: str) -> Path:
     if len(path.parts) < 2:
         raise ValueError("must be a directory of its own")
     return path
+
+
+def _folders(text: str) -> tuple[Path, ...]:
+    try:
+        return tuple(map(_root, text.split(":")))
+    except ValueError as error:
+        raise ValueError(f"is a list of folders separated by colons, and each {error}") from error
 
 
 def _address(text: str) -> str:

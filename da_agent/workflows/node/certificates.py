@@ -15,8 +15,9 @@ from da_agent.domain.certificates.folders import Placed, Places
 from da_agent.domain.config import configurations
 from da_agent.domain.config.documents import Section
 from da_agent.domain.node import certificate_places, certificate_sources
+from da_agent.domain.node.certificate_places import AllowedFolders
 from da_agent.domain.node.nodes import Node
-from da_agent.domain.node.paths import Paths, Staged
+from da_agent.domain.node.paths import Staged
 from da_agent.domain.release.releases import Release
 from da_agent.domain.store import keys
 from da_agent.domain.store.inboxes import is_temporary, without_markers
@@ -46,7 +47,7 @@ class Certificates:
         self,
         *,
         node: Node,
-        paths: Paths,
+        allowed: AllowedFolders,
         installation: ports.Installation,
         folders: ports.CertificateFolders,
         running: Callable[[], bool],
@@ -61,7 +62,8 @@ class Certificates:
         location.
         """
         self._node = node
-        self._paths = paths
+        self._allowed = allowed
+        self._paths = allowed.paths
         self._installation = installation
         self._folders = folders
         self._running = running
@@ -160,6 +162,7 @@ class Certificates:
     def _outside(self, place: Location, root: Section) -> Mapping[str, bytes]:
         if not isinstance(place, DirectoryLocation):
             return _below(self._open(place, root), "")
+        self._allowed.check_source(place.path, certificate_sources.SETTING)
         found = self._folders.read(place.path)
         if found is None:
             raise Invalid(f'there is no folder {place.path}, which "certs" in {keys.CONFIG} names')
@@ -172,7 +175,7 @@ class Certificates:
     # ---- destination
 
     def _places(self, root: Section) -> Places:
-        return certificate_places.places(root, self._paths, self._node.web_user)
+        return certificate_places.places(root, self._allowed, self._node.web_user)
 
     def _done(self, origin: str, placed: Collection[Placed]) -> None:
         self._tell(origin, placed)
@@ -214,8 +217,13 @@ def _below(opened: Opened, prefix: str) -> Mapping[str, bytes]:
 
     Invalid when a file is larger than a certificate may be.
     """
-    found = {}
+    found: dict[str, bytes] = {}
     for entry in without_markers(entry for entry in opened.store.scan(prefix) if not is_temporary(entry.key)):
+        if len(found) == limits.CERTIFICATES:
+            raise Invalid(
+                f"{prefix or 'the folder'} in {opened.reader.name} has more than {limits.CERTIFICATES} files; check"
+                " that it is the right folder"
+            )
         if entry.size > limits.CERTIFICATE:
             raise Invalid(
                 f"{entry.key} in {opened.reader.name} is too large for a certificate; check that the folder is right"

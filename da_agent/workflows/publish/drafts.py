@@ -8,7 +8,7 @@ from pathlib import Path
 
 from da_agent import ports
 from da_agent.domain import limits
-from da_agent.domain.certificates import validity
+from da_agent.domain.certificates import file_names, validity
 from da_agent.domain.config import configurations
 from da_agent.domain.config.configurations import Configuration
 from da_agent.domain.node import certificate_sources
@@ -129,7 +129,7 @@ class Drafts:
         except Invalid as refused:
             mistakes += refused.mistakes
             return (), {}
-        if misnamed := tuple(validity.misnamed(read)):
+        if misnamed := tuple(file_names.impossible(read)):
             mistakes += misnamed
             return (), {}
         files = tuple(sorted(File(name, blob_of(data)) for name, data in read.items()))
