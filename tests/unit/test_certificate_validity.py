@@ -154,7 +154,7 @@ KEY_DER = GOOD.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryp
         ({"x.crt": GOOD.pem[:200], "x.key": GOOD.key}, "certs/x.crt: is cut off"),
         (
             {"x.crt": GOOD.pem.replace(b"MII", b"AII"), "x.key": GOOD.key},
-            "certs/x.crt: holds a certificate that cannot",
+            "certs/x.crt line 1: this certificate cannot be read",
         ),
         (
             {"x.crt": GOOD.pem, "x.key": GOOD.key.replace(b"MIG", b"AIG")},

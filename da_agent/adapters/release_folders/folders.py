@@ -12,12 +12,12 @@ import msgspec
 
 from da_agent import files, ports
 from da_agent.domain import records
-from da_agent.domain.certificates import file_names
+from da_agent.domain.certificates import placed_files
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node.paths import Paths, Staged
 from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.release.releases import Release
-from da_agent.errors import AgentError, Corrupt, NodeBroken, NotFound
+from da_agent.errors import AgentError, Corrupt, Invalid, NodeBroken, NotFound, ReleaseBroken
 
 Build = Callable[[Sequence[Wheel], Path], None]
 Render = Callable[[Release, Settings, Path], None]
@@ -167,12 +167,10 @@ class ReleaseFolders:
         contents = release.contents
         self._copy(self._blobs.path(contents.config), staged.config, 0o440 if self._group is not None else 0o400)
         staged.certificates.mkdir(mode=0o700)
-        # A release of an older agent, or a forged one, may have other files: no folder of certificates gets them.
-        for file in filter(lambda each: file_names.is_certificate(each.name), contents.certificates):
-            target = staged.certificates / file.name
+        for name, data in self._certificates(release).items():
+            target = staged.certificates / name
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            shutil.copyfile(self._blobs.path(file.blob), target)
-            target.chmod(0o400)
+            files.write(target, [data], 0o400)
         self._build(contents.wheels, staged.environment)
         self._render(release, settings, staged.root)
         entries = list(_protect(str(staged.root), "", (f"{staged.certificates.name}/", staged.config.name)))
@@ -181,6 +179,14 @@ class ReleaseFolders:
         # All else reaches the disk before the manifest: a release with a manifest is whole, also after a power cut.
         os.sync()
         files.replace(staged.manifest, records.encode(release), 0o444)
+
+    def _certificates(self, release: Release) -> dict[str, bytes]:
+        """The files to stage. ReleaseBroken for a release of an older agent, or a forged one, with unreadable files."""
+        found = {file.name: self._blobs.path(file.blob).read_bytes() for file in release.contents.certificates}
+        try:
+            return placed_files.placed(found)
+        except Invalid as refused:
+            raise ReleaseBroken(f"cannot stage release {release.number}: {refused}") from refused
 
     def _copy(self, source: Path, target: Path, mode: int) -> None:
         shutil.copyfile(source, target)

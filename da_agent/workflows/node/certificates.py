@@ -11,6 +11,7 @@ from pathlib import Path
 
 from da_agent import ports
 from da_agent.domain import limits
+from da_agent.domain.certificates import placed_files
 from da_agent.domain.certificates.folders import Placed, Places
 from da_agent.domain.config import configurations
 from da_agent.domain.config.documents import Section
@@ -109,7 +110,7 @@ class Certificates:
 
         for good in validity.check(found[0], now=self._now(), trusted=self._trusted()):
             self._progress.say(good.warning or f"{keys.CERTIFICATES}{good}")
-        self._done(found[1], self._folders.show(found[0], self._places(root)))
+        self._done(found[1], self._folders.show(placed_files.placed(found[0]), self._places(root)))
 
     # ---- source
 
