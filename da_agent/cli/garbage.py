@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from da_agent.cli import options
+from da_agent.errors import Corrupt
 from da_agent.wiring import NodeAgent
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
     """Remove releases and blobs that no node needs, from the store and, on a node, from its disk.
 
     The newest releases stay, those that nodes serve and the ones before them, and whatever is younger than a day.
+    While a record cannot be read, what it may need stays: this ends with exit code 10 and names the record.
     """
     from da_agent.views import outputs, removals
 
@@ -46,6 +48,8 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
             click.echo(outputs.json(removals.of(found, here, dry_run=dry_run)))
     if here is not None and not as_json:
         _echo(removals.this_node_lines(removals.this_node(here), dry_run=dry_run))
+    if planned.problems:
+        raise Corrupt("\n".join(planned.problems))
 
 
 def _echo(lines: list[str]) -> None:

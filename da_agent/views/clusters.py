@@ -16,7 +16,8 @@ from da_agent.workflows.admin.statuses import Status, There
 
 class ClusterView(Struct, frozen=True, kw_only=True):
     """The cluster at `at`, by the store's clock. `release` is the newest readable release. `live` are the
-    nodes that count in the rollout of the newest release."""
+    nodes that count in the rollout of the newest release. `problems` has a sentence for each record that cannot be
+    read."""
 
     at: datetime
     store: str
@@ -26,6 +27,7 @@ class ClusterView(Struct, frozen=True, kw_only=True):
     live: tuple[str, ...]
     nodes: tuple[NodeView, ...]
     twins: tuple[TwinsView, ...]
+    problems: tuple[str, ...]
 
 
 class StatusView(Output, frozen=True, kw_only=True):
@@ -55,6 +57,7 @@ def _cluster(there: There) -> ClusterView:
         live=there.live,
         nodes=nodes.of(there.nodes, now=there.at),
         twins=nodes.twins(there.twins),
+        problems=there.problems,
     )
 
 
@@ -73,4 +76,5 @@ def _cluster_lines(shape: ClusterView) -> list[str]:
         *([] if shape.rollout is None else rollouts.lines(shape.rollout, shape.live)),
         *nodes.lines(shape.nodes, now=shape.at),
         *(f"  {nodes.twins_line(each)}" for each in shape.twins),
+        *(f"Damaged: {each}" for each in shape.problems),
     ]

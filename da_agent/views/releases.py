@@ -1,6 +1,5 @@
 """Releases of the ledger."""
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from msgspec import Struct
@@ -10,6 +9,7 @@ from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.release.releases import Release
 from da_agent.domain.store.blobs import File
 from da_agent.views.outputs import Output
+from da_agent.workflows.admin.statuses import History
 
 
 class FileView(Struct, frozen=True, kw_only=True):
@@ -45,9 +45,10 @@ class ReleaseView(Struct, frozen=True, kw_only=True):
 
 
 class HistoryView(Output, frozen=True, kw_only=True):
-    """The newest release first."""
+    """The newest release first. `problems` has a sentence for each release that cannot be read."""
 
     releases: tuple[ReleaseView, ...]
+    problems: tuple[str, ...]
 
 
 def of(release: Release) -> ReleaseView:
@@ -67,8 +68,8 @@ def of(release: Release) -> ReleaseView:
     )
 
 
-def history(releases: Iterable[Release]) -> HistoryView:
-    return HistoryView(releases=tuple(map(of, releases)))
+def history(found: History) -> HistoryView:
+    return HistoryView(releases=tuple(map(of, found.releases)), problems=found.problems)
 
 
 def _file(file: File) -> FileView:
@@ -89,7 +90,7 @@ def history_lines(shape: HistoryView) -> list[str]:
     return [
         f"{each.number:>6}  {units.time(each.published_at)}  {_contents(each)}  {each.reason}"
         for each in shape.releases
-    ] or ["There is no release yet."]
+    ] + [f"Damaged: {each}" for each in shape.problems] or ["There is no release yet."]
 
 
 def line(shape: ReleaseView | None) -> str:

@@ -7,12 +7,14 @@ from da_agent.workflows.upkeep.garbage import Collected, Freed
 
 
 class StoreRemovalView(Struct, frozen=True, kw_only=True):
-    """From the store: releases by number, blobs by key, their size in bytes, and the nodes whose reports are gone."""
+    """From the store: releases by number, blobs by key, their size in bytes, and the nodes whose reports are gone.
+    `problems` has a sentence for each record that cannot be read, and for what stays because of it."""
 
     releases: tuple[int, ...]
     blobs: tuple[str, ...]
     size: int
     nodes: tuple[str, ...]
+    problems: tuple[str, ...]
 
 
 class NodeRemovalView(Struct, frozen=True, kw_only=True):
@@ -35,7 +37,9 @@ def of(found: Collected, here: Freed | None, *, dry_run: bool) -> RemovalView:
 
 
 def store(found: Collected) -> StoreRemovalView:
-    return StoreRemovalView(releases=found.releases, blobs=found.blobs, size=found.size, nodes=found.nodes)
+    return StoreRemovalView(
+        releases=found.releases, blobs=found.blobs, size=found.size, nodes=found.nodes, problems=found.problems
+    )
 
 
 def this_node(found: Freed) -> NodeRemovalView:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from da_agent.domain import units
+from da_agent.domain import texts, units
 from da_agent.domain.config import redaction
 from da_agent.domain.config.strategies import Strategy
 from da_agent.domain.display import rollout_text
@@ -148,7 +148,7 @@ def lines(shape: RolloutView, live: Collection[str]) -> list[str]:
     if logged is not None:
         found += [f"  the end of the log of {logged.node}:", *(f"    {line}" for line in logged.log)]
     found += [
-        f"  {note.by} has been unhealthy since {units.time(note.at)}: {rollout_text.one_line(note.reason)}"
+        f"  {note.by} has been unhealthy since {units.time(note.at)}: {texts.one_line(note.reason)}"
         for note in shape.unhealthy
     ]
     if shape.paused is not None:
@@ -156,6 +156,6 @@ def lines(shape: RolloutView, live: Collection[str]) -> list[str]:
     found += [f"  retried {rollout_text.said(note)}" for note in shape.retries]
     if shape.verdict is not None:
         quarantined = shape.state == State.QUARANTINED.value
-        reason = "" if quarantined else f": {rollout_text.one_line(shape.verdict.reason)}"
+        reason = "" if quarantined else f": {texts.one_line(shape.verdict.reason)}"
         found.append(f"  {shape.state} {units.time(shape.verdict.at)}{reason}")
     return found

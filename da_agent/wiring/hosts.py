@@ -7,6 +7,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from da_agent import files
 from da_agent.domain.node import variables
 from da_agent.domain.node.paths import Paths
+from da_agent.domain.store import names
 from da_agent.domain.store.locations import Location, location_of_environment
 from da_agent.errors import Invalid
 
@@ -51,15 +53,18 @@ class Host:
 
     @cached_property
     def name(self) -> str:
-        """The node's name in the store: DA_AGENT_NODE, or a name that is generated once and kept."""
+        """The node's name in the store: DA_AGENT_NODE, or a name that is generated once and kept.
+
+        Raises Invalid when DA_AGENT_NODE is no such name.
+        """
         given = self.environment.get("DA_AGENT_NODE")
         if given:
-            return given
-        try:
-            return self.paths.identity.read_text(encoding="utf-8").strip()
-        except OSError:
-            pass
-        made = f"{socket.gethostname()}-{secrets.token_hex(3)}"
+            return names.node(given)
+        with suppress(OSError, UnicodeDecodeError):
+            kept = self.paths.identity.read_text(encoding="utf-8").strip()
+            if names.is_node(kept):
+                return kept
+        made = names.node_on(socket.gethostname(), secrets.token_hex(3))
         if self.is_node:
             with files.on_this_node("keep the node's name"):
                 files.replace(self.paths.identity, made.encode(), 0o644)

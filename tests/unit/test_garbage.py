@@ -18,7 +18,7 @@ from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.rollout import verdicts
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
-from da_agent.errors import Corrupt
+from da_agent.errors import UnknownFormat
 from da_agent.workflows.records import reports
 from da_agent.workflows.upkeep.garbage import Collected, Freed, clear
 from tests import built
@@ -118,13 +118,13 @@ def test_a_node_that_is_long_gone_keeps_nothing_and_is_told() -> None:
     for days, node, number in ((31, "gone", 3), (29, "away", 6)):
         store.now = NOON - timedelta(days=days)
         reports.send(store, report_of(node, number))
-    store.write(keys.node_key("away, too"), b"{", ports.Always())
+    store.write(keys.node_key("no such name"), b"{", ports.Always())
     store.now = NOON - timedelta(days=300)
     store.write(keys.node_key("damaged"), b"{", ports.Always())
     store.now = NOON
-    with pytest.raises(Corrupt, match=r"away, too.*da-agent forget away, too"):
-        collected(store)
-    store.delete(keys.node_key("away, too"))
+    (problem,) = collected(store, dry_run=True).problems
+    assert "no such name.json in memory://store is not a report" in problem
+    store.delete(keys.node_key("no such name"))
     planned = collected(store, dry_run=True)
     assert planned.nodes == ("damaged", "gone")
     assert set(range(1, 21)) - set(planned.releases) == {5, 6}
@@ -178,12 +178,30 @@ def test_what_stays_is_whole_and_what_goes_is_told_first() -> None:
 
 
 @pytest.mark.parametrize("key", [keys.node_key("node1"), keys.release_key(9)])
-def test_nothing_goes_when_something_that_counts_cannot_be_read(key: str) -> None:
+@pytest.mark.parametrize("damage", [b"{", b"[" * 200_000 + b"]" * 200_000], ids=["cut", "nested"])
+def test_what_a_record_may_need_stays_while_it_cannot_be_read_and_the_rest_goes(key: str, damage: bytes) -> None:
     store = old_cluster(15)
-    store.write(key, b"{", ports.Always())
+    store.write(keys.release_key(9_999_999_999), b"{", ports.Always())
+    store.write(key, damage, ports.Always())
     before = {entry.key for entry in store.scan("")}
-    with pytest.raises(Corrupt, match=key):
-        collected(store, dry_run=False)
+    found = collected(store)
+    assert len(found.problems) == 1
+    assert key in found.problems[0]
+    gone = before - {entry.key for entry in store.scan("")}
+    if key == keys.node_key("node1"):
+        assert "da-agent forget node1" in found.problems[0]
+        assert gone == {keys.blob_key(blob_of(b"left over"))}
+    else:
+        assert gone == {keys.release_key(number) for number in range(1, 6)}
+    assert collected(store, dry_run=True).problems == found.problems
+
+
+def test_nothing_goes_beside_the_release_of_a_newer_agent() -> None:
+    store = old_cluster(15)
+    store.write(keys.release_key(9), b'{"format": 2}', ports.Always())
+    before = {entry.key for entry in store.scan("")}
+    with pytest.raises(UnknownFormat, match=keys.release_key(9)):
+        collected(store)
     assert {entry.key for entry in store.scan("")} - {keys.GC_LOCK} == before
 
 

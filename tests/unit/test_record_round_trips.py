@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from da_agent.domain import records
+from da_agent.domain import limits, records
 from da_agent.domain.config.strategies import Share, Strategy
 from da_agent.domain.node.inbox_leader import Unable
 from da_agent.domain.node.node_states import NodeState, Probation, Rejection
@@ -15,6 +15,7 @@ from da_agent.domain.node.used_stores import Used
 from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.rollout.rollouts import NodeFailure, Note, Past, ReleaseCommandRun, Rollout, Slot, State
+from da_agent.domain.store import names
 from da_agent.domain.store.blobs import Blob, File
 from da_agent.domain.store.conformance import Conformance, StoreCheck
 from da_agent.domain.store.inboxes import Seen, Verdict
@@ -22,10 +23,11 @@ from da_agent.domain.store.leases import Lease
 from tests.stored import EXAMPLES
 
 ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))])
-TIMES = st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1), timezones=ZONES)
+TIMES = st.datetimes(datetime(1970, 1, 2), datetime(2199, 12, 30), timezones=ZONES)
 NUMBERS = st.integers(1, 9_999_999_999)
 COUNTS = st.integers(0, 2**53)
 TEXTS = st.text(max_size=12)
+NODES = st.from_regex(names.NODE, fullmatch=True)
 FLAGS = st.booleans()
 HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
 NAMES = st.sampled_from(["requirements.txt", "ü/b.whl", "docassemble.crt"])
@@ -64,7 +66,7 @@ POLICIES = st.builds(
     st.builds(Share, COUNTS, percent=FLAGS),
     COUNTS,
     COUNTS,
-    st.timedeltas(timedelta(microseconds=1), timedelta(days=1000)),
+    st.timedeltas(timedelta(microseconds=1), limits.SLOT),
     LINES,
 )
 ROLLOUTS = st.builds(
@@ -76,11 +78,11 @@ ROLLOUTS = st.builds(
     st.sampled_from(State),
     closed=FLAGS,
     skip_canary=FLAGS,
-    slots=some(st.builds(Slot, TEXTS, NUMBERS, TEXTS, TIMES, TIMES, begun=FLAGS, joining=FLAGS)),
-    updated=LINES,
-    failures=some(st.builds(NodeFailure, TEXTS, TEXTS, TIMES, LINES, lost=FLAGS)),
-    unhealthy=some(NOTES),
-    release_command=st.none() | st.builds(ReleaseCommandRun, TEXTS, TIMES, done=FLAGS, output=LINES),
+    slots=some(st.builds(Slot, NODES, NUMBERS, TEXTS, TIMES, TIMES, begun=FLAGS, joining=FLAGS)),
+    updated=some(NODES),
+    failures=some(st.builds(NodeFailure, NODES, TEXTS, TIMES, LINES, lost=FLAGS)),
+    unhealthy=some(st.builds(Note, NODES, TIMES, TEXTS)),
+    release_command=st.none() | st.builds(ReleaseCommandRun, NODES, TIMES, done=FLAGS, output=LINES),
     paused=MAYBE_NOTES,
     resumed=MAYBE_NOTES,
     verdict=MAYBE_NOTES,
@@ -92,7 +94,7 @@ ROLLOUTS = st.builds(
 FAILURES = st.builds(Rejection, NUMBERS, TEXTS, TIMES, lasting=FLAGS, retries=COUNTS, log=LINES)
 REPORTS = st.builds(
     Report,
-    node=TEXTS,
+    node=NODES,
     host=TEXTS,
     address=TEXTS,
     release=MAYBE_NUMBERS,
@@ -109,7 +111,7 @@ REPORTS = st.builds(
     unable=st.none() | st.builds(Unable, TEXTS, TIMES, TEXTS),
     identity=TEXTS,
 )
-VERDICTS = st.builds(Verdict, TEXTS, MAYBE_NUMBERS, LINES, some(st.builds(Seen, TEXTS, TEXTS, BLOBS)), TEXTS, TIMES)
+VERDICTS = st.builds(Verdict, TEXTS, NUMBERS, LINES, some(st.builds(Seen, TEXTS, TEXTS, BLOBS)), TEXTS, TIMES)
 JOURNALS = st.builds(
     NodeState,
     MAYBE_NUMBERS,

@@ -48,7 +48,7 @@ class World:
             self.store.write(keys.node_key(node), b"{}", Always())
 
     def record(self, number: int) -> Rollout:
-        return records.decode(Rollout, self.store.read(keys.rollout_key(number)).data, "")
+        return records.unseal(Rollout, self.store.read(keys.rollout_key(number)).data, "")
 
 
 @pytest.fixture

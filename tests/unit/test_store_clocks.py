@@ -24,4 +24,6 @@ def test_what_is_no_date_is_not_heard() -> None:
     clock = StoreClock(lambda: 0.0)
     clock.hear(None)
     clock.hear("yesterday")
+    clock.hear("Mon, 01 Jan 1900 00:00:00 GMT")
+    clock.hear("Fri, 31 Dec 9999 23:59:59 GMT")
     assert clock.now(60) is None

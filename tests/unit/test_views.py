@@ -27,7 +27,7 @@ from da_agent.views import (
     removals,
 )
 from da_agent.views.outputs import Output
-from da_agent.workflows.admin.statuses import Here, Status, There
+from da_agent.workflows.admin.statuses import Here, History, Status, There
 from da_agent.workflows.publish.plans import Plan
 from da_agent.workflows.records.inspections import Difference, View
 from da_agent.workflows.upkeep.garbage import Collected, Freed
@@ -37,10 +37,22 @@ GOLDEN = Path(__file__).parent / "golden" / "views"
 PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 
 TWINS = Twins("web-1", "one", "10.0.0.7:80", "two", "10.0.0.8:80")
+DAMAGED = ".agent/nodes/web-9.json is not a valid report record: Input data was truncated"
 CHANGES = (Change("timezone", "UTC", "CET"), Change("added", None, "1"))
 STATUS = Status(
     Here("web-1", "/srv/docassemble", 5, NODE_STATE, NOON),
-    There(NOON, "s3://shop", RELEASE, VERDICT, True, (NodeStatus(REPORT, NOON),), ROLLOUT, ("web-1",), (TWINS,)),
+    There(
+        NOON,
+        "s3://shop",
+        RELEASE,
+        VERDICT,
+        True,
+        (NodeStatus(REPORT, NOON),),
+        ROLLOUT,
+        ("web-1",),
+        (TWINS,),
+        (DAMAGED,),
+    ),
     None,
 )
 PLAN = Plan(
@@ -58,14 +70,16 @@ PLAN = Plan(
 OUTPUTS: dict[str, Output] = {
     "status": clusters.of(STATUS),
     "why": nodes.why("web-1", "web-1 runs release 5."),
-    "history": releases.history([RELEASE]),
+    "history": releases.history(History((RELEASE,), (DAMAGED,))),
     "show": contents.of(
         View(7, NOON, "web-1", "a push", {"timezone": "UTC"}, {"docassemble.crt": "2027-01-01"}, {"shop": "1.2"})
     ),
     "diff": differences.of(Difference(6, 7, CHANGES, (Change("docassemble.crt", "a", "b"),), CHANGES)),
     "plan": plans.of(PLAN),
     "gc": removals.of(
-        Collected((1, 2), (".agent/blobs/sha256/aa/aa",), 4096, ("web-9",)), Freed((1,), ("aa",)), dry_run=True
+        Collected((1, 2), (".agent/blobs/sha256/aa/aa",), 4096, ("web-9",), (DAMAGED,)),
+        Freed((1,), ("aa",)),
+        dry_run=True,
     ),
     "doctor store": conformances.of(CONFORMANCE),
     "dev status": dev_clusters.of(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from da_agent.domain import limits
+
 _GRAIN = timedelta(seconds=2)
 """The header has whole seconds, so two answers may differ by one, and a little more for the network."""
 
@@ -25,13 +27,16 @@ class StoreClock:
         self._heard_at = 0.0
 
     def hear(self, date: str | None) -> None:
-        """Take the Date header of an answer that has just arrived; one that is no date is ignored."""
+        """Take the Date header of an answer that has just arrived; one that is no possible date is ignored."""
         try:
             told = parsedate_to_datetime(date or "")
         except ValueError:
             return
+        told = told if told.tzinfo else told.replace(tzinfo=UTC)
+        if not limits.EARLIEST <= told < limits.LATEST:
+            return
         now = self._steady()
-        zero = (told if told.tzinfo else told.replace(tzinfo=UTC)) - timedelta(seconds=now)
+        zero = told - timedelta(seconds=now)
         with self._lock:
             self._heard_at = now
             # A header is always a little late, never early: within the grain only a later zero is better, and

@@ -18,18 +18,29 @@ _SECRET = re.compile(
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
-_USER_IN_URL = re.compile(r"(?<=://)\S*@|(?<!\S)[^\s:@/]+:(?!//)\S+@(?=\S)")
-"""Matches up to the last @, because passwords can contain slashes."""
+_WORDS = re.compile(r"(?<!\S)\S*@\S*")
+_USER = re.compile(r"[^:@/]+:(?!//)")
 _SCHEME = re.compile(r"\b(Bearer|Basic|Digest|Token|ApiKey)\s+\S+", re.IGNORECASE)
-_VALUE = r"""("[^"]*"|'[^']*'|[^\s&]+)"""
-_OPTION = re.compile(rf"(?<!\S)(--?[\w-]+)(\s+|=){_VALUE}")
+_VALUE = re.compile(r"""\\?"[^"]*"|'[^']*'|[^\s&]+""")
+_OPTION = re.compile(r"(?<!\S)(--?[\w-]+)(?:\s+|=)(?=\S)")
 _SHORT_OPTION = re.compile(r"(?<!\S)-([pu])\s*\S+")
 """Short options of psql, mysql, curl and others: a password, or a user with one."""
-_ASSIGNMENT = re.compile(rf"([\w.-]+)(\s*[=:]\s*){_VALUE}")
-_PARAMETER = re.compile(r"(?<=[?&])([^=&\s]+)=([^&\s]+)")
+_ASSIGNMENT = re.compile(r"""(?<![\w.-])([\w.-]+)(?:\\?["'])?\s*(?:=>|:=|[=:])\s*(?=\S)""")
+_KEY_FILE = re.compile(r"\S+\.(?:key|pem)\Z")
+_PROSE = re.compile(r"[a-z]+(?!\S)")
+_PARAMETER = re.compile(r"(?<=[?&])([^=&?\s]+)=([^&\s]+)")
 _URL = re.compile(r"(?<=://)\S+")
 _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
-_WORD, _WORD_OF_URL = (re.compile(rf"[A-Za-z0-9+_-]{{{shortest},}}={{0,2}}") for shortest in (20, 12))
+_NO_BLOB = r"(?<!sha256/[0-9a-f]{2}/)(?<!blob )(?<![A-Za-z0-9+_-])"
+_WORD, _WORD_OF_URL = (re.compile(rf"{_NO_BLOB}[A-Za-z0-9+_-]{{{shortest},}}={{0,2}}") for shortest in (20, 12))
+"""A blob of the store is no secret: its name is shown."""
+_KNOWN = re.compile(
+    r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{12,}|(?:gh[opsu]|ghr|hf|npm|[rs]k_(?:live|test))_\w{8,}|github_pat_\w{8,}"
+    r"|AIza[\w-]{20,}"
+    r"|(?:glpat|xox[a-z]|sk|pypi|dop_v1|shpat)[-_][\w-]{16,}|(?:eyJ|SG\.|ya29\.)[\w-]{8,}[\w.-]*)"
+)
+"""Tokens of AWS, GitHub, Hugging Face, npm, Stripe, Google, GitLab, Slack, OpenAI, PyPI, DigitalOcean, Shopify and
+SendGrid, and JSON web tokens."""
 
 _PLAIN_WORDS = frozenset(
     {
@@ -58,11 +69,12 @@ def masked(text: str) -> str:
     """`text`, which its place makes public, with the secrets in it masked."""
     if _PRIVATE_KEY.search(text):
         return MASK
-    text = _USER_IN_URL.sub(f"{MASK}@", text)
+    text = _WORDS.sub(_without_user, text)
     text = _SCHEME.sub(rf"\1 {MASK}", text)
     text = _SHORT_OPTION.sub(rf"-\1 {MASK}", text)
+    text = _KNOWN.sub(MASK, text)
     for named in (_OPTION, _ASSIGNMENT):
-        text = named.sub(lambda found: f"{found[1]}{found[2]}{MASK}" if names_secret(found[1]) else found[0], text)
+        text = _without_values(named, text)
     text = _PARAMETER.sub(lambda found: found[0] if _is_short_number(found[2]) else f"{found[1]}={MASK}", text)
     text = _UUID.sub(MASK, text)
     text = _URL.sub(lambda url: _WORD_OF_URL.sub(_without_order, url[0]), text)
@@ -87,8 +99,39 @@ def command(line: str) -> str:
     return masked(words[0]) if words == [line] else f"{masked(words[0])} …"
 
 
+def _without_values(named: re.Pattern[str], text: str) -> str:
+    """Masks each value that follows a match of `named`, where the name in the match says that it is secret.
+
+    The value of another name is looked through itself, as in `Server=db;Pwd=…`.
+    """
+    parts, end = [], 0
+    for found in named.finditer(text):
+        if found.start() < end or not names_secret(found[1]) or _is_file(found, text):
+            continue
+        value = _VALUE.match(text, found.end())
+        if value is not None:
+            parts += [text[end : found.end()], MASK]
+            end = value.end()
+    return "".join([*parts, text[end:]])
+
+
+def _is_file(found: re.Match[str], text: str) -> bool:
+    """Whether this is a sentence about the file of a key, as in `docassemble.key: it is encrypted`."""
+    return _KEY_FILE.match(found[1]) is not None and _PROSE.match(text, found.end()) is not None
+
+
+def _without_user(found: re.Match[str]) -> str:
+    """Masks up to the last @, because passwords can contain slashes."""
+    word = found[0]
+    at, scheme = word.rfind("@"), word.find("://")
+    if 0 <= scheme < at:
+        return f"{word[: scheme + 3]}{MASK}{word[at:]}"
+    user = _USER.match(word)
+    return word if user is None or not user.end() < at < len(word) - 1 else f"{MASK}{word[at:]}"
+
+
 def _is_short_number(text: str) -> bool:
-    return text.isdecimal() and int(text) <= _LARGEST
+    return text.isdecimal() and len(text) <= len(str(_LARGEST)) and int(text) <= _LARGEST
 
 
 def _without_order(found: re.Match[str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from da_agent.domain import units
+from da_agent.domain import texts, units
 from da_agent.domain.config import redaction
 from da_agent.domain.node.reports import Report
 from da_agent.domain.rollout import slots
@@ -101,27 +101,23 @@ def last_log(failures: Iterable[F]) -> F | None:
 
 def masked(log: Iterable[str]) -> tuple[str, ...]:
     """The lines of a log with secrets masked: programs print what they cannot connect to."""
-    return tuple(redaction.masked(one_line(line)) for line in log)
+    return tuple(redaction.masked(texts.one_line(line)) for line in log)
 
 
 def _together(found: Iterable[tuple[str, str]]) -> list[str]:
     nodes: dict[str, list[str]] = {}
     for node, reason in found:
-        nodes.setdefault(one_line(reason), []).append(node)
+        nodes.setdefault(texts.one_line(reason), []).append(node)
     return [f"{', '.join(sorted(names))}: {reason}" for reason, names in nodes.items()]
 
 
 def said(note: Noted) -> str:
-    return f"by {note.by} {units.time(note.at)}: {one_line(note.reason)}"
+    return f"by {note.by} {units.time(note.at)}: {texts.one_line(note.reason)}"
 
 
 def behind(report: Report) -> str:
     """What a node that is not updated waits for or does."""
     return report.problem or report.waiting or report.activity or report.phase.value
-
-
-def one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _paused(rollout: Rollout) -> str:

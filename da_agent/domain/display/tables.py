@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from da_agent.domain import units
+from da_agent.domain import texts, units
 from da_agent.domain.display import rollout_text
 from da_agent.domain.node.reports import SILENT, NodeStatus
 from da_agent.domain.rollout.rollouts import Rollout, State
@@ -61,7 +61,7 @@ def table(
 
 def unanswered(before: Table, reason: str) -> Table:
     """The last known table, with the reason why it may be out of date."""
-    return replace(before, header=f"Release {before.release}: {rollout_text.one_line(reason)}", verdict=None)
+    return replace(before, header=f"Release {before.release}: {texts.one_line(reason)}", verdict=None)
 
 
 def changes(before: Table | None, after: Table) -> list[str]:
@@ -80,7 +80,7 @@ def _row(seen: NodeStatus, rollout: Rollout | None, known: Mapping[str, Row], no
         phase = f"{phase}, has a slot"
     failure = rollout.failure(report.node) if rollout is not None else None
     failed = f"failed: {failure.reason}" if failure is not None else None
-    note = rollout_text.one_line(failed or report.problem or report.waiting or report.activity or "")
+    note = texts.one_line(failed or report.problem or report.waiting or report.activity or "")
     since = slot.since if slot is not None and held else seen.at
     row = Row(report.node, str(report.release or "none"), phase, since, note)
     last = known.get(report.node)

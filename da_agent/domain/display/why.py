@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from da_agent.domain import units
+from da_agent.domain import texts, units
 from da_agent.domain.display import rollout_text
 from da_agent.domain.node.reports import SILENT, NodeStatus, Phase
 from da_agent.domain.rollout.rollouts import Rollout, Slot, State
@@ -53,12 +53,12 @@ def _runs(node: str, seen: NodeStatus | None, now: datetime) -> Iterator[str]:
     elif report.phase.value != "serving":
         yield f"It is {report.phase.value}."
     if report.activity:
-        yield f"In progress: {rollout_text.one_line(report.activity)}."
+        yield f"In progress: {texts.one_line(report.activity)}."
     if report.waiting:
-        yield f"Waiting: {rollout_text.one_line(report.waiting)}."
+        yield f"Waiting: {texts.one_line(report.waiting)}."
     # A failure is told together with its release.
     if report.problem and report.problem not in map(str, report.rejected):
-        yield f"Problem: {rollout_text.one_line(report.problem)}."
+        yield f"Problem: {texts.one_line(report.problem)}."
 
 
 def _rollout(rollout: Rollout, live: Collection[str], now: datetime) -> Iterator[str]:
@@ -80,17 +80,16 @@ def _failures(node: str, seen: NodeStatus | None, rollout: Rollout) -> Iterator[
     """The failures of this node, then those of others; a quarantine has told them all already."""
     here, told = rollout.failure(node), rollout.state is State.QUARANTINED
     if here is not None and not told:
-        yield f"Release {rollout.release} failed here {units.time(here.at)}: {rollout_text.one_line(here.reason)}."
+        yield f"Release {rollout.release} failed here {units.time(here.at)}: {texts.one_line(here.reason)}."
     elif here is None and seen is not None:
         for failure in seen.report.rejected:
             if failure.release == rollout.release:
                 yield (
-                    f"Release {failure.release} failed here {units.time(failure.at)}:"
-                    f" {rollout_text.one_line(failure.reason)}."
+                    f"Release {failure.release} failed here {units.time(failure.at)}: {texts.one_line(failure.reason)}."
                 )
     for note in rollout.unhealthy:
         if note.by == node:
-            yield f"The node has been unhealthy since {units.time(note.at)}: {rollout_text.one_line(note.reason)}."
+            yield f"The node has been unhealthy since {units.time(note.at)}: {texts.one_line(note.reason)}."
     others = [failure for failure in rollout.failures if failure.node != node]
     if others and not told:
         yield f"Release {rollout.release} failed on {'; '.join(rollout_text.failures(others))}."

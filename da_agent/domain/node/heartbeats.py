@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from da_agent.domain import texts
 from da_agent.domain.node.reports import Phase, Report, is_no_news
 from da_agent.domain.store.polls import due
 
@@ -36,4 +37,4 @@ class Told:
     def with_activity(self, activity: str | None) -> Report:
         """The report to send while the step `activity` is in progress; None: no step."""
         waits = self.waits if self.report.phase in IDLE else None
-        return replace(self.report, activity=activity or waits)
+        return replace(self.report, activity=texts.maybe_reason(activity or waits))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from da_agent.domain import texts
 from da_agent.domain.application.readiness import Worker
 from da_agent.domain.node.evidence import Evidence
 from da_agent.domain.node.node_health import NodeHealth
@@ -122,4 +123,4 @@ class Observation:
         self, number: int, reason: str, *, at: datetime, lasting: bool = True, log: tuple[str, ...] = ()
     ) -> Rejection:
         """The record of a release that this node rejects; a later `retry` lets the node try the release again."""
-        return Rejection(number, reason, at, lasting, self.retries(number), log)
+        return Rejection(number, texts.reason(reason), at, lasting, self.retries(number), texts.log(log))

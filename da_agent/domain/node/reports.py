@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
+from da_agent.domain import limits
 from da_agent.domain.node.inbox_leader import Unable
 from da_agent.domain.node.node_states import Rejection
 
@@ -83,4 +84,10 @@ class NodeStatus:
 
     def silent(self, now: datetime, patience: timedelta) -> bool:
         """Whether the report is older than `patience`: an old "healthy" is worth nothing."""
-        return now - self.at > patience
+        return not is_recent(self.at, patience, now=now)
+
+
+def is_recent(at: datetime, patience: timedelta, *, now: datetime) -> bool:
+    """Whether a report of this time, by the store's clock, counts. One from the future counts no more than an old
+    one."""
+    return -limits.CLOCKS <= now - at <= patience

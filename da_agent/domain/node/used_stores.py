@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from da_agent.domain.node.reports import Report
+from da_agent.domain.release import numbering
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,14 @@ def behind_node(name: str, head: int | None, live: int | None) -> str | None:
 
 def behind_reports(name: str, head: int | None, reports: Iterable[Report]) -> str | None:
     """Why the store has lost releases: a node reports one that is not in it; None: it has not."""
-    newest = max(reports, key=lambda each: each.release or 0, default=None)
+    believable = (each for each in reports if numbering.is_next(head or 0, each.release or 0))
+    newest = max(believable, key=lambda each: each.release or 0, default=None)
     if newest is None or (newest.release or 0) <= (head or 0):
         return None
     return (
         f"cannot use {name}: it has {_releases(head)}, but {newest.node} reports release {newest.release}."
-        " Mount the store again or put back its folder .agent/releases; to start over, remove its folder .agent"
+        " Mount the store again or put back its folder .agent/releases; to start over, remove its folder .agent;"
+        f" if the report is wrong, remove .agent/nodes/{newest.node}.json"
     )
 
 

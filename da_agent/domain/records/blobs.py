@@ -2,23 +2,22 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from da_agent.domain.records.shapes import Count
+from da_agent.domain.records.shapes import Count, Fields, Key
 from da_agent.domain.store.blobs import Blob, File
 
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-"""For a hash that stands alone. Where a Blob is made of it, Blob checks it."""
+Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
-class BlobShape(Struct, frozen=True):
-    sha256: str
+class BlobShape(Fields, frozen=True):
+    sha256: Sha256
     size: Count
 
 
-class FileShape(Struct, frozen=True):
-    name: str
-    sha256: str
+class FileShape(Fields, frozen=True):
+    name: Key
+    sha256: Sha256
     size: Count
 
 

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from da_agent.domain import texts
 from da_agent.domain.records.conformance import CONFORMANCE
 from da_agent.domain.records.leases import LEASE
 from da_agent.domain.records.node_states import NODE_STATE
@@ -14,7 +15,7 @@ from da_agent.domain.records.rollouts import ROLLOUT
 from da_agent.domain.records.shapes import Shape
 from da_agent.domain.records.used_stores import USED_STORE
 from da_agent.domain.records.verdicts import VERDICT
-from da_agent.errors import Corrupt, UnknownFormat
+from da_agent.errors import Corrupt, StoreUnfit, UnknownFormat
 
 T = TypeVar("T")
 
@@ -26,8 +27,17 @@ _DECODERS = {shape.value: msgspec.json.Decoder(shape.wire) for shape in SHAPES}
 
 
 def encode(record: object) -> bytes:
-    """Readable JSON with a newline at the end: an admin may read these files at night."""
-    wire = _SHAPES[type(record)].to_wire(record)
+    """Readable JSON with a newline at the end: an admin may read these files at night.
+
+    StoreUnfit for a time that no record may have: only a wrong clock makes one.
+    """
+    shape = _SHAPES[type(record)]
+    try:
+        wire = shape.to_wire(record)
+    except ValueError as error:
+        raise StoreUnfit(
+            f"cannot write a {shape.name} record: {error}. Correct the clock of the store or of this machine"
+        ) from error
     return msgspec.json.format(msgspec.json.encode(wire), indent=1) + b"\n"
 
 
@@ -38,7 +48,8 @@ def decode(kind: type[T], data: bytes, name: str) -> T:
         return shape.from_wire(_DECODERS[kind].decode(data))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         _require_known_format(shape, data, name)
-        raise Corrupt(f"{name} is not a valid {shape.name} record: {error}") from error
+        # The sentence may quote the record.
+        raise Corrupt(f"{name} is not a valid {shape.name} record: {texts.reason(error)}") from error
 
 
 class _Version(msgspec.Struct):
@@ -65,14 +76,18 @@ _END = b'"\n}\n'
 
 def seal(record: object) -> bytes:
     """As `encode`, with the SHA-256 of all lines before it in the last line: a change of any byte is noticed."""
-    lines = encode(record).removesuffix(b"\n}\n")
+    return sealed(encode(record).removesuffix(b"\n}\n"))
+
+
+def sealed(lines: bytes) -> bytes:
+    """`lines`, which are those of a record without its last one, with the seal."""
     return lines + _SEAL + hashlib.sha256(lines).hexdigest().encode() + _END
 
 
 def unseal(kind: type[T], data: bytes, name: str) -> T:
     """The record that was sealed. Raises Corrupt, naming `name`, when a byte has changed since."""
-    record = decode(kind, data, name)
-    lines, _, rest = data.rpartition(_SEAL)
-    if rest != hashlib.sha256(lines).hexdigest().encode() + _END:
+    lines, seal_, _ = data.rpartition(_SEAL)
+    record = decode(kind, lines + b"\n}\n" if seal_ else data, name)
+    if data != sealed(lines):
         raise Corrupt(f"{name} was changed after it was written: it does not have the sha256 in its last line")
     return record

@@ -2,25 +2,23 @@
 
 from typing import Literal
 
-from msgspec import Struct
-
-from da_agent.domain.records.shapes import Shape
+from da_agent.domain.records.shapes import Fields, Key, Name, Shape, Text
 from da_agent.domain.store.conformance import Conformance, StoreCheck
 
 
-class CheckShape(Struct, frozen=True):
+class CheckShape(Fields, frozen=True):
     """`detail` is empty, or says what happened instead."""
 
-    name: str
+    name: Name
     ok: bool
-    detail: str
+    detail: Text
 
 
-class ConformanceShape(Struct, frozen=True):
+class ConformanceShape(Fields, frozen=True):
     """`format` also grows when the checks change: then a store is tested again."""
 
     format: Literal[1]
-    store: str
+    store: Key
     checks: list[CheckShape]
 
 

@@ -2,18 +2,16 @@
 
 from typing import Literal
 
-from msgspec import Struct
-
-from da_agent.domain.records.shapes import Shape, Time
+from da_agent.domain.records.shapes import Fields, Name, Shape, Text, Time
 from da_agent.domain.store.leases import Lease
 
 
-class LeaseShape(Struct, frozen=True):
+class LeaseShape(Fields, frozen=True):
     format: Literal[1]
-    holder: str
+    holder: Text
     since: Time
     until: Time
-    nonce: str
+    nonce: Name
 
 
 def to_wire(lease: Lease) -> LeaseShape:

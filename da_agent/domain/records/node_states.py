@@ -2,15 +2,13 @@
 
 from typing import Literal
 
-from msgspec import Struct
-
 from da_agent.domain.node.node_states import NodeState, Probation
 from da_agent.domain.records import rejections
 from da_agent.domain.records.rejections import RejectionShape
-from da_agent.domain.records.shapes import Count, Number, Shape, Time
+from da_agent.domain.records.shapes import Count, Fields, Number, Shape, Time
 
 
-class ProbationShape(Struct, frozen=True):
+class ProbationShape(Fields, frozen=True):
     """`before` is the release to go back to; `retries` is the number of retries of `release` when its probation
     began."""
 
@@ -21,7 +19,7 @@ class ProbationShape(Struct, frozen=True):
     retries: Count
 
 
-class NodeStateShape(Struct, frozen=True):
+class NodeStateShape(Fields, frozen=True):
     """`live` is the newest release that was ready here; `interrupted` is the one whose probation was cut off."""
 
     format: Literal[1]

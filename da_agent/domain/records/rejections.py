@@ -1,21 +1,19 @@
 """The shape of a release that a node has rejected, as its report and its node state contain it."""
 
-from msgspec import Struct
-
 from da_agent.domain.node.node_states import Rejection
-from da_agent.domain.records.shapes import Count, Number, Time
+from da_agent.domain.records.shapes import Count, Fields, Number, Text, Time
 
 
-class RejectionShape(Struct, frozen=True):
+class RejectionShape(Fields, frozen=True):
     """`lasting` is false when the store or the node was the cause; `retries` is the number of retries of the release
     then."""
 
     release: Number
-    reason: str
+    reason: Text
     at: Time
     lasting: bool
     retries: Count
-    log: list[str]
+    log: list[Text]
 
 
 def to_wire(failure: Rejection) -> RejectionShape:

@@ -2,35 +2,33 @@
 
 from typing import Literal
 
-from msgspec import Struct
-
 from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.domain.records import blobs
 from da_agent.domain.records.blobs import BlobShape, FileShape, Sha256
-from da_agent.domain.records.shapes import Count, Number, Shape, Time
+from da_agent.domain.records.shapes import Count, Fields, Key, Name, Number, Shape, Text, Time
 from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.store.blobs import Blob
 
 
-class TargetShape(Struct, frozen=True):
-    python: str
-    platform: str
+class TargetShape(Fields, frozen=True):
+    python: Name
+    platform: Name
 
 
-class WheelShape(Struct, frozen=True):
+class WheelShape(Fields, frozen=True):
     """`sha256` and `size` are of the wheel with its bytecode. `original` is the sha256 that an index or the inbox has
     for it, `built_from` the sha256 of the source distribution that it was built from."""
 
-    name: str
-    version: str
-    filename: str
-    sha256: str
+    name: Name
+    version: Name
+    filename: Key
+    sha256: Sha256
     size: Count
     original: Sha256 | None
     built_from: Sha256 | None
 
 
-class ContentsShape(Struct, frozen=True):
+class ContentsShape(Fields, frozen=True):
     """`packages` are the files of the inbox's packages/ folder that `wheels` was resolved from."""
 
     config: BlobShape
@@ -40,15 +38,15 @@ class ContentsShape(Struct, frozen=True):
     wheels: list[WheelShape]
 
 
-class ReleaseShape(Struct, frozen=True):
+class ReleaseShape(Fields, frozen=True):
     """`last_restart` is the newest release before this one that asked for a restart."""
 
     format: Literal[1]
     number: Number
-    nonce: str
+    nonce: Name
     published_at: Time
-    publisher: str
-    reason: str
+    publisher: Text
+    reason: Text
     rollback_of: Number | None
     restart: bool
     last_restart: Number | None

@@ -2,13 +2,11 @@
 
 from typing import Literal
 
-from msgspec import Struct
-
 from da_agent.domain.node.inbox_leader import Unable
 from da_agent.domain.node.reports import Phase, Report
 from da_agent.domain.records import rejections
 from da_agent.domain.records.rejections import RejectionShape
-from da_agent.domain.records.shapes import Number, Shape, Time
+from da_agent.domain.records.shapes import Fields, Name, NodeName, Number, Shape, Text, Time
 
 PhaseWord = Literal[
     "starting", "staging", "rehearsing", "draining", "switching", "probation", "serving", "stopped", "left"
@@ -28,15 +26,15 @@ _WORDS: dict[Phase, PhaseWord] = {
 _PHASES = {word: phase for phase, word in _WORDS.items()}
 
 
-class UnableShape(Struct, frozen=True):
+class UnableShape(Fields, frozen=True):
     """An inbox that the node cannot publish, since when, and why."""
 
-    fingerprint: str
+    fingerprint: Name
     at: Time
-    reason: str
+    reason: Text
 
 
-class ReportShape(Struct, frozen=True):
+class ReportShape(Fields, frozen=True):
     """`agent` is the version of da_agent; `python` is the Python that wheels are made for.
 
     `activity` is the long-running step in progress. `waiting` is what keeps the node from its target. `rpc` is where to
@@ -44,22 +42,22 @@ class ReportShape(Struct, frozen=True):
     """
 
     format: Literal[1]
-    node: str
-    host: str
-    address: str
-    rpc: str | None
-    agent: str
-    python: str
+    node: NodeName
+    host: Text
+    address: Text
+    rpc: Text | None
+    agent: Name
+    python: Text
     started_at: Time
     release: Number | None
     target: Number | None
     phase: PhaseWord
-    activity: str | None
-    waiting: str | None
-    problem: str | None
+    activity: Text | None
+    waiting: Text | None
+    problem: Text | None
     rejected: list[RejectionShape]
     unable: UnableShape | None
-    identity: str
+    identity: Name
 
 
 def to_wire(report: Report) -> ReportShape:

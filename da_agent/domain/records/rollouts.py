@@ -2,10 +2,8 @@
 
 from typing import Literal
 
-from msgspec import Struct
-
 from da_agent.domain.records import slots, strategies
-from da_agent.domain.records.shapes import Count, Number, Shape, Time
+from da_agent.domain.records.shapes import Count, Fields, Name, NodeName, Number, Shape, Text, Time
 from da_agent.domain.records.slots import CommandShape, FailureShape, SlotShape, UnhealthyShape
 from da_agent.domain.records.strategies import StrategyShape
 from da_agent.domain.rollout.rollouts import Note, Past, Rollout, State
@@ -16,13 +14,13 @@ _WORDS: dict[State, StateWord] = {State.OPEN: "open", State.STABLE: "stable", St
 _STATES = {word: state for state, word in _WORDS.items()}
 
 
-class NoteShape(Struct, frozen=True):
-    by: str
+class NoteShape(Fields, frozen=True):
+    by: Text
     at: Time
-    reason: str
+    reason: Text
 
 
-class EarlierShape(Struct, frozen=True):
+class EarlierShape(Fields, frozen=True):
     """Of the releases before this one: the newest that is stable, the newest that a node has served, the newest that is
     not bad, and the bad ones after the stable one."""
 
@@ -32,13 +30,13 @@ class EarlierShape(Struct, frozen=True):
     quarantined: list[Number]
 
 
-class RolloutShape(Struct, frozen=True):
+class RolloutShape(Fields, frozen=True):
     """`generation` counts the changes; `nonce` is random for each."""
 
     format: Literal[1]
     release: Number
     generation: Count
-    nonce: str
+    nonce: Name
     state: StateWord
     verdict: NoteShape | None
     closed: bool
@@ -47,7 +45,7 @@ class RolloutShape(Struct, frozen=True):
     strategy: StrategyShape
     skip_canary: bool
     slots: list[SlotShape]
-    updated: list[str]
+    updated: list[NodeName]
     failures: list[FailureShape]
     unhealthy: list[UnhealthyShape]
     release_command: CommandShape | None

@@ -1,46 +1,44 @@
 """The shapes of what a rollout knows of single nodes: their slots and failures, and the run of the release command."""
 
-from msgspec import Struct
-
-from da_agent.domain.records.shapes import Number, Time
+from da_agent.domain.records.shapes import Fields, NodeName, Number, Text, Time
 from da_agent.domain.rollout.rollouts import NodeFailure, Note, ReleaseCommandRun, Slot
 
 
-class SlotShape(Struct, frozen=True):
+class SlotShape(Fields, frozen=True):
     """`begun`: the node may switch in it. `joining`: the node serves no request yet."""
 
-    node: str
+    node: NodeName
     release: Number
-    reason: str
+    reason: Text
     since: Time
     until: Time
     begun: bool
     joining: bool
 
 
-class FailureShape(Struct, frozen=True):
+class FailureShape(Fields, frozen=True):
     """`lost`: the node did not report back before its slot expired."""
 
-    node: str
-    reason: str
+    node: NodeName
+    reason: Text
     at: Time
-    log: list[str]
+    log: list[Text]
     lost: bool
 
 
-class UnhealthyShape(Struct, frozen=True):
-    node: str
+class UnhealthyShape(Fields, frozen=True):
+    node: NodeName
     since: Time
-    reason: str
+    reason: Text
 
 
-class CommandShape(Struct, frozen=True):
+class CommandShape(Fields, frozen=True):
     """The run of the release command: its node, its deadline or its end, and the end of its output."""
 
-    node: str
+    node: NodeName
     until: Time
     done: bool
-    output: list[str]
+    output: list[Text]
 
 
 def slot_to_wire(slot: Slot) -> SlotShape:

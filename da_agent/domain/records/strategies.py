@@ -2,18 +2,17 @@
 
 from datetime import timedelta
 
-from msgspec import Struct
-
+from da_agent.domain import limits
 from da_agent.domain.config.strategies import Share, Strategy
-from da_agent.domain.records.shapes import Count
+from da_agent.domain.records.shapes import Count, Fields
 
 
-class ShareShape(Struct, frozen=True):
+class ShareShape(Fields, frozen=True):
     amount: Count
     percent: bool
 
 
-class StrategyShape(Struct, frozen=True):
+class StrategyShape(Fields, frozen=True):
     """`slot_timeout` is an ISO 8601 duration, `release_command` the commands in their order."""
 
     max_unavailable: ShareShape
@@ -23,8 +22,8 @@ class StrategyShape(Struct, frozen=True):
     release_command: list[str]
 
     def __post_init__(self) -> None:
-        if self.slot_timeout <= timedelta():
-            raise ValueError("`slot_timeout` is not longer than 0 s")
+        if not timedelta() < self.slot_timeout <= limits.SLOT:
+            raise ValueError(f"`slot_timeout` is not longer than 0 s, or longer than {limits.SLOT.seconds} s")
 
 
 def to_wire(strategy: Strategy) -> StrategyShape:

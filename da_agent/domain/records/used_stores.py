@@ -2,18 +2,16 @@
 
 from typing import Literal
 
-from msgspec import Struct
-
 from da_agent.domain.node.used_stores import Used
-from da_agent.domain.records.shapes import Number, Shape
+from da_agent.domain.records.shapes import Fields, Key, Number, Shape
 
 
-class UsedStoreShape(Struct, frozen=True):
+class UsedStoreShape(Fields, frozen=True):
     """`identity` is the endpoint and bucket, or the file system and path; `release` was the newest release then."""
 
     format: Literal[1]
-    url: str
-    identity: str
+    url: Key
+    identity: Key
     release: Number
 
 

@@ -2,30 +2,29 @@
 
 from typing import Literal
 
-from msgspec import Struct
-
-from da_agent.domain.records.shapes import Count, Number, Shape, Time
+from da_agent.domain.records.blobs import Sha256
+from da_agent.domain.records.shapes import Count, Fields, Key, Name, Number, Shape, Text, Time
 from da_agent.domain.store.blobs import Blob
 from da_agent.domain.store.inboxes import Seen, Verdict
 
 
-class SeenShape(Struct, frozen=True):
+class SeenShape(Fields, frozen=True):
     """The bytes that an object of the inbox had under a tag."""
 
-    key: str
-    tag: str
-    sha256: str
+    key: Key
+    tag: Key
+    sha256: Sha256
     size: Count
 
 
-class VerdictShape(Struct, frozen=True):
+class VerdictShape(Fields, frozen=True):
     """`release` is the release that the inbox became; `mistakes` is why it became none."""
 
     format: Literal[1]
-    fingerprint: str
+    fingerprint: Name
     release: Number | None
-    mistakes: list[str]
-    by: str
+    mistakes: list[Text]
+    by: Text
     at: Time
     seen: list[SeenShape]
 
@@ -43,6 +42,8 @@ def to_wire(verdict: Verdict) -> VerdictShape:
 
 
 def from_wire(shape: VerdictShape) -> Verdict:
+    if shape.release is None and not shape.mistakes:
+        raise ValueError("neither `release` nor `mistakes` is given")
     return Verdict(
         fingerprint=shape.fingerprint,
         release=shape.release,

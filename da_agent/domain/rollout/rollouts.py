@@ -22,9 +22,6 @@ A node reads an open one at each poll, even when it is updated: a lost notificat
 a rollout is open, the ledger is read at this period instead.
 """
 
-KEPT_LINES = 20
-"""How many lines of a log or an output the record keeps."""
-
 
 class State(Enum):
     """The state of a release."""
@@ -218,6 +215,19 @@ def is_bad(rollout: Rollout, release: int | None) -> bool:
 def closed(rollout: Rollout, *, now: datetime) -> Rollout:
     """The record once there is a newer release: the newer record takes over the running slots."""
     return replace(rollout, closed=True, changed_at=now)
+
+
+def latest(rollout: Rollout) -> datetime:
+    """The last of the times in the record: no other is longer than a slot after the write."""
+    notes = (rollout.paused, rollout.resumed, rollout.verdict, *rollout.unhealthy, *rollout.retries)
+    return max(
+        rollout.opened_at,
+        rollout.changed_at,
+        *(slot.until for slot in rollout.slots),
+        *(failure.at for failure in rollout.failures),
+        *(note.at for note in notes if note is not None),
+        *(() if rollout.release_command is None else (rollout.release_command.until,)),
+    )
 
 
 # ---- how often it is read -------------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from da_agent.domain import texts
 from da_agent.domain.config.strategies import Strategy
 from da_agent.domain.rollout import verdicts
-from da_agent.domain.rollout.rollouts import KEPT_LINES, PATIENCE, Denied, ReleaseCommandRun, Rollout, Slot, State
+from da_agent.domain.rollout.rollouts import PATIENCE, Denied, ReleaseCommandRun, Rollout, Slot, State
 
 SLACK = timedelta(seconds=5)
 """A slot with less than this left is over for its holder: clocks differ, and writing takes a moment."""
@@ -234,5 +235,5 @@ def finish_release_command(rollout: Rollout, node: str, output: tuple[str, ...],
     if rollout.release_command is None or rollout.release_command.node != node:
         return Denied("another node runs the release command by now")
     return replace(
-        rollout, release_command=ReleaseCommandRun(node, now, done=True, output=output[-KEPT_LINES:]), changed_at=now
+        rollout, release_command=ReleaseCommandRun(node, now, done=True, output=texts.log(output)), changed_at=now
     )

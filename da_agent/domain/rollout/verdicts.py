@@ -4,7 +4,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from da_agent.domain.rollout.rollouts import KEPT_LINES, PATIENCE, NodeFailure, Note, Rollout, State
+from da_agent.domain import limits, texts
+from da_agent.domain.rollout.rollouts import PATIENCE, NodeFailure, Note, Rollout, State
 
 UNHEALTHY_PATIENCE = timedelta(seconds=60)
 """How long a node is unhealthy before the others stop waiting for it: it has tried again meanwhile."""
@@ -35,10 +36,12 @@ def failed(
 ) -> Rollout:
     """The record after the node failed on this release while it is healthy on another one: the release failed, not the
     node."""
-    failure = NodeFailure(node, reason, now, log[-KEPT_LINES:])
+    failure = NodeFailure(node, texts.reason(reason), now, texts.log(log))
     cleared = _cleared(rollout, node)
     names = tuple(each for each in rollout.updated if each != node)
-    changed = replace(cleared, updated=names, failures=(*cleared.failures, failure), changed_at=now)
+    changed = replace(
+        cleared, updated=names, failures=(*_with_logs(cleared.failures, limits.LOGS - 1), failure), changed_at=now
+    )
     return judged(changed, live, now=now, heard=heard)
 
 
@@ -57,7 +60,7 @@ def reported_unhealthy(
     """
     since = next((note.at for note in rollout.unhealthy if note.by == node), now)
     cleared = _cleared(rollout, node)
-    changed = replace(cleared, unhealthy=(*cleared.unhealthy, Note(node, since, reason)), changed_at=now)
+    changed = replace(cleared, unhealthy=(*cleared.unhealthy, Note(node, since, texts.reason(reason))), changed_at=now)
     return judged(changed, live, now=now, heard=heard)
 
 
@@ -115,8 +118,14 @@ def _verdict(rollout: Rollout, live: frozenset[str], heard: frozenset[str]) -> S
     return State.QUARANTINED if shown or (failed_nodes and live <= failed_nodes) else None
 
 
+def _with_logs(failures: tuple[NodeFailure, ...], most: int) -> tuple[NodeFailure, ...]:
+    """The failures, of which the newest `most` keep their logs."""
+    old = max(0, len(failures) - most)
+    return (*(replace(failure, log=()) for failure in failures[:old]), *failures[old:])
+
+
 def _reasons(rollout: Rollout) -> str:
-    return "; ".join(f"{failure.node}: {failure.reason}" for failure in rollout.failures)
+    return texts.reason("; ".join(f"{failure.node}: {failure.reason}" for failure in rollout.failures))
 
 
 # ---- when no node updates -------------------------------------------------------------------------------------------

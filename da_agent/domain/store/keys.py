@@ -1,6 +1,7 @@
 """The keys of the objects in the store: design.md, section 3."""
 
 from da_agent.domain.store.blobs import Blob
+from da_agent.domain.store.names import is_node
 
 CONFIG = "config.yml"
 CERTIFICATES = "certs/"
@@ -40,7 +41,7 @@ def rollout_number(key: str) -> int | None:
 
 def _number(key: str, folder: str) -> int | None:
     name = key.removeprefix(folder).removesuffix(".json")
-    return int(name) if len(name) == 10 and name.isascii() and name.isdigit() else None
+    return (int(name) or None) if len(name) == 10 and name.isascii() and name.isdigit() else None
 
 
 def node_key(node: str) -> str:
@@ -60,6 +61,12 @@ def left_key(node: str) -> str:
 def node_of(key: str) -> str:
     """The name of the node whose report has this key."""
     return key.removeprefix(NODES).removeprefix(LEFT).removesuffix(".json")
+
+
+def reporter(key: str) -> str | None:
+    """The name of the node whose report, of any of the three kinds, has this key; None when no node can have it."""
+    name = key.removeprefix(NODES).removeprefix(LEFT).removeprefix(TWINS).removesuffix(".json")
+    return name if is_node(name) and key in (node_key(name), left_key(name), twin_key(name)) else None
 
 
 def blob_key(blob: Blob) -> str:

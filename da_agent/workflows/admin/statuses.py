@@ -37,7 +37,7 @@ class There:
 
     `head` is the newest readable release. `pending`: the inbox has changed since `verdict` and is not published yet.
     `rollout` is the record of the newest release, and `live` are the nodes that count in it. `twins` are the names that
-    two machines report under.
+    two machines report under. `problems` has a sentence for each record that cannot be read.
     """
 
     at: datetime
@@ -49,6 +49,7 @@ class There:
     rollout: Rollout | None
     live: tuple[str, ...]
     twins: tuple[Twins, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,12 @@ def status(here: Here | None, there: Callable[[], There]) -> Status:
 
 
 def cluster(store: ports.Store, ledger: Ledger, inboxes: Inboxes, rollouts: Rollouts, reports: Reports) -> There:
-    verdict = inboxes.verdict()
+    problems: list[str] = []
+    tell = problems.append
+    verdict = inboxes.verdict(tell)
     inbox = inboxes.list()
-    top, now = ledger.top(), store.clock()
-    nodes = tuple(reports.known())
+    top, now = ledger.top(tell), store.clock()
+    nodes = tuple(reports.known(tell))
     return There(
         at=now,
         store=store.name,
@@ -79,18 +82,11 @@ def cluster(store: ports.Store, ledger: Ledger, inboxes: Inboxes, rollouts: Roll
         verdict=verdict,
         pending=bool(inbox.entries) and (verdict is None or verdict.fingerprint != inbox.fingerprint),
         nodes=nodes,
-        rollout=_rollout(rollouts, top.number),
+        rollout=rollouts.readable(top.number, tell),
         live=rollouts.live(),
-        twins=twins.pairs(nodes, tuple(reports.twins()), now=now),
+        twins=twins.pairs(nodes, tuple(reports.twins(tell)), now=now),
+        problems=tuple(problems),
     )
-
-
-def _rollout(rollouts: Rollouts, number: int) -> Rollout | None:
-    """The record of release `number`; None when it is damaged, so that the rest of the status is still shown."""
-    try:
-        return rollouts.read(number)
-    except Corrupt:
-        return None
 
 
 def explain(there: There, node: str) -> str:
@@ -112,13 +108,22 @@ def explain(there: There, node: str) -> str:
     return " ".join([told, *(str(each) for each in there.twins if each.node == node)])
 
 
-def history(ledger: Ledger, limit: int) -> tuple[Release, ...]:
-    """At most `limit` releases, the newest first. A damaged release raises Corrupt."""
-    numbers = ledger.numbers()[-limit:]
-    found = []
-    for number in reversed(numbers):
+@dataclass(frozen=True, slots=True)
+class History:
+    """The newest releases, newest first. `problems` has a sentence for each that cannot be read."""
+
+    releases: tuple[Release, ...]
+    problems: tuple[str, ...] = ()
+
+
+def history(ledger: Ledger, limit: int) -> History:
+    """At most `limit` releases."""
+    found, problems = [], []
+    for number in reversed(ledger.numbers()[-limit:]):
         try:
             found.append(ledger.read(number))
         except NotFound:
             continue
-    return tuple(found)
+        except Corrupt as error:
+            problems.append(str(error))
+    return History(tuple(found), tuple(problems))

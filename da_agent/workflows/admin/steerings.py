@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from da_agent import ports
+from da_agent.domain import texts
 from da_agent.domain.display import rollout_text
 from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.rollout import rollouts
@@ -110,7 +111,7 @@ class Steering:
 
         Invalid when there is no release to go back to.
         """
-        record = self._records.read(top.number)
+        record = self._records.readable(top.number)
         if record is None or record.state is not State.QUARANTINED:
             return None
         number = self._records.way_back(record)
@@ -124,7 +125,9 @@ class Steering:
     def _release(self, contents: Contents, reason: str, *, back: int | None = None, restart: bool = False) -> Release:
         """A release without a number; the append gives it one."""
         now = self._store.clock()
-        return Release(0, self._nonce(), now, self._who, reason, contents, rollback_of=back, restart=restart)
+        return Release(
+            0, self._nonce(), now, self._who, texts.reason(reason), contents, rollback_of=back, restart=restart
+        )
 
     def _append(self, make: Callable[[Top], Release]) -> int:
         """Append the release and notify the nodes. Returns its number; Interrupted on Ctrl-C after the append."""
@@ -154,7 +157,7 @@ class Steering:
         number = self._records.fallback(top.number)
         while number is not None and self._contents(number) in (None, top.contents):
             number = self._records.fallback(number)
-        record = None if number is None else self._records.read(number)
+        record = None if number is None else self._records.readable(number)
         if record is None or record.state is not State.STABLE:
             raise Invalid(
                 f"cannot roll back: no stable release before {top.number} has other contents. Name a release, as in"
@@ -170,7 +173,7 @@ class Steering:
             return None
 
     def _require_use(self, back: Release, top: Top) -> None:
-        newest, record = top.number, self._records.read(back.number)
+        newest, record = top.number, self._records.readable(back.number)
         if record is not None and record.state is State.QUARANTINED:
             raise Invalid(
                 f"cannot roll back: {rollout_text.quarantine(record)};"
@@ -179,7 +182,7 @@ class Steering:
         same = top.release is not None and top.release.number == newest and top.contents == back.contents
         if not same:
             return
-        head = record if back.number == newest else self._records.read(newest)
+        head = record if back.number == newest else self._records.readable(newest)
         if head is None or head.state is not State.QUARANTINED:
             has = "is" if back.number == newest else f"has the contents of release {newest},"
             raise Invalid(
@@ -193,7 +196,7 @@ class Steering:
         for number in range(top.number, back.number, -1):
             if self._contents(number) != back.contents:
                 continue
-            record = self._records.read(number)
+            record = self._records.readable(number)
             if record is not None and record.state is State.QUARANTINED:
                 raise Invalid(
                     f"cannot repeat release {back.number}: release {number} has the same contents, and"
@@ -312,7 +315,7 @@ class Steering:
             ) from absent
 
     def _note(self, reason: str) -> Note:
-        return Note(self._who, self._store.clock(), rollout_text.one_line(reason))
+        return Note(self._who, self._store.clock(), texts.reason(reason))
 
     def _wake(self) -> None:
         self._notifications.wake(self._notifications.alive())

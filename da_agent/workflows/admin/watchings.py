@@ -48,7 +48,7 @@ def until_verdict(
 
 def look(store: ports.Store, ledger: Ledger, rollouts: Rollouts, watch: Watch, before: Table | None) -> Table:
     head = ledger.head(before.release if before is not None and before.release else None) or 0
-    rollout = rollouts.read(head) if head else None
+    rollout = rollouts.readable(head) if head else None
     seen, now = watch.look(), store.clock()
     live = tuple(sorted(each.report.node for each in seen if not each.silent(now, SILENT)))
     return tables.table(head, seen, rollout, live, before, now=now)

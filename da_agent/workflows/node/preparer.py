@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from da_agent import ports
+from da_agent.domain import texts
 from da_agent.domain.config import redaction
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node import actions
@@ -12,7 +13,6 @@ from da_agent.domain.node.actions import Prepare
 from da_agent.domain.node.observations import Observation
 from da_agent.domain.node.preparations import Preparations
 from da_agent.domain.release.releases import Release
-from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.slots import SLACK
 from da_agent.errors import Corrupt, NotFound, ReleaseBroken, StoreDamaged
 from da_agent.workflows.node.rollout_client import RolloutClient
@@ -121,9 +121,7 @@ class Preparer:
         for command in cluster.rollout.strategy.release_command:
             self._progress.say(f"Running the release command of release {release.number}: {redaction.command(command)}")
             ended = self._commands.run(release.number, command, max(ends - self._clock.now(), timedelta(seconds=1)))
-            output += map(redaction.masked, ended.lines)
+            output += texts.log(ended.lines)
             if ended.failure is not None:
-                raise ReleaseBroken(
-                    f"{redaction.command(command)} {ended.failure}", tuple(output[-rollouts.KEPT_LINES :])
-                )
+                raise ReleaseBroken(f"{redaction.command(command)} {ended.failure}", texts.log(output))
         self._rollout_client.finish_release_command(tuple(output))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from da_agent import ports
+from da_agent.domain import texts
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node.cycles import SOON, Cycle
 from da_agent.domain.node.heartbeats import Told
@@ -247,13 +248,9 @@ class Reconciler:
             release=node_state.live,
             target=None if newest is None else newest.number,
             phase=self._node.phase,
-            waiting=self._node.waiting,
-            problem=self._cycle.problem or _text(failure) or (None if newest is None else newest.problem),
+            waiting=texts.maybe_reason(self._node.waiting),
+            problem=texts.maybe_reason(self._cycle.problem or failure or (None if newest is None else newest.problem)),
             rejected=node_state.rejected[-3:],
             unable=self._inbox_leader.unable,
         )
         self._reporting.tell(Told(report, self._cycle.waits))
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)

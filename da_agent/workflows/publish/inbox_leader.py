@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from da_agent import ports
+from da_agent.domain import texts
 from da_agent.domain.node import inbox_leader
 from da_agent.domain.node.inbox_leader import Judged, Leadership, Unable
 from da_agent.domain.store.inboxes import Inbox, Verdict
@@ -115,7 +116,9 @@ class InboxLeader:
             with self._publishing.renewed():
                 verdict = self._make_release("the inbox changed")
         except AgentError as error:
-            self._leadership = self._leadership.failed(Unable(inbox.fingerprint, self._clock.now(), str(error)))
+            self._leadership = self._leadership.failed(
+                Unable(inbox.fingerprint, self._clock.now(), texts.reason(error))
+            )
             self.leave()
             raise
         finally:

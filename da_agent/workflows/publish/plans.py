@@ -80,12 +80,12 @@ class Plans:
             return self._compared(top, prepared)
 
     def _nothing(self, number: int) -> Plan:
-        head = self._rollouts.read(number) if number else None
+        head = self._rollouts.readable(number) if number else None
         return Plan(number, None, quarantine=self._quarantine(head))
 
     def _compared(self, top: Top, prepared: Prepared) -> Plan:
         contents, live = prepared.contents, self._rollouts.live()
-        head = self._rollouts.read(top.number) if top.number else None
+        head = self._rollouts.readable(top.number) if top.number else None
         served = self._served(top, head)
 
         def read(blob: Blob) -> bytes:
@@ -141,7 +141,7 @@ class Plans:
 
     def _last_stable(self, newest: int) -> Rollout | None:
         for number in (newest, self._rollouts.fallback(newest)):
-            record = self._rollouts.read(number) if number else None
+            record = self._rollouts.readable(number) if number else None
             if record is not None and record.state is State.STABLE:
                 return record
         return None

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from da_agent import ports
-from da_agent.domain import records
+from da_agent.domain import records, texts
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.release.releases import Release
 from da_agent.domain.store import keys
@@ -115,7 +115,8 @@ class Publisher:
             return self._remember(inbox, top.number, (), seen)
         # Blobs first: a release never names bytes that the store does not have.
         brought = self._gc_lock.bring(lambda: self._transfers.upload(prepared.bodies))
-        release = top.then(Release(0, self._nonce(), self._store.clock(), self._who, reason, prepared.contents))
+        now = self._store.clock()
+        release = top.then(Release(0, self._nonce(), now, self._who, texts.reason(reason), prepared.contents))
         # Looked up before the append. Between the release and the notifications stand only the verdict and the record,
         # which spare the nodes requests.
         nodes = self._notifications.alive()
@@ -158,7 +159,7 @@ class Publisher:
     def _remember(
         self, inbox: Inbox, release: int | None, mistakes: tuple[str, ...], seen: tuple[Seen, ...]
     ) -> Verdict:
-        verdict = Verdict(inbox.fingerprint, release, mistakes, seen, self._who, self._store.clock())
+        verdict = Verdict(inbox.fingerprint, release, texts.mistakes(mistakes), seen, self._who, self._store.clock())
         self._store.write(keys.VERDICT, records.seal(verdict), ports.Always())
         return verdict
 

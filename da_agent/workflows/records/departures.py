@@ -31,7 +31,7 @@ class Departures:
         """
         try:
             report = self._ledger.reader.report(keys.node_key(node)).value
-        except NotFound:
+        except (NotFound, Corrupt):
             return
         if not twins.is_same(identity, report.identity):
             return

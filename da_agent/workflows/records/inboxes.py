@@ -21,11 +21,16 @@ class Inboxes:
         # The listing is limited to the inbox: docassemble may keep millions of its own files between these prefixes.
         return inbox_of(self._store.survey((keys.CERTIFICATES, keys.CONFIG, keys.PACKAGES)))
 
-    def verdict(self) -> Verdict | None:
-        """The last verdict on the inbox; None when there is none, or when the record is damaged."""
+    def verdict(self, tell: Callable[[str], object] = lambda _: None) -> Verdict | None:
+        """The last verdict on the inbox; None when there is none, or when the record is damaged: then `tell` gets a
+        sentence.
+        """
         try:
             return self._reader.verdict()
-        except (NotFound, Corrupt):
+        except NotFound:
+            return None
+        except Corrupt as error:
+            tell(str(error))
             return None
 
 

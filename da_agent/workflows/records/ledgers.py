@@ -1,9 +1,11 @@
 """The append-only sequence of releases."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from da_agent import ports
 from da_agent.domain import records
+from da_agent.domain.release import numbering
 from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.store import keys
 from da_agent.errors import Conflict, Corrupt, NotFound, OutcomeUnknown, UnknownFormat
@@ -45,9 +47,15 @@ class Ledger:
         return self.reader.release(number)
 
     def numbers(self) -> tuple[int, ...]:
-        """Every release number in the store, oldest first; takes one listing."""
-        found = (keys.release_number(entry.key) for entry in self._store.scan(keys.RELEASES))
-        return tuple(number for number in found if number is not None)
+        """Every release number in the store that belongs to the ledger, oldest first; takes one listing."""
+        return self._listed()[0]
+
+    def _listed(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The numbers that belong to the ledger, and those that are far beyond."""
+        keys_ = (keys.release_number(entry.key) for entry in self._store.scan(keys.RELEASES))
+        found = tuple(number for number in keys_ if number is not None)
+        numbers = numbering.counted(found)
+        return numbers, tuple(sorted(set(found) - set(numbers)))
 
     def head(self, known: int | None = None) -> int | None:
         """The newest number; None only when the store has clearly answered that there is none.
@@ -63,19 +71,28 @@ class Ledger:
             known += 1
         return known
 
-    def top(self) -> "Top":
+    def top(self, tell: Callable[[str], object] = lambda _: None) -> "Top":
         """The newest number, and the newest readable release: a damaged release must not block the next one.
 
+        `tell` gets a sentence for each release that cannot be read, and for each object that is none.
         UnknownFormat for the release of a newer agent: what this agent would put after it could lose what it says.
         """
-        number = self.head() or 0
-        for each in range(number, max(0, number - READ_BACK), -1):
+        numbers, far = self._listed()
+        for each in far:
+            tell(
+                f"{keys.release_key(each)} in {self._store.name} is not the next release: its number is far beyond all"
+                " others. Remove it"
+            )
+        number = max(numbers, default=0)
+        for each in tuple(reversed(numbers))[:READ_BACK]:
             try:
                 return Top(number, self.read(each))
             except UnknownFormat:
                 raise
-            except (NotFound, Corrupt):
+            except NotFound:
                 continue
+            except Corrupt as error:
+                tell(str(error))
         return Top(number, None)
 
     def append(self, release: Release) -> None:

@@ -6,14 +6,15 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from da_agent import ports
-from da_agent.domain import limits, records
+from da_agent.domain import limits, records, texts
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node.reports import Report
 from da_agent.domain.release.releases import Release
+from da_agent.domain.rollout import rollouts
 from da_agent.domain.rollout.rollouts import Rollout
-from da_agent.domain.store import keys
+from da_agent.domain.store import keys, leases
 from da_agent.domain.store.blobs import PUT_BACK, Blob, blob_of
-from da_agent.domain.store.inboxes import Verdict
+from da_agent.domain.store.inboxes import Entry, Verdict
 from da_agent.domain.store.leases import Lease
 from da_agent.errors import Conflict, Corrupt, Invalid, NotFound, StoreDamaged, UnknownFormat, Unreachable
 
@@ -104,11 +105,19 @@ class Reader:
         found = self._sealed(Rollout, key)
         if found.value.release != number:
             raise Corrupt(f"{key} in {self.name} has wrong contents: the rollout of release {found.value.release}")
+        if rollouts.latest(found.value) > found.modified_at + limits.SLOT + limits.CLOCKS:
+            raise Corrupt(f"{key} in {self.name} has a time that is longer than a slot after it was written")
         return found
 
     def report(self, key: str) -> Found[Report]:
         """The report under `key`; NotFound when the node has none."""
-        return self._sealed(Report, key)
+        node = keys.reporter(key)
+        if node is None:
+            raise Corrupt(f"{texts.visible(key)} in {self.name} is not a report: no node has this name")
+        found = self._sealed(Report, key)
+        if found.value.node != node:
+            raise Corrupt(f"{key} in {self.name} has wrong contents: the report of {found.value.node}")
+        return found
 
     def verdict(self) -> Verdict:
         """The verdict on the inbox; NotFound before there is one."""
@@ -117,20 +126,41 @@ class Reader:
     def lease(self, key: str) -> Found[Lease | None]:
         """The lease under `key`; NotFound before there is one. A damaged lease has no value, and can be replaced by its
         tag. UnknownFormat for the lease of a newer agent.
+
+        It ends after the longest term that an agent gives, whatever it says.
         """
-        stored = self._store.read(key)
+        try:
+            stored = self._store.read(key)
+        except Corrupt:
+            return self._damaged_lease(key)
         lease: Lease | None
         try:
-            lease = records.decode(Lease, stored.data, key)
+            lease = leases.limited(
+                records.decode(Lease, stored.data, key),
+                leases.longest(key),
+                written_at=stored.modified_at,
+                now=self._store.clock(),
+            )
         except UnknownFormat:
             raise
         except Corrupt:
             lease = None
         return Found(lease, stored.tag, stored.modified_at)
 
+    def _damaged_lease(self, key: str) -> Found[Lease | None]:
+        """A lease that is too large to be read."""
+        entry = self._entry(key)
+        return Found(None, entry.tag, entry.modified_at)
+
     def tag(self, key: str) -> str:
         """The tag of a record that may be damaged, in order to replace it. NotFound when there is none."""
-        return self._store.read(key).tag
+        return self._entry(key).tag
+
+    def _entry(self, key: str) -> Entry:
+        found = next((entry for entry in self._store.scan(key) if entry.key == key), None)
+        if found is None:
+            raise NotFound(f"there is no {key} in {self.name}")
+        return found
 
     def _sealed(self, kind: type[T], key: str) -> Found[T]:
         stored = self._store.read(key)

@@ -124,9 +124,12 @@ class Reports:
             if seen is not None:
                 yield seen
 
-    def known(self) -> Iterator[NodeStatus]:
-        """As `node_statuses`, and the nodes that have signed off. Their phase is `left`; they count in no rollout."""
-        found = (self._node_status(entry.key) for entry in self.last())
+    def known(self, tell: Callable[[str], object] = lambda _: None) -> Iterator[NodeStatus]:
+        """As `node_statuses`, and the nodes that have signed off. Their phase is `left`; they count in no rollout.
+
+        `tell` gets a sentence for each damaged report.
+        """
+        found = (self._node_status(entry.key, tell) for entry in self.last())
         yield from (seen for seen in found if seen is not None)
 
     def last(self) -> Iterator[Entry]:
@@ -137,19 +140,22 @@ class Reports:
             yield entry
         yield from (entry for entry in self._store.scan(keys.LEFT) if keys.node_of(entry.key) not in there)
 
-    def twins(self) -> Iterator[NodeStatus]:
-        """The last report of each machine whose name another machine has or had."""
-        found = (self._node_status(entry.key) for entry in self._store.scan(keys.TWINS))
+    def twins(self, tell: Callable[[str], object] = lambda _: None) -> Iterator[NodeStatus]:
+        """The last report of each machine whose name another machine has or had. `tell` as in `known`."""
+        found = (self._node_status(entry.key, tell) for entry in self._store.scan(keys.TWINS))
         yield from (seen for seen in found if seen is not None)
 
     def watch(self) -> "Watch":
         """A `Watch`, for repeated reads."""
         return Watch(self._store, self._node_status)
 
-    def _node_status(self, key: str) -> NodeStatus | None:
+    def _node_status(self, key: str, tell: Callable[[str], object] = lambda _: None) -> NodeStatus | None:
         try:
             found = self._reader.report(key)
-        except (NotFound, Corrupt):
+        except NotFound:
+            return None
+        except Corrupt as error:
+            tell(str(error))
             return None
         return NodeStatus(found.value, found.modified_at)
 

@@ -9,7 +9,7 @@ from itertools import islice
 from da_agent import ports
 from da_agent.domain import records
 from da_agent.domain.config.strategies import Strategy
-from da_agent.domain.node.reports import SILENT
+from da_agent.domain.node.reports import SILENT, is_recent
 from da_agent.domain.node.store_liveness import Nodes
 from da_agent.domain.release.releases import Release, release_commands
 from da_agent.domain.rollout import rollouts
@@ -70,14 +70,16 @@ class Rollouts:
     def nodes(self, within: timedelta = SILENT) -> Nodes:
         """The nodes, in one listing whatever their number; `within` is how long a report counts."""
         now = self._store.clock()
-        ages = {keys.node_of(entry.key): now - entry.modified_at for entry in self._store.scan(keys.NODES)}
-        return Nodes(frozenset(node for node, age in ages.items() if age <= within), frozenset(ages))
+        entries = ((keys.reporter(entry.key), entry.modified_at) for entry in self._store.scan(keys.NODES))
+        times = {node: at for node, at in entries if node is not None}
+        recent = (node for node, at in times.items() if is_recent(at, within, now=now))
+        return Nodes(frozenset(recent), frozenset(times))
 
     def fallback(self, head: int) -> int | None:
         """The release to serve instead of `head`: the newest stable one, or else the newest that is not bad. None
         without one.
         """
-        record = self._readable(head)
+        record = self.readable(head)
         return rollouts.past(self._older(head)).way_back if record is None else self.way_back(record)
 
     def way_back(self, record: Rollout, skip: frozenset[int] = frozenset()) -> int | None:
@@ -101,7 +103,7 @@ class Rollouts:
         """The pause that holds for release `number`; None when there is none. An unopened record takes over the pause
         of the one before.
         """
-        record = self._readable(number) or next(self._newest_first(number), None)
+        record = self.readable(number) or next(self._newest_first(number), None)
         return None if record is None else record.paused
 
     def open(self, number: int, release: Release | None, *, attempts: int | None = None) -> Rollout:
@@ -131,7 +133,7 @@ class Rollouts:
             self.open(release.number, release, attempts=ANNOUNCING)
 
     def is_stable(self, number: int) -> bool:
-        record = self._readable(number)
+        record = self.readable(number)
         return record is not None and record.state is State.STABLE
 
     def change(
@@ -231,20 +233,21 @@ class Rollouts:
         """
         if number <= 1:
             return
-        before = self._readable(number - 1)
+        before = self.readable(number - 1)
         if before is not None:
             yield before
         numbers = (keys.rollout_number(entry.key) for entry in self._store.scan(keys.ROLLOUTS))
         for each in sorted((each for each in numbers if each is not None and each < number), reverse=True):
-            record = self._readable(each) if before is None or each != before.release else None
+            record = self.readable(each) if before is None or each != before.release else None
             if record is not None:
                 yield record
 
-    def _readable(self, number: int) -> Rollout | None:
-        """The record of release `number`; None also when it is damaged."""
+    def readable(self, number: int, tell: Callable[[str], object] = lambda _: None) -> Rollout | None:
+        """The record of release `number`; None also when it is damaged: then `tell` gets a sentence."""
         try:
             return self.read(number)
-        except Corrupt:
+        except Corrupt as error:
+            tell(str(error))
             return None
 
     def _close(self, number: int, attempts: int | None) -> Rollout:

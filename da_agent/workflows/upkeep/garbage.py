@@ -9,10 +9,11 @@ from da_agent import ports
 from da_agent.domain.node import garbage
 from da_agent.domain.node.node_states import NodeState
 from da_agent.domain.node.reports import Report
+from da_agent.domain.release import numbering
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import Blob
 from da_agent.domain.store.inboxes import Entry
-from da_agent.errors import Corrupt, NotFound
+from da_agent.errors import Corrupt, NotFound, UnknownFormat
 from da_agent.workflows.records.inboxes import Inboxes
 from da_agent.workflows.records.ledgers import Ledger
 from da_agent.workflows.records.reports import Reports
@@ -24,13 +25,15 @@ from da_agent.workflows.upkeep.gc_lock import GcLock, Held
 class Collected:
     """What was removed, or would be: releases by number, blobs by key, and the size of the blobs in bytes.
 
-    `nodes` are the names of nodes that have been silent for so long that their reports were removed, too.
+    `nodes` are the names of nodes that have been silent for so long that their reports were removed, too. `problems`
+    has a sentence for each record that cannot be read, and for what stays because of it.
     """
 
     releases: tuple[int, ...] = ()
     blobs: tuple[str, ...] = ()
     size: int = 0
     nodes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     def __add__(self, other: "Collected") -> "Collected":
         return Collected(
@@ -38,6 +41,7 @@ class Collected:
             self.blobs + other.blobs,
             self.size + other.size,
             self.nodes + other.nodes,
+            other.problems or self.problems,
         )
 
 
@@ -60,9 +64,10 @@ def collect(
 ) -> Collected:
     """Remove releases and blobs that no node needs, and the reports of nodes that are long gone, or only find them.
 
-    Nothing is removed unless every release that stays, and every report that counts, could be read: Corrupt names the
-    one that could not. The gc lock is held during each round (docs/decisions/0011-removing-beside-releases.md), and
-    each round looks at everything again. `tell` gets what has been removed, also when an error ends the work.
+    While a report that counts cannot be read, every release stays. While a release that stays cannot be read, every
+    blob stays. `problems` names them. The gc lock is held during each round
+    (docs/decisions/0011-removing-beside-releases.md), and each round looks at everything again. `tell` gets what has
+    been removed, also when an error ends the work.
     """
     if dry_run:
         return survey.plan(lambda: None).collected()
@@ -90,10 +95,11 @@ class Collectable:
     releases: tuple[int, ...]
     blobs: tuple[Entry, ...]
     nodes: tuple[str, ...]
+    problems: tuple[str, ...] = ()
 
     def collected(self) -> Collected:
         size = sum(entry.size for entry in self.blobs)
-        return Collected(self.releases, tuple(entry.key for entry in self.blobs), size, self.nodes)
+        return Collected(self.releases, tuple(entry.key for entry in self.blobs), size, self.nodes, self.problems)
 
 
 class _Removal:
@@ -109,7 +115,7 @@ class _Removal:
         self._held = held
         self._plan = plan
         self._ledger = survey.ledger
-        self.done = Collected()
+        self.done = Collected(problems=plan.problems)
 
     def run(self) -> bool:
         """True when everything is done; False when other processes should get the lock, or when there is a newer
@@ -167,29 +173,39 @@ class Survey:
         """The plan as of now. `renew` is called repeatedly, because looking through a store may take long."""
         now = self.store.clock()
         written = {keys.release_number(entry.key): entry.modified_at for entry in self.store.scan(keys.RELEASES)}
-        numbers = {number: at for number, at in written.items() if number is not None}
-        head = max(numbers, default=0)
-        needed, gone = self._needed(now, renew)
-        releases = garbage.needless_releases(numbers, needed | self._ways_back(head), now=now)
-        used = self._used(numbers.keys() - set(releases), renew)
+        ledger = numbering.counted(number for number in written if number is not None)
+        numbers = {number: written[number] for number in ledger}
+        head = max(ledger, default=0)
+        problems: list[str] = []
+        needed, gone = self._needed(now, renew, problems)
+        releases = () if problems else garbage.needless_releases(numbers, needed | self._ways_back(head), now=now)
+        used = self._used(sorted(numbers.keys() - set(releases)), renew, problems)
         entries = {}
         for entry in self.store.scan(keys.BLOBS):
             renew()
             entries[entry.key] = entry
-        blobs = garbage.needless_blobs(
-            {key: entry.modified_at for key, entry in entries.items()}, map(keys.blob_key, used), now=now
-        )
-        return Collectable(head, releases, tuple(entries[key] for key in blobs), gone)
+        times = {} if used is None else {key: entry.modified_at for key, entry in entries.items()}
+        blobs = garbage.needless_blobs(times, map(keys.blob_key, used or ()), now=now)
+        return Collectable(head, releases, tuple(entries[key] for key in blobs), gone, tuple(problems))
 
-    def _used(self, numbers: Iterable[int], renew: Callable[[], object]) -> set[Blob]:
-        used: set[Blob] = set()
+    def _used(self, numbers: Iterable[int], renew: Callable[[], object], problems: list[str]) -> set[Blob] | None:
+        """The blobs of these releases; None when one cannot be read. UnknownFormat when it is a newer agent's."""
+        used: set[Blob] | None = set()
         for number in numbers:
             renew()
             try:
-                used.update(self.ledger.read(number).contents.blobs())
+                blobs = self.ledger.read(number).contents.blobs()
             except NotFound:
                 # An agent that does not know the gc lock has removed it meanwhile.
                 continue
+            except UnknownFormat:
+                raise
+            except Corrupt as error:
+                key = keys.release_key(number)
+                problems.append(f"{error}; no blob was removed. Put {key} back, or remove it once no node needs it")
+                used = None
+            else:
+                used = None if used is None else used | set(blobs)
         return used
 
     def _ways_back(self, head: int) -> set[int]:
@@ -197,7 +213,9 @@ class Survey:
         fallback = self.rollouts.fallback(head)
         return set() if fallback is None else {fallback}
 
-    def _needed(self, now: datetime, renew: Callable[[], object]) -> tuple[set[int], tuple[str, ...]]:
+    def _needed(
+        self, now: datetime, renew: Callable[[], object], problems: list[str]
+    ) -> tuple[set[int], tuple[str, ...]]:
         """The releases that nodes serve or move to, with the release of the inbox; and the names of nodes that are
         gone.
         """
@@ -209,21 +227,24 @@ class Survey:
             if now - entry.modified_at > garbage.GONE_AFTER:
                 gone.append(keys.node_of(entry.key))
             else:
-                report = self._report(entry.key)
+                report = self._report(entry.key, problems)
                 found |= set() if report is None else {report.release, report.target}
         return {number for number in found if number is not None}, tuple(gone)
 
-    def _report(self, key: str) -> Report | None:
+    def _report(self, key: str, problems: list[str]) -> Report | None:
         try:
             return self.ledger.reader.report(key).value
         except NotFound:
             return None
+        except UnknownFormat:
+            raise
         except Corrupt as error:
-            raise Corrupt(
-                f"{error}; nothing was removed, because it is not known which releases that node needs. A running node"
+            problems.append(
+                f"{error}; no release was removed, because it is not known which one that node needs. A running node"
                 f" writes its report again within a minute; remove one that will not return with da-agent forget"
                 f" {keys.node_of(key)}"
-            ) from error
+            )
+            return None
 
 
 @dataclass(frozen=True, slots=True)
