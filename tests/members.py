@@ -117,7 +117,7 @@ class Member(Generic[S]):
             resolver=self.resolver,
             progress=self.progress,
             now=self.store.clock,
-            trusted=frozenset,
+            trusted=tuple,
         )
         rollout_client = RolloutClient(
             self.store, built.rollouts(self.store, self._nonce), self.clock, self.name, deadline=NoDeadline()

@@ -1,14 +1,20 @@
 """The certificate authorities that this machine trusts."""
 
+from __future__ import annotations
+
 import ssl
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
-def trusted_subjects() -> frozenset[bytes]:
-    """The subjects (DER) of the system's root certificates; empty where the machine has none."""
+def trusted_roots() -> tuple[Certificate, ...]:
+    """The system's root certificates; none where the machine has no bundle."""
     # Imported here: it takes 8 MB, and most nodes never read a certificate.
     from cryptography import x509
 
@@ -18,7 +24,6 @@ def trusted_subjects() -> frozenset[bytes]:
         with warnings.catch_warnings():
             # Some authorities' own certificates break the rules; users cannot repair that.
             warnings.simplefilter("ignore")
-            certificates = x509.load_pem_x509_certificates(bundle.read_bytes())
-            return frozenset(each.subject.public_bytes() for each in certificates)
+            return tuple(x509.load_pem_x509_certificates(bundle.read_bytes()))
     except (OSError, ValueError):
-        return frozenset()
+        return ()

@@ -18,6 +18,10 @@ CERTIFICATES = 1000
 """The most files in a certificate folder. A node has a handful, and all are held in memory: with more, the folder is
 wrong."""
 
+CHAIN = 32
+"""The most certificates that a server presents. TLS clients accept 100 KiB, and a search for a path takes a signature
+check for each pair."""
+
 RECORD = 16 * MIB
 """The largest manifest, rollout record, report, verdict or lease, in bytes.
 

@@ -48,7 +48,7 @@ class Admin(ClusterRecords):
 
     @cached_property
     def drafts(self) -> Drafts:
-        from da_agent.adapters.ca_bundle import trusted_subjects
+        from da_agent.adapters.ca_bundle import trusted_roots
         from da_agent.adapters.snapshots import SnapshotFolders
         from da_agent.workflows.publish.drafts import Drafts
 
@@ -57,7 +57,7 @@ class Admin(ClusterRecords):
             resolver=self.resolver,
             progress=self.progress,
             now=self.store.clock,
-            trusted=trusted_subjects,
+            trusted=trusted_roots,
             admit=self._admit_target,
             home=self.location,
         )

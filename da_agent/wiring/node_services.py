@@ -92,7 +92,7 @@ class NodeServices(Admin):
 
     @cached_property
     def certificates(self) -> Certificates:
-        from da_agent.adapters.ca_bundle import trusted_subjects
+        from da_agent.adapters.ca_bundle import trusted_roots
         from da_agent.adapters.certificate_folders import LinkedFolders
         from da_agent.domain.node.certificate_places import AllowedFolders
         from da_agent.workflows.node.certificates import Certificates
@@ -107,7 +107,7 @@ class NodeServices(Admin):
             reread=self.web.read_certificates,
             progress=self.progress,
             now=self.clock.now,
-            trusted=trusted_subjects,
+            trusted=trusted_roots,
             read=_read,
             store=_opened,
         )

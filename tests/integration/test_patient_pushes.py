@@ -42,7 +42,7 @@ def pushing(member: Member[S3Store]) -> Pushes:
         resolver=member.resolver,
         progress=member.progress,
         now=member.store.clock,
-        trusted=frozenset,
+        trusted=tuple,
     )
     publisher = built.publisher(
         member.store,

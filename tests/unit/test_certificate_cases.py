@@ -50,7 +50,26 @@ def test_what_no_web_server_can_present_is_refused_with_a_remedy(name: str, mist
 
 def test_a_good_chain_is_accepted() -> None:
     (found,) = check(case("good"), now=NOW, trusted=())
-    assert (found.subjects, found.warning) == (("a.example.org",), None)
+    assert (found.subjects, found.warnings) == (("a.example.org",), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "warnings"),
+    [
+        ("cross-signed-root-only", ()),
+        ("cross-and-self-signed", ('"Root X", issued by "Root X", is not needed: delete it',)),
+        (
+            "expired-above-trusted-root",
+            (
+                '"Root X", issued by "Old Root", is not needed, and it expired on 2026-08-20 12:00 UTC: delete it',
+                '"Old Root", issued by "Old Root", is not needed, and it expired on 2026-08-20 12:00 UTC: delete it',
+            ),
+        ),
+    ],
+)
+def test_what_is_above_a_trusted_root_is_a_warning_at_most(name: str, warnings: tuple[str, ...]) -> None:
+    (found,) = check(case(name), now=NOW, trusted=())
+    assert found.warnings == tuple(f"certs/docassemble.crt: {warning}" for warning in warnings)
 
 
 def test_a_node_writes_pem_in_its_plainest_form_and_nothing_else() -> None:

@@ -91,7 +91,7 @@ class NodeAgent:
             reread=self.web.read_certificates,
             progress=self.progress,
             now=lambda: NOON,
-            trusted=lambda: {CA.subject},
+            trusted=lambda: (CA.certificate,),
             read=self.files.get,
             store=self.open,
         )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from da_agent.domain.certificates.validity import Certificate, check
@@ -25,14 +26,14 @@ def server(by: Authority | None = ROOT, *, days: int = 90, start: datetime = STA
 
 
 GOOD = server()
-TRUSTED = (ROOT.subject,)
+TRUSTED = (ROOT.certificate,)
 
 
-def judge(files: Mapping[str, bytes], trusted: Collection[bytes] = TRUSTED) -> tuple[Certificate, ...]:
+def judge(files: Mapping[str, bytes], trusted: Collection[x509.Certificate] = TRUSTED) -> tuple[Certificate, ...]:
     return check(files, now=NOW, trusted=trusted)
 
 
-def mistakes(files: Mapping[str, bytes], trusted: Collection[bytes] = TRUSTED) -> tuple[str, ...]:
+def mistakes(files: Mapping[str, bytes], trusted: Collection[x509.Certificate] = TRUSTED) -> tuple[str, ...]:
     with pytest.raises(Invalid) as refused:
         judge(files, trusted)
     # Nothing of a private key may ever be shown.
@@ -56,14 +57,14 @@ def test_a_good_certificate_is_described_by_its_names_and_its_end() -> None:
         days_left=80,
         issuer="Root",
     )
-    assert found.warning is None
+    assert found.warnings == ()
 
 
 def test_a_certificate_that_ends_in_less_than_thirty_days_carries_a_warning() -> None:
     (enough,) = judge(pair(server(days=40)))
     (short,) = judge(pair(server(days=39)))
-    assert enough.warning is None
-    assert short.warning == "certs/docassemble.crt expires in 29 days, on 2026-12-23"
+    assert enough.warnings == ()
+    assert short.warnings == ("certs/docassemble.crt expires in 29 days, on 2026-12-23",)
 
 
 LOWEST = server(LOWER)
@@ -190,7 +191,7 @@ def test_a_chain_that_cannot_be_read_is_not_called_incomplete_as_well() -> None:
 
 
 def test_a_chain_that_ends_at_an_unknown_authority_is_refused() -> None:
-    (mistake,) = mistakes(pair(GOOD), trusted=(OTHER.subject,))
+    (mistake,) = mistakes(pair(GOOD), trusted=(OTHER.certificate,))
     assert '"example.org" was issued by "Root"' in mistake
 
 
@@ -214,9 +215,67 @@ def test_a_chain_out_of_order_is_refused_with_the_right_order(files: dict[str, b
     assert 'out of order: the right order is "example.org", "Lower", "Middle"' in mistake
 
 
-def test_a_certificate_that_is_no_part_of_the_chain_is_refused() -> None:
-    (mistake,) = mistakes(pair(GOOD, OTHER.pem))
-    assert mistake == 'certs/docassemble.crt: "Other Root" is no part of the chain: delete it'
+MIDDLES_TWIN = authority("Middle", by=OTHER, start=START, private=MIDDLE.private)
+EXPIRED_TWIN = authority("Middle", by=ROOT, start=START, days=5, private=MIDDLE.private)
+ROOTS_TWIN = authority("Root", by=OTHER, start=START, private=ROOT.private)
+EXPIRED = authority("Old Root", start=START, days=5)
+EXPIRED_ROOTS_TWIN = authority("Root", by=EXPIRED, start=START, days=5, private=ROOT.private)
+NOT_NEEDED, TWICE = "is not needed", "is there twice"
+
+
+@pytest.mark.parametrize(
+    ("above", "expected"),
+    [
+        ([LOWER, MIDDLE], []),
+        ([LOWER, MIDDLE, ROOT], []),
+        ([LOWER, MIDDLE, ROOTS_TWIN], []),
+        ([LOWER, MIDDLE, ROOTS_TWIN, OTHER], [("Other Root", NOT_NEEDED)]),
+        ([LOWER, MIDDLE, ROOTS_TWIN, ROOT], [("Root", NOT_NEEDED)]),
+        ([LOWER, MIDDLE, ROOT, ROOTS_TWIN], [("Root", NOT_NEEDED)]),
+        ([LOWER, MIDDLE, EXPIRED_ROOTS_TWIN], [("Root", "expired on 2026-11-19 12:00 UTC: delete it")]),
+        ([LOWER, MIDDLE, EXPIRED], [("Old Root", "expired on 2026-11-19 12:00 UTC: delete it")]),
+        ([LOWER, MIDDLE, OTHER], [("Other Root", NOT_NEEDED)]),
+        ([LOWER, LOWER, MIDDLE], [("Lower", TWICE)]),
+        ([LOWER, MIDDLE, MIDDLE, ROOT, ROOT], [("Middle", TWICE), ("Root", TWICE)]),
+        ([LOWER, MIDDLES_TWIN, MIDDLE], [("Middle", NOT_NEEDED)]),
+        ([LOWER, EXPIRED_TWIN, MIDDLE], [("Middle", "expired on 2026-11-19 12:00 UTC: delete it")]),
+        ([LOWER, MIDDLE, EXPIRED_TWIN], [("Middle", "expired on 2026-11-19 12:00 UTC: delete it")]),
+    ],
+    ids=lambda value: "",
+)
+def test_what_clients_do_not_need_is_a_warning(above: list[Authority], expected: list[tuple[str, str]]) -> None:
+    (found,) = judge(pair(LOWEST, b"".join(each.pem for each in above)))
+    assert len(found.warnings) == len(expected), found.warnings
+    for warning, (name, what) in zip(found.warnings, expected, strict=True):
+        assert warning.startswith(f'certs/docassemble.crt: "{name}"')
+        assert what in warning
+
+
+def test_a_root_with_the_subject_of_a_trusted_one_and_another_key_ends_no_path() -> None:
+    impostor = authority("Root", start=START)
+    forged = authority("Middle", by=impostor, start=START)
+    (mistake,) = mistakes(pair(server(forged), forged.pem))
+    assert 'the chain is incomplete: "Middle" was issued by "Root"' in mistake
+
+
+def test_twins_by_the_dozen_take_no_time() -> None:
+    """Each of 2^14 paths through pairs of twins would be tried."""
+    below, twins = ROOT, []
+    roots = authority("Unknown", start=START)
+    below = authority("0", by=roots, start=START)
+    for number in range(1, 14):
+        one = authority(f"{number}", by=below, start=START)
+        twins += [authority(f"{number}", by=below, start=START, private=one.private), one]
+        below = one
+    leaf = server(below)
+    (mistake,) = mistakes(pair(leaf, b"".join(each.pem for each in reversed(twins))))
+    assert "incomplete" in mistake
+
+
+def test_a_chain_longer_than_clients_accept_is_refused() -> None:
+    many = b"".join(authority(f"{number}", by=ROOT, start=START).pem for number in range(32))
+    (mistake,) = mistakes(pair(LOWEST, many))
+    assert "there are 33 certificates; clients accept 32 at most" in mistake
 
 
 def test_dates_are_checked_at_every_place_of_the_chain() -> None:
@@ -228,6 +287,12 @@ def test_dates_are_checked_at_every_place_of_the_chain() -> None:
         'certs/docassemble.crt: "Young Middle" is not valid before 2026-11-26 12:00 UTC',
         'certs/docassemble.crt: "Old Root" expired on 2026-11-19 12:00 UTC: renew it',
     )
+
+
+def test_a_server_on_an_old_elliptic_curve_is_refused() -> None:
+    weak = issue(ROOT, ["example.org"], start=START, private=ec.generate_private_key(ec.SECP192R1()))
+    (mistake,) = mistakes(pair(weak))
+    assert '"example.org" has a key on an elliptic curve of 192 bits, which OpenSSL refuses' in mistake
 
 
 @pytest.mark.parametrize("name", ["zz.pth", "README.txt", "authorized_keys", "mail/exim", "crt", "x.crt.bak"])

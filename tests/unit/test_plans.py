@@ -105,7 +105,7 @@ class Cluster:
             resolver=self.node.resolver,
             progress=SilentProgress(),
             now=self.store.clock,
-            trusted=frozenset,
+            trusted=tuple,
         )
         self.plans = built.plans(self.store, drafts, built.rollouts(self.store, lambda: "n"))
 

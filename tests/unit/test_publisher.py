@@ -40,7 +40,7 @@ class Cluster:
             resolver=self.resolver,
             progress=SilentProgress(),
             now=self.store.clock,
-            trusted=frozenset,
+            trusted=tuple,
         )
         self.blobs = MemoryBlobs()
         transfers = MemoryTransfers(self.store, self.blobs)

@@ -1,12 +1,15 @@
 """Whether the files in certs/ can be served: keys match certificates, chains are complete, nothing has expired."""
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cryptography import x509
 
-from da_agent.domain.certificates import chains, file_names, pems
+from da_agent.domain.certificates import chains, file_names, names, pems
+from da_agent.domain.certificates.anchors import Anchors, issued
+from da_agent.domain.certificates.anchors import anchors as anchors_of
+from da_agent.domain.certificates.chains import Findings
 from da_agent.domain.certificates.pems import Pem
 from da_agent.domain.store import keys
 from da_agent.errors import Invalid
@@ -21,6 +24,7 @@ class Certificate:
     """A valid server certificate. `name` is its file below certs/.
 
     `subjects` are the names that it is valid for. `days_left` is the number of whole days until `not_after`.
+    `remarks` are sentences about its chain that need no action now.
     """
 
     name: str
@@ -28,23 +32,30 @@ class Certificate:
     not_after: datetime
     days_left: int
     issuer: str
+    remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name}: {', '.join(self.subjects)}, {self.days_left} days left"
 
     @property
-    def warning(self) -> str | None:
-        """A warning about the coming expiry; None while it is at least 30 days away."""
-        if self.days_left >= _WARNING_DAYS:
-            return None
-        return f"{keys.CERTIFICATES}{self.name} expires in {self.days_left} days, on {self.not_after:%Y-%m-%d}"
+    def warnings(self) -> tuple[str, ...]:
+        """Each begins with the name of the file. The coming expiry counts while it is less than 30 days away."""
+        called = f"{keys.CERTIFICATES}{self.name}"
+        found = [f"{called}: {remark}" for remark in self.remarks]
+        if self.days_left < _WARNING_DAYS:
+            found.append(f"{called} expires in {self.days_left} days, on {self.not_after:%Y-%m-%d}")
+        return tuple(found)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What an admin is told: the warnings, or else what the certificate is for."""
+        return self.warnings or (f"{keys.CERTIFICATES}{self}",)
 
 
-def check(files: Mapping[str, bytes], *, now: datetime, trusted: Collection[bytes]) -> tuple[Certificate, ...]:
+def check(files: Mapping[str, bytes], *, now: datetime, trusted: Iterable[x509.Certificate]) -> tuple[Certificate, ...]:
     """The server certificates among `files` (names relative to certs/), sorted by name.
 
-    `trusted` are the subjects (DER) of the authorities that clients know. A chain must end below one of them, or below
-    a root in certs/.
+    `trusted` are the roots that clients know. A chain must end below one of them, or below a root in certs/.
     Raises Invalid with every mistake at once; no sentence contains any part of a private key.
     """
     mistakes = [*file_names.impossible(files), *file_names.mistakes(files)]
@@ -57,14 +68,16 @@ def check(files: Mapping[str, bytes], *, now: datetime, trusted: Collection[byte
                 mistakes += refused.mistakes
     for name, pem in read.items():
         mistakes += [f"{keys.CERTIFICATES}{name}: {mistake}" for mistake in _contents(name, pem)]
-    servers = [name for name, pem in read.items() if pem.certificates and _needs_key(name, pem, files)]
-    anchors = {*trusted, *_roots(read)}
-    for name in servers:
-        found = _server(name, read, files, now=now, anchors=anchors)
-        mistakes += [f"{keys.CERTIFICATES}{name}: {mistake}" for mistake in found]
+    anchors = anchors_of((*trusted, *_roots(read)), now)
+    found = []
+    for name, pem in read.items():
+        if pem.certificates and _needs_key(name, pem, files):
+            findings = _server(name, read, files, now=now, anchors=anchors)
+            mistakes += [f"{keys.CERTIFICATES}{name}: {mistake}" for mistake in findings.mistakes]
+            found.append(_describe(name, pem.certificates[0], now, findings.warnings))
     if mistakes:
         raise Invalid(mistakes)
-    return tuple(_describe(name, read[name].certificates[0], now) for name in servers)
+    return tuple(found)
 
 
 def _contents(name: str, pem: Pem) -> Iterator[str]:
@@ -87,31 +100,46 @@ def _needs_key(name: str, pem: Pem, files: Mapping[str, bytes]) -> bool:
 
 
 def _server(
-    name: str, read: Mapping[str, Pem], files: Mapping[str, bytes], *, now: datetime, anchors: Collection[bytes]
-) -> Iterator[str]:
-    """Every mistake in one server certificate, its key and its chain."""
+    name: str, read: Mapping[str, Pem], files: Mapping[str, bytes], *, now: datetime, anchors: Anchors
+) -> Findings:
+    """What is wrong with one server certificate, its key and its chain."""
     stem = _stem(name)
-    key_name, others = f"{stem}.key", (f"{stem}.ca.pem", f"{stem}_ca.crt")
-    chain = list(read[name].certificates)
-    for other in others:
-        chain += read[other].certificates if other in read else ()
-    chain = list(dict.fromkeys(chain))  # both files often have the full chain, which Apache accepts
-    leaf = chain[0]
-    if key_name not in files:
-        yield (
-            f"a certificate without its key is not allowed: put {keys.CERTIFICATES}{key_name} there too; "
-            f"if this is an authority's certificate, name it {stem}.ca.pem"
-        )
-    elif key_name in read and len(read[key_name].keys) == 1:
-        # The certificate that matches the key is the server's, wherever it is in the chain.
-        owner = next((each for each in chain if pems.public_half(each.public_key()) == read[key_name].keys[0]), None)
-        leaf = owner or leaf
-        if owner is None:
-            called = chains.title(leaf)
-            yield f'the key in {keys.CERTIFICATES}{key_name} does not belong to the certificate of "{called}"'
+    others = (f"{stem}.ca.pem", f"{stem}_ca.crt")
+    chain = _chain(name, read)
+    leaf, mistakes = _leaf(stem, chain, read, files)
     if any(other in files and other not in read for other in others):
-        return  # reported already; without that file the chain would seem incomplete
-    yield from chains.mistakes(leaf, chain, f"{keys.CERTIFICATES}{others[0]}", now=now, anchors=anchors)
+        return Findings(mistakes)  # reported already; without that file the chain would seem incomplete
+    findings = chains.examine(leaf, chain, f"{keys.CERTIFICATES}{others[0]}", now=now, anchors=anchors)
+    return replace(findings, mistakes=(*mistakes, *findings.mistakes))
+
+
+def _chain(name: str, read: Mapping[str, Pem]) -> tuple[x509.Certificate, ...]:
+    """The certificates that belong together. Both files often have the full chain, which Apache accepts."""
+    stem, own = _stem(name), read[name].certificates
+    above = [read[other].certificates for other in (f"{stem}.ca.pem", f"{stem}_ca.crt") if other in read]
+    return (*own, *(each for certificates in above for each in certificates if each not in own))
+
+
+def _leaf(
+    stem: str, chain: Sequence[x509.Certificate], read: Mapping[str, Pem], files: Mapping[str, bytes]
+) -> tuple[x509.Certificate, tuple[str, ...]]:
+    """The server's certificate, and the mistakes in its key. It is the one that matches the key, wherever it is."""
+    key_name = f"{stem}.key"
+    if key_name not in files:
+        return chain[0], (
+            (
+                f"a certificate without its key is not allowed: put {keys.CERTIFICATES}{key_name} there too; "
+                f"if this is an authority's certificate, name it {stem}.ca.pem"
+            ),
+        )
+    if key_name not in read or len(read[key_name].keys) != 1:
+        return chain[0], ()
+    owner = next((each for each in chain if pems.public_half(each.public_key()) == read[key_name].keys[0]), None)
+    if owner is not None:
+        return owner, ()
+    called = names.title(chain[0])
+    wrong = f'the key in {keys.CERTIFICATES}{key_name} does not belong to the certificate of "{called}"'
+    return chain[0], (wrong,)
 
 
 def _stem(name: str) -> str:
@@ -125,26 +153,26 @@ def _can_sign(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _roots(read: Mapping[str, Pem]) -> Iterator[bytes]:
-    """The subjects (DER) of the roots in certs/. They are trusted: clients of a private authority have its root."""
+def _roots(read: Mapping[str, Pem]) -> Iterator[x509.Certificate]:
+    """The roots in certs/. They are trusted: clients of a private authority have its root."""
     for pem in read.values():
         for certificate in pem.certificates:
-            if _can_sign(certificate) and chains.issued(certificate, certificate):
-                yield certificate.subject.public_bytes()
+            if _can_sign(certificate) and issued(certificate, certificate):
+                yield certificate
 
 
-def _describe(name: str, certificate: x509.Certificate, now: datetime) -> Certificate:
+def _describe(name: str, certificate: x509.Certificate, now: datetime, remarks: tuple[str, ...]) -> Certificate:
     end = certificate.not_valid_after_utc
-    return Certificate(name, tuple(_subjects(certificate)), end, (end - now).days, chains.issuer(certificate))
+    return Certificate(name, tuple(_subjects(certificate)), end, (end - now).days, names.issuer(certificate), remarks)
 
 
 def _subjects(certificate: x509.Certificate) -> dict[str, None]:
     """The common name of the certificate, then its further alternative names, as ordered keys."""
-    names = chains.common_names(certificate.subject)
+    found = names.common_names(certificate.subject)
     try:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        names += [*alternatives.get_values_for_type(x509.DNSName)]
-        names += [str(address) for address in alternatives.get_values_for_type(x509.IPAddress)]
+        found += [*alternatives.get_values_for_type(x509.DNSName)]
+        found += [str(address) for address in alternatives.get_values_for_type(x509.IPAddress)]
     except x509.ExtensionNotFound:
         pass
-    return dict.fromkeys(names or [chains.title(certificate)])
+    return dict.fromkeys(found or [names.title(certificate)])

@@ -4,10 +4,13 @@ The rule is in docs/decisions/0008: a release that has certificates is the only 
 counts, then the store, then the folder certs/ of the node.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from da_agent import ports
 from da_agent.domain import limits
@@ -26,6 +29,9 @@ from da_agent.domain.store.locations import DirectoryLocation, Location, locatio
 from da_agent.errors import Invalid, NodeBroken, NotFound
 from da_agent.workflows.records.ledgers import Ledger
 from da_agent.workflows.records.readers import Reader
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ class Certificates:
         reread: ports.RereadCertificates,
         progress: ports.Progress,
         now: Callable[[], datetime],
-        trusted: Callable[[], Collection[bytes]],
+        trusted: Callable[[], Collection[Certificate]],
         read: Callable[[Path], bytes | None],
         store: Callable[[Location, tuple[str, str] | None], Opened],
     ) -> None:
@@ -109,7 +115,8 @@ class Certificates:
         from da_agent.domain.certificates import validity
 
         for good in validity.check(found[0], now=self._now(), trusted=self._trusted()):
-            self._progress.say(good.warning or f"{keys.CERTIFICATES}{good}")
+            for line in good.told:
+                self._progress.say(line)
         self._done(found[1], self._folders.show(placed_files.placed(found[0]), self._places(root)))
 
     # ---- source

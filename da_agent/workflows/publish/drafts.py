@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography.x509 import Certificate
+
 from da_agent import ports
 from da_agent.domain import limits
 from da_agent.domain.certificates import file_names, validity
@@ -55,7 +57,7 @@ class Drafts:
         resolver: ports.Resolver,
         progress: ports.Progress,
         now: Callable[[], datetime],
-        trusted: Callable[[], Collection[bytes]],
+        trusted: Callable[[], Collection[Certificate]],
         admit: Callable[[Target], None] = lambda _: None,
         home: Location | None = None,
     ) -> None:
@@ -137,7 +139,8 @@ class Drafts:
         if before is None or files != before.certificates:
             try:
                 for good in validity.check(read, now=self._now(), trusted=self._trusted()):
-                    self._progress.say(good.warning or f"{keys.CERTIFICATES}{good}")
+                    for line in good.told:
+                        self._progress.say(line)
             except Invalid as refused:
                 mistakes += refused.mistakes
         return files, {blob_of(data): data for data in read.values()}
