@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 
 from da_agent import ports
+from da_agent.domain.node.notifications import Key
 from da_agent.domain.node.reports import NodeStatus, Report
-from da_agent.domain.node.rpc_ports import Credentials
 from da_agent.domain.store import keys
 from da_agent.domain.store.inboxes import Verdict
 from da_agent.workflows.admin import statuses, waits
@@ -104,9 +104,9 @@ def first_configuration(store: ports.Store, render: Callable[[], bytes]) -> bool
 
 
 def notifications(
-    store: ports.Store, notifier: ports.Notifier, credentials: Callable[[], Credentials | None], clock: ports.Clock
+    store: ports.Store, notifier: ports.Notifier, key: Callable[[], Key | None], clock: ports.Clock
 ) -> Notifications:
-    return Notifications(store, reports(store), notifier, credentials, clock)
+    return Notifications(store, reports(store), notifier, key, clock)
 
 
 def steering(

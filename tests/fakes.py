@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from da_agent.domain.node import garbage
 from da_agent.domain.node.node_states import NodeState
-from da_agent.domain.node.rpc_ports import Credentials
+from da_agent.domain.node.notifications import Key
 from da_agent.domain.store import bodies, keys
 from da_agent.domain.store.blobs import Blob, blob_of
 from da_agent.domain.store.inboxes import Entry
@@ -288,11 +288,11 @@ class FakeNotifier:
 
     def __init__(self) -> None:
         self.deaf: set[str] = set()
-        self.poked: list[tuple[Mapping[str, str], Credentials]] = []
+        self.poked: list[tuple[Mapping[str, tuple[str, int]], Key]] = []
 
-    def notify(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
-        self.poked.append((addresses, credentials))
-        return frozenset(addresses) & self.deaf
+    def notify(self, destinations: Mapping[str, tuple[str, int]], key: Key) -> frozenset[str]:
+        self.poked.append((destinations, key))
+        return frozenset(destinations) & self.deaf
 
 
 class FakeLock:

@@ -8,6 +8,7 @@ from da_agent.domain import records
 from da_agent.domain.config.strategies import Share, Strategy
 from da_agent.domain.node.inbox_leader import Unable
 from da_agent.domain.node.node_states import NodeState, Probation, Rejection
+from da_agent.domain.node.notifications import Contact
 from da_agent.domain.node.reports import Phase, Report
 from da_agent.domain.node.used_stores import Used
 from da_agent.domain.packages.wheels import Target, Wheel
@@ -96,7 +97,7 @@ REPORT = Report(
     rejected=(FAILURE,),
     waiting="updating: web-2",
     activity="building wheels",
-    rpc="10.0.0.7:9001",
+    contact=Contact("10.0.0.7:9001", "c0de"),
     unable=Unable("0" * 64, NOON, "no index answers"),
     identity="5e1f",
 )

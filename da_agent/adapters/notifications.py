@@ -1,54 +1,55 @@
-"""Notifications over XML-RPC: each supervisord makes the loop of its node look at the store."""
+"""Notifications by UDP: each makes the loop of one node look at the store."""
 
-import re
-from base64 import b64encode
+import secrets
+import socket
+import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
-from http.client import HTTPConnection
-from typing import Any
-from xmlrpc.client import ServerProxy, Transport
+from contextlib import suppress
+from dataclasses import dataclass
 
-from da_agent.domain.node.rpc_ports import Credentials
+from da_agent.domain import limits
+from da_agent.domain.node.notifications import Key, Kind, Message, opened, signed
 
-_TIMEOUT = 2.0
-"""Seconds to wait for all answers: a supervisord that is alive answers sooner."""
-
-_AT_ONCE = 100
-_ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
+_SENT_AFTER = (0.0, 0.2, 0.7)
+"""When a notification that is not answered is sent, in seconds: a datagram may be lost."""
 
 
-class XmlRpcNotifier:
-    """Implements `ports.Notifier` by `sendRemoteCommEvent`, an event that the listener `sync` receives."""
-
-    def notify(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
-        threads = ThreadPoolExecutor(min(_AT_ONCE, max(1, len(addresses))), thread_name_prefix="notify")
-        try:
-            notifier = {threads.submit(_notify, address, credentials): name for name, address in addresses.items()}
-            done, _ = wait(notifier, _TIMEOUT)
-        finally:
-            # Calls that have not started are cancelled; those that wait for an answer end by their own time-out.
-            threads.shutdown(wait=False, cancel_futures=True)
-        # An exception of any kind, in the network or in the answer, means that the node was not notified.
-        woken = {notifier[each] for each in done if each.exception() is None}
-        return frozenset(addresses) - woken
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    node: str
+    destination: tuple[str, int]
+    datagram: bytes
 
 
-def _notify(address: str, credentials: Credentials) -> None:
-    if not _ADDRESS.fullmatch(address):
-        # The address comes from a record in the store, and the password is sent to it.
-        raise ValueError(f"{address!r:.200} is no address of a supervisord")
-    token = b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
-    transport = _Transport(headers=[("Authorization", f"Basic {token}")])
-    try:
-        ServerProxy(f"http://{address}/RPC2", transport).supervisor.sendRemoteCommEvent("da_agent", "look")
-    finally:
-        transport.close()
+class DatagramNotifier:
+    """Implements `ports.Notifier`. Whatever comes back is dropped unless a holder of the key has signed it."""
+
+    def notify(self, destinations: Mapping[str, tuple[str, int]], key: Key) -> frozenset[str]:
+        unanswered = dict(_letter(node, to, key) for node, to in destinations.items())
+        began = time.monotonic()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+            for ends in (*_SENT_AFTER[1:], limits.ANSWERS.total_seconds()):
+                for letter in unanswered.values():
+                    # A full buffer, or an address without a route: as if the datagram were lost.
+                    with suppress(OSError):
+                        channel.sendto(letter.datagram, socket.MSG_DONTWAIT, letter.destination)
+                _collect(channel, unanswered, key, began + ends)
+        return frozenset(letter.node for letter in unanswered.values())
 
 
-class _Transport(Transport):
-    """A transport with a time-out; the one of the standard library waits for ever."""
+def _letter(node: str, destination: tuple[str, int], key: Key) -> tuple[str, _Sent]:
+    message = Message(Kind.NOTIFY, node, int(time.time()), secrets.token_hex(16))
+    return message.nonce, _Sent(node, destination, signed(message, key))
 
-    def make_connection(self, host: Any) -> HTTPConnection:
-        connection = super().make_connection(host)
-        connection.timeout = _TIMEOUT
-        return connection
+
+def _collect(channel: socket.socket, unanswered: dict[str, _Sent], key: Key, ends: float) -> None:
+    """Remove what is answered from `unanswered`, until nothing is left or the time ends."""
+    while unanswered:
+        left = ends - time.monotonic()
+        if left <= 0:
+            return
+        channel.settimeout(left)
+        with suppress(OSError):
+            answer = opened(channel.recv(limits.DATAGRAM + 1), key)
+            if answer is not None and answer.kind is Kind.HEARD:
+                unanswered.pop(answer.nonce, None)

@@ -1,13 +1,10 @@
-"""The XML-RPC port of this node: the file that makes supervisord open it, and the address that others use."""
+"""The file that makes supervisord open its XML-RPC port."""
 
 import socket
 from pathlib import Path
 
 from da_agent import files
 from da_agent.errors import NodeBroken
-
-_ELSEWHERE = ("192.0.2.1", 9)
-"""An unassigned address (TEST-NET-1). Connecting a UDP socket to it shows this machine's own; no packet is sent."""
 
 
 class RpcPortFile:
@@ -43,18 +40,3 @@ def _require_free(address: str, port: int) -> None:
             probe.bind((address, port))
         except OSError as error:
             raise NodeBroken(f"cannot open {address}:{port} for supervisord: {files.complaint(error)}") from error
-
-
-def seen_from_outside(address: str) -> str:
-    """The address by which other machines reach a server on `address`.
-
-    For 0.0.0.0: the address of the default route, or else the host name.
-    """
-    if address != "0.0.0.0":  # noqa: S104
-        return address
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(_ELSEWHERE)
-        except OSError:
-            return socket.gethostname()
-        return str(probe.getsockname()[0])

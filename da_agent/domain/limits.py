@@ -79,3 +79,21 @@ stack; docassemble's own configuration has 5 levels."""
 VALUES = 100_000
 """The most values in a configuration, aliases expanded: a page of aliases could stand for billions. Big files have
 a few thousand."""
+
+DATAGRAM = 512
+"""The longest notification, or answer to one, in bytes: it fits into one packet, and the longest has about 350."""
+
+NOTIFICATION_AGE = timedelta(minutes=2)
+"""How long a notification may be sent again, and how far the clocks of two nodes may differ for them to be heard."""
+
+NOTIFICATIONS = 240
+"""The most notifications that a node takes within twice NOTIFICATION_AGE: one a second. A rollout causes dozens."""
+
+NOTIFICATION_KEY = 16
+"""The fewest characters of a secret key that signs notifications: 64 bits when it is written in hex digits."""
+
+WRONG_NOTIFICATION = timedelta(milliseconds=50)
+"""How long a node takes no notifications after one with a wrong signature: twenty of them a second cost nothing."""
+
+ANSWERS = timedelta(seconds=2)
+"""How long the answers of all notified nodes may take: a node that is alive answers sooner."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from da_agent.domain.application.readiness import Answer, Wanted, Worker
 from da_agent.domain.config.settings import Settings
-from da_agent.domain.node.rpc_ports import Credentials
+from da_agent.domain.node.notifications import Key
 from da_agent.domain.release.releases import Release
 
 
@@ -67,13 +67,13 @@ class Reply:
 
 
 class Notifier(Protocol):
-    """Notifies other nodes through their supervisord."""
+    """Notifies other nodes."""
 
-    def notify(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
-        """Notify all nodes of `addresses` (keyed by name) at once; returns the names of those that it did not reach.
+    def notify(self, destinations: Mapping[str, tuple[str, int]], key: Key) -> frozenset[str]:
+        """Notify all nodes (name: IP address and port) at once; returns the names of those that have not answered.
 
-        Never raises, and takes little more than 2 seconds, however many nodes do not answer. A node that misses the
-        notification learns of the change from its next poll.
+        No secret is sent. Takes `limits.ANSWERS` at most, however many nodes do not answer, and whatever is answered. A
+        node that misses the notification learns of the change from its next poll.
         """
 
 

@@ -59,6 +59,7 @@ def sync() -> None:
     agent.prepare()
     with ExitStack() as stack:
         agent.listen(stack, WAKING)
+        agent.receive_notifications(stack)
         agent.watch(stack)
         agent.beat(stack)
         agent.reconciler.run(agent.intact)

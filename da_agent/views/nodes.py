@@ -60,7 +60,7 @@ class NodeView(Struct, frozen=True, kw_only=True):
     activity: str | None
     rejected: tuple[RejectionView, ...]
     unable: UnableView | None
-    rpc: str | None
+    notify: str | None
     agent: str
     python: str
 
@@ -120,7 +120,7 @@ def _node(seen: NodeStatus, now: datetime) -> NodeView:
         activity=report.activity,
         rejected=rejections.of(report.rejected),
         unable=None if report.unable is None else _unable(report.unable),
-        rpc=report.rpc,
+        notify=None if report.contact is None else report.contact.address,
         agent=report.agent,
         python=report.python,
     )

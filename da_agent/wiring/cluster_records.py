@@ -18,6 +18,7 @@ from da_agent.wiring.hosts import Host, new_nonce
 
 if TYPE_CHECKING:
     from da_agent import ports
+    from da_agent.domain.node.notifications import Key
     from da_agent.domain.node.rpc_ports import Credentials
     from da_agent.workflows.records.departures import Departures
     from da_agent.workflows.records.inboxes import Inboxes
@@ -88,10 +89,18 @@ class ClusterRecords(Host):
 
     @cached_property
     def notifications(self) -> Notifications:
-        from da_agent.adapters.notifications import XmlRpcNotifier
+        from da_agent.adapters.notifications import DatagramNotifier
         from da_agent.workflows.records.notifications import Notifications
 
-        return Notifications(self.store, self.reports, XmlRpcNotifier(), self.rpc_credentials, self.clock)
+        return Notifications(self.store, self.reports, DatagramNotifier(), self.notification_key, self.clock)
+
+    def notification_key(self) -> Key | None:
+        """What notifications of the cluster are signed with; it follows from its current configuration."""
+        from da_agent.domain.config import configurations
+        from da_agent.domain.node import notifications
+
+        data = self._configuration()
+        return None if data is None else notifications.key_of(configurations.parse(data))
 
     def rpc_credentials(self) -> Credentials | None:
         """The credentials in the environment, or else in the cluster's current configuration; None without any."""

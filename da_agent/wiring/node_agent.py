@@ -49,10 +49,10 @@ class NodeAgent(NodeLoop):
         restart_parent(self._parent)
 
     def open_rpc_port(self) -> bool:
-        """Make supervisord accept notifications as the environment says.
+        """Make supervisord take commands from the network as the environment says.
 
         Returns True when supervisord restarts for this, which ends the current program. An AgentError is only said: the
-        node works without notifications, because it polls.
+        node works without this port.
         """
         from da_agent.adapters.rpc_ports import RpcPortFile
         from da_agent.domain.node import rpc_ports
@@ -64,15 +64,15 @@ class NodeAgent(NodeLoop):
                 return False
             self.begin_anew()
         except AgentError as error:
-            self.progress.say(f"This node gets no notifications and only polls: {error}")
+            self.progress.say(f"The port of supervisord stays as it is: {error}")
             return False
-        self.progress.say("Restarting supervisord to open or close the port for notifications")
+        self.progress.say("Restarting supervisord to open or close its port")
         return True
 
-    def listen(self, stack: ExitStack, notifications: Collection[str]) -> None:
+    def listen(self, stack: ExitStack, events: Collection[str]) -> None:
         """Act as an event listener of supervisor on stdin and stdout until `stack` closes.
 
-        Events in `notifications` wake the clock.
+        `events` wake the clock.
         """
         from da_agent.adapters.listeners import listen
 
@@ -80,10 +80,26 @@ class NodeAgent(NodeLoop):
             listen(
                 sys.stdin,
                 sys.stdout,
-                wake=lambda event: self.clock.wake() if event in notifications else None,
+                wake=lambda event: self.clock.wake() if event in events else None,
                 stop=self.clock.stop,
             )
         )
+
+    def receive_notifications(self, stack: ExitStack) -> None:
+        """Wake the clock on notifications of other nodes until `stack` closes, if the environment names a port.
+
+        An AgentError is only said: the node works without notifications, because it polls.
+        """
+        from da_agent.adapters.notification_ports import receiving
+
+        port = self.node.notify_port
+        if port is None:
+            return
+        try:
+            stack.enter_context(receiving(self.node.notify_address, port, self.name, self.live_key, self.clock.wake))
+        except AgentError as error:
+            self.notified_at = None
+            self.progress.say(f"This node gets no notifications and only polls: {error}")
 
     def watch(self, stack: ExitStack) -> None:
         """Wake the clock on changes of inbox and ledger until `stack` closes; does nothing for a bucket."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 import random
 import secrets
 import socket
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from da_agent import __version__
+from da_agent.domain.node.paths import Staged
 from da_agent.domain.store import keys
+from da_agent.errors import AgentError
 from da_agent.wiring.node_services import NodeServices, later
 
 if TYPE_CHECKING:
     from da_agent import ports
+    from da_agent.domain.node.notifications import Contact, Key
     from da_agent.domain.node.reports import Report
     from da_agent.domain.rollout.rollouts import Rollout
     from da_agent.workflows.node.converger import Converger
@@ -32,6 +37,9 @@ SIGNING_OFF = timedelta(seconds=8)
 
 class NodeLoop(NodeServices):
     """The loop that keeps this node on the wanted release, each part built on first use."""
+
+    _live_key: tuple[Path, Key | None] | None = None
+    """The folder of a release, and the key that follows from its configuration."""
 
     @cached_property
     def deadline(self) -> ports.Deadline:
@@ -109,6 +117,7 @@ class NodeLoop(NodeServices):
             settings=self.live_settings,
             chance=random.random,
             activity=self.progress.now,
+            contact=self.contact,
         )
 
     @cached_property
@@ -155,14 +164,44 @@ class NodeLoop(NodeServices):
             agent=__version__,
             python=str(self.resolver.target),
             started_at=self.clock.now(),
-            rpc=self._rpc(),
             identity=self._identity(),
         )
 
-    def _rpc(self) -> str | None:
-        """The "address:port" at which others notify this node; None when its supervisord does not listen."""
-        from da_agent.adapters.rpc_ports import seen_from_outside
+    def contact(self) -> Contact | None:
+        """Where other machines notify this node; None while it only polls."""
+        from da_agent.domain.node import notifications
 
-        if self.node.rpc_port is None or not self.paths.rpc_port.exists():
+        key = self.live_key() if self.notified_at is not None else None
+        return (
+            None if key is None or self.notified_at is None else notifications.contact(self.name, self.notified_at, key)
+        )
+
+    @cached_property
+    def notified_at(self) -> str | None:
+        """The "address:port" for notifications from other machines; None without a port or a route to this machine."""
+        from da_agent.adapters.notification_ports import seen_from_outside
+
+        address = None if self.node.notify_port is None else seen_from_outside(self.node.notify_address)
+        return None if address is None else f"{address}:{self.node.notify_port}"
+
+    def live_key(self) -> Key | None:
+        """What notifications of this node are signed with: it follows from the live release. None without one.
+
+        Called for each datagram: the configuration is read once for each release. Raises nothing.
+        """
+        live = self.paths.current.resolve()
+        known = self._live_key
+        if known is None or known[0] != live:
+            with suppress(OSError):
+                known = self._live_key = live, self._key_in(Staged(live).config.read_bytes())
+        return known[1] if known is not None and known[0] == live else None
+
+    def _key_in(self, configuration: bytes) -> Key | None:
+        from da_agent.domain.config import configurations
+        from da_agent.domain.node import notifications
+
+        try:
+            return notifications.key_of(configurations.parse(configuration))
+        except AgentError as error:
+            self.progress.say(f"This node gets no notifications and only polls: {error}")
             return None
-        return f"{seen_from_outside(self.node.rpc_address)}:{self.node.rpc_port}"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from da_agent import ports
+from da_agent.domain.node.notifications import Key, contact
 from da_agent.domain.node.reports import Phase, Report
-from da_agent.domain.node.rpc_ports import Credentials
 from da_agent.domain.store import keys
 from da_agent.domain.store.inboxes import Inbox, inbox_of
 from da_agent.errors import Invalid, NotFound, NotHere, OutcomeUnknown, StoreDamaged, TimedOut, Unreachable
@@ -21,6 +21,8 @@ from da_agent.workflows.records.ledgers import Ledger
 from tests import built
 from tests.fake_nodes import FakeResolver, FakeSnapshots
 from tests.fakes import FakeClock, FakeNotifier, MemoryBlobs, MemoryStore, MemoryTransfers, SilentProgress
+
+KEY = Key(b"of this cluster")
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Cluster:
         )
         self.blobs = MemoryBlobs()
         transfers = MemoryTransfers(self.store, self.blobs)
-        notifications = built.notifications(self.store, self.notifier, lambda: Credentials("user", "word"), self.clock)
+        notifications = built.notifications(self.store, self.notifier, lambda: KEY, self.clock)
         self.rollouts = built.rollouts(self.store, iter(map(str, count())).__next__)
         self.publisher = built.publisher(
             self.store,
@@ -81,9 +83,8 @@ def test_an_inbox_becomes_a_release_with_its_blobs() -> None:
 
 
 def listening(cluster: Cluster, name: str) -> None:
-    report = Report(
-        name, "host", "", None, None, Phase.SERVING, None, "", "", cluster.clock.now(), rpc=f"{name}.example:9001"
-    )
+    there = contact(name, "10.0.0.7:9001", KEY)
+    report = Report(name, "host", "", None, None, Phase.SERVING, None, "", "", cluster.clock.now(), contact=there)
     reports.send(cluster.store, report)
 
 
@@ -92,7 +93,7 @@ def test_a_new_release_is_poked_about_when_it_is_in_the_ledger_and_the_verdict_i
     listening(cluster, "a")
     order: list[str] = []
     cluster.store.after_write = order.append
-    cluster.notifier.notify = lambda addresses, credentials: order.append("poke") or frozenset()  # type: ignore[method-assign,func-returns-value]
+    cluster.notifier.notify = lambda destinations, key: order.append("poke") or frozenset()  # type: ignore[method-assign,func-returns-value]
     cluster.put({"config.yml": b"a: 1\n"})
     assert cluster.publisher.publish("test").release == 1
     assert order[-4:] == [keys.release_key(1), keys.VERDICT, keys.rollout_key(1), "poke"]
@@ -119,7 +120,7 @@ def test_a_damaged_report_or_a_deaf_node_does_not_keep_a_release_from_being_made
     cluster.notifier.deaf = {"a"}
     cluster.put({"config.yml": b"a: 1\n", keys.node_key("b"): b"{"})
     assert cluster.publisher.publish("test").release == 1
-    assert [dict(addresses) for addresses, _ in cluster.notifier.poked] == [{"a": "a.example:9001"}]
+    assert [dict(addresses) for addresses, _ in cluster.notifier.poked] == [{"a": ("10.0.0.7", 9001)}]
 
 
 def test_nobody_publishes_before_the_inbox_has_been_quiet() -> None:

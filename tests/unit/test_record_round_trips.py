@@ -10,6 +10,7 @@ from da_agent.domain import limits, records
 from da_agent.domain.config.strategies import Share, Strategy
 from da_agent.domain.node.inbox_leader import Unable
 from da_agent.domain.node.node_states import NodeState, Probation, Rejection
+from da_agent.domain.node.notifications import Contact
 from da_agent.domain.node.reports import Phase, Report
 from da_agent.domain.node.used_stores import Used
 from da_agent.domain.packages.wheels import Target, Wheel
@@ -107,7 +108,7 @@ REPORTS = st.builds(
     rejected=some(FAILURES),
     waiting=MAYBE_TEXTS,
     activity=MAYBE_TEXTS,
-    rpc=MAYBE_TEXTS,
+    contact=st.none() | st.builds(Contact, TEXTS, TEXTS),
     unable=st.none() | st.builds(Unable, TEXTS, TIMES, TEXTS),
     identity=TEXTS,
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from da_agent.domain.node.rpc_ports import Credentials
+from da_agent.domain.node.notifications import Key, contact
 from da_agent.domain.rollout.rollouts import Past, State
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
@@ -14,6 +14,8 @@ from da_agent.ports import Always
 from tests import built
 from tests.fakes import FakeClock, FakeNotifier, MemoryBlobs, MemoryStore, MemoryTransfers
 from tests.members import Member
+
+KEY = Key(b"of this cluster")
 
 
 class Cluster:
@@ -27,7 +29,7 @@ class Cluster:
         self.nonces = iter(range(1000))
         self.clock = FakeClock()
         self.blobs = MemoryBlobs()
-        notifications = built.notifications(self.store, self.notifier, lambda: Credentials("u", "p"), self.clock)
+        notifications = built.notifications(self.store, self.notifier, lambda: KEY, self.clock)
         self.steering = built.steering(
             self.store,
             self.records,
@@ -44,7 +46,7 @@ class Cluster:
             self.node.reconciler.cycle()
 
     def can_be_woken(self) -> None:
-        self.node.reconciler._report = replace(self.node.reconciler._report, rpc="10.0.0.7:9001")
+        self.node.reconciler._contact = lambda: contact("a", "10.0.0.7:9001", KEY)
         self.node.reconciler.cycle()
 
     def push(self, name: str) -> None:
@@ -351,7 +353,7 @@ def test_an_older_agent_changes_nothing_about_the_release_of_a_newer_one() -> No
 class Impatient(FakeNotifier):
     """Somebody types Ctrl-C while the nodes are notified."""
 
-    def notify(self, addresses: Mapping[str, str], credentials: Credentials) -> frozenset[str]:
+    def notify(self, destinations: Mapping[str, tuple[str, int]], key: Key) -> frozenset[str]:
         raise KeyboardInterrupt
 
 
@@ -383,7 +385,7 @@ def test_before_the_nodes_are_woken_a_record_is_opened_which_closes_the_one_befo
             raise Unreachable("no answer")
 
     cluster.store.before_write = note
-    cluster.notifier.notify = lambda addresses, credentials: order.append("poke") or frozenset()  # type: ignore[method-assign,func-returns-value]
+    cluster.notifier.notify = lambda destinations, key: order.append("poke") or frozenset()  # type: ignore[method-assign,func-returns-value]
     cluster.steering.restart("wake")
     opened = [] if away else [keys.rollout_key(2)]
     assert order == [keys.release_key(2), keys.rollout_key(1), *opened, "poke"]
@@ -396,4 +398,4 @@ def test_the_nodes_are_woken_for_what_concerns_them() -> None:
     cluster.steering.pause("wait")
     assert len(cluster.notifier.poked) == 1, "a pause wakes nobody"
     cluster.steering.resume("go")
-    assert [addresses for addresses, _ in cluster.notifier.poked] == [{"a": "10.0.0.7:9001"}] * 2
+    assert [dict(destinations) for destinations, _ in cluster.notifier.poked] == [{"a": ("10.0.0.7", 9001)}] * 2

@@ -28,6 +28,8 @@ def test_as_root_a_node_has_the_seeds_places_and_the_well_known_ports() -> None:
         rpc_address="0.0.0.0",
         rpc_port=None,
         certificate_folders=(Path("/etc/ssl/docassemble"),),
+        notify_address="0.0.0.0",
+        notify_port=None,
     )
 
 
@@ -50,6 +52,8 @@ def test_variables_replace_the_defaults() -> None:
         "DA_AGENT_RPC_ADDRESS": "10.0.0.7",
         "DA_AGENT_RPC_PORT": "9001",
         "DA_AGENT_CERTIFICATE_FOLDERS": "/etc/ssl/docassemble:/var/www/.certs",
+        "DA_AGENT_NOTIFY_ADDRESS": "10.0.0.8",
+        "DA_AGENT_NOTIFY_PORT": "9002",
         "DBHOST": "db",
     }
     assert parse_node(variables, root=True) == Node(
@@ -66,6 +70,8 @@ def test_variables_replace_the_defaults() -> None:
         rpc_address="10.0.0.7",
         rpc_port=9001,
         certificate_folders=(Path("/etc/ssl/docassemble"), Path("/var/www/.certs")),
+        notify_address="10.0.0.8",
+        notify_port=9002,
     )
 
 
@@ -85,6 +91,8 @@ def test_an_empty_variable_counts_as_unset() -> None:
         "APPLICATION",
         "RPC_ADDRESS",
         "RPC_PORT",
+        "NOTIFY_ADDRESS",
+        "NOTIFY_PORT",
     )
     empty = {f"DA_AGENT_{name}": "" for name in names}
     node = parse_node(empty, root=False)
@@ -103,6 +111,8 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("HTTPS_PORT", ["0", "1.5"], "must be a port number"),
         ("RPC_ADDRESS", ["localhost", "::1", "1.2.3"], "must be an IPv4 address"),
         ("RPC_PORT", ["0", "none"], "must be a port number"),
+        ("NOTIFY_ADDRESS", ["localhost", "::1"], "must be an IPv4 address: notifications know no other"),
+        ("NOTIFY_PORT", ["0", "none"], "must be a port number"),
         ("PYTHON", ["python3", "./python3"], "must be an absolute path"),
         ("WEB_USER", ["root", "a b", "Web", "0"], "must be the name of a user other than root"),
         ("APPLICATION", ["shop", "shop:", "shop:a.b", "a-b:c"], "must be MODULE:CALLABLE"),

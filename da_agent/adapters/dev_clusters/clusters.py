@@ -1,7 +1,6 @@
 """Several nodes below one folder. Its cluster.json records them, so that another terminal can inspect and stop them."""
 
 import os
-import secrets
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -24,7 +23,6 @@ class _Record(msgspec.Struct):
     application: str | None
     application_path: str | None
     seats: list[Seat]
-    password: str = ""
 
 
 class DevCluster:
@@ -59,7 +57,6 @@ class DevCluster:
         record.store = store or f"file://{directory / 'store'}"
         record.application = application
         record.application_path = None if application_path is None else str(application_path)
-        record.password = record.password or secrets.token_urlsafe(16)
         record.seats = (record.seats + _seats(directory, len(record.seats), nodes - len(record.seats)))[:nodes]
         cluster = cls(directory, record, environment)
         for node in cluster.nodes:
@@ -125,17 +122,17 @@ def _load(directory: Path) -> _Record | None:
 
 
 def _seats(directory: Path, first: int, count: int) -> list[Seat]:
-    ports = iter(free_ports(3 * max(count, 0)))
+    ports, notify_ports = iter(free_ports(2 * max(count, 0))), iter(free_ports(max(count, 0), socket.SOCK_DGRAM))
     return [
-        Seat(f"node{n + 1}", str(directory / "nodes" / str(n + 1)), next(ports), next(ports), next(ports))
+        Seat(f"node{n + 1}", str(directory / "nodes" / str(n + 1)), next(ports), next(ports), next(notify_ports))
         for n in range(first, first + count)
     ]
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, kind: int = socket.SOCK_STREAM) -> list[int]:
     """Ports on which no program listens now. All are held until the last is found, so that they differ."""
     with ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(count)]
+        held = [stack.enter_context(socket.socket(type=kind)) for _ in range(count)]
         for each in held:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in held]
@@ -144,8 +141,6 @@ def free_ports(count: int) -> list[int]:
 def _variables(environment: Mapping[str, str], record: _Record) -> dict[str, str]:
     chosen = {name: value for name, value in environment.items() if name in PASSED_ON or name.startswith(PREFIXES)}
     chosen |= {"DA_AGENT_STORE": record.store, "HOME": environment.get("HOME", "/")}
-    if record.password:
-        chosen |= {"DASUPERVISORUSERNAME": "dev", "DASUPERVISORPASSWORD": record.password}
     if record.application is not None:
         chosen["DA_AGENT_APPLICATION"] = record.application
     if record.application_path is not None:

@@ -17,8 +17,6 @@ import psutil
 from da_agent import files
 from da_agent.adapters.dev_clusters import processes
 from da_agent.adapters.dev_clusters.processes import Known
-from da_agent.domain.node import rpc_ports
-from da_agent.domain.node.paths import Paths
 from da_agent.domain.node.variables import parse_node
 from da_agent.errors import Invalid, NodeBroken, TimedOut
 
@@ -38,7 +36,7 @@ class Seat(msgspec.Struct):
     root: str
     http_port: int
     https_port: int
-    rpc_port: int | None = None
+    notify_port: int | None = None
     supervisord: Known | None = None
 
 
@@ -81,7 +79,7 @@ class DevNode:
             "DA_AGENT_HTTP_PORT": str(self.seat.http_port),
             "DA_AGENT_HTTPS_PORT": str(self.seat.https_port),
             "DA_AGENT_COMMAND": f"{sys.executable} -m da_agent",
-            **({} if self.seat.rpc_port is None else {"DA_AGENT_RPC_PORT": str(self.seat.rpc_port)}),
+            **({} if self.seat.notify_port is None else {"DA_AGENT_NOTIFY_PORT": str(self.seat.notify_port)}),
         }
 
     @property
@@ -107,7 +105,6 @@ class DevNode:
         with files.on_this_node(f"start {self.name} below {self.root}"):
             for folder in (self.root / "agent" / "run", self.root / "agent" / "log"):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-            self._open_rpc_port()
             configuration = str(resources.files("da_agent") / "supervisord.conf")
             with (self.root / "agent" / "log" / "supervisord.out").open("ab") as log:
                 self._process = subprocess.Popen(
@@ -120,14 +117,6 @@ class DevNode:
                     start_new_session=True,
                 )
         self.seat.supervisord = processes.known(self._process.pid)
-
-    def _open_rpc_port(self) -> None:
-        """Write the section of the RPC port before supervisord starts; otherwise `initialize` would restart it."""
-        credentials = rpc_ports.given(self.environment)
-        if credentials is not None:
-            section = rpc_ports.section(parse_node(self.environment, root=os.geteuid() == 0), credentials)
-            if section is not None:
-                files.replace(Paths(self.root).rpc_port, section)
 
     def begin_to_stop(self, *, in_order: bool = True) -> None:
         """Tell supervisord to end. Not `in_order`: the node does not drain, as when the whole cluster stops."""

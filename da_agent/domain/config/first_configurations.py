@@ -16,12 +16,14 @@ _HEAD = """\
 # docassemble's configuration, made once from the environment of the cluster's first node.
 # From now on this file decides, on every node; the variables of env.list are not read again.
 
-# Signs sessions and passwords: a change logs every user out.
+# Signs sessions, passwords and the notifications between nodes: a change logs every user out.
 """
 _DATABASE = "\n# The SQL database that all nodes share.\n"
 _STORE = "\n# User files. Without keys the credentials of the machine's role are used.\n"
 _MACHINE = "\n# Where the nodes run.\n"
-_SUPERVISOR = "\n# The password with which commands and nodes tell the other nodes of a change.\n"
+_SUPERVISOR = (
+    "\n# With this password anyone who reaches a node's port 9001 controls the node. The agents do not use it.\n"
+)
 _OURS = """
 # The agent's own settings, the same on every node. These are the defaults.
 da agent:

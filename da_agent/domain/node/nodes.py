@@ -18,8 +18,10 @@ class Node:
                        user
     application        the `MODULE:CALLABLE` used when the configuration names none (dev --app)
     application_path   the folder to import `application` from
-    rpc_address        the address on which supervisord can be notified
-    rpc_port           its port; None when supervisord cannot be notified
+    rpc_address        the address on which supervisord takes commands
+    rpc_port           its TCP port; None when supervisord takes no commands from the network
+    notify_address     the address on which the node takes notifications
+    notify_port        its UDP port; None when the node only polls
     certificate_folders the folders, besides those below the root, that a configuration may name for certificates
     variables          the environment itself, for the first configuration and for the application's processes
     """
@@ -36,4 +38,6 @@ class Node:
     variables: Mapping[str, str]
     rpc_address: str = "127.0.0.1"
     rpc_port: int | None = None
+    notify_address: str = "127.0.0.1"
+    notify_port: int | None = None
     certificate_folders: tuple[Path, ...] = (Path("/etc/ssl/docassemble"),)

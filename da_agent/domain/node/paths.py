@@ -133,7 +133,7 @@ class Paths:
 
     @property
     def rpc_port(self) -> Path:
-        """What supervisord reads besides supervisord.conf: it exists when the node can be notified."""
+        """What supervisord reads besides supervisord.conf. It exists when supervisord takes commands from elsewhere."""
         return self.agent / "supervisor" / "rpc-port.conf"
 
     @property

@@ -7,6 +7,7 @@ from enum import Enum
 from da_agent.domain import limits
 from da_agent.domain.node.inbox_leader import Unable
 from da_agent.domain.node.node_states import Rejection
+from da_agent.domain.node.notifications import Contact
 
 
 class Phase(Enum):
@@ -37,7 +38,7 @@ class Report:
     activity   the long-running step in progress, if any
     rejected   the releases that this node rejected last
     waiting    what keeps the node from its target: the slots of other nodes, or a pause
-    rpc        where its supervisord can be notified, as in 10.0.0.7:9001; None for a node that only polls
+    contact    where the node can be notified; None for a node that only polls
     unable     the inbox that this node could not publish, and why
     identity   identifies the machine: a copy of its disk has another one
     """
@@ -55,7 +56,7 @@ class Report:
     rejected: tuple[Rejection, ...] = ()
     waiting: str | None = None
     activity: str | None = None
-    rpc: str | None = None
+    contact: Contact | None = None
     unable: Unable | None = None
     identity: str = ""
 

@@ -1,4 +1,7 @@
-"""The port on which a node's supervisord can be notified, and what is needed to use it."""
+"""The port on which a node's supervisord takes commands from other machines, and what is needed to use it.
+
+The agents do not use this port: its password controls the node.
+"""
 
 from __future__ import annotations
 

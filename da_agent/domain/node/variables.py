@@ -42,9 +42,11 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
         application=read("DA_AGENT_APPLICATION", _application, None),
         application_path=read("DA_AGENT_APPLICATION_PATH", _path, None),
         variables=dict(variables),
-        rpc_address=read("DA_AGENT_RPC_ADDRESS", _address_of_supervisor, _like(address)),
+        rpc_address=read("DA_AGENT_RPC_ADDRESS", _ipv4("supervisor knows"), _like(address)),
         rpc_port=read("DA_AGENT_RPC_PORT", _port, None),
         certificate_folders=read("DA_AGENT_CERTIFICATE_FOLDERS", _folders, (Path("/etc/ssl/docassemble"),)),
+        notify_address=read("DA_AGENT_NOTIFY_ADDRESS", _ipv4("notifications know"), _like(address)),
+        notify_port=read("DA_AGENT_NOTIFY_PORT", _port, None),
     )
     if node.http_port == node.https_port:
         mistakes.append(f"DA_AGENT_HTTP_PORT and DA_AGENT_HTTPS_PORT must differ, both are {node.http_port}")
@@ -83,15 +85,18 @@ def _address(text: str) -> str:
         raise ValueError("must be an IP address, such as 0.0.0.0 for all") from error
 
 
-def _address_of_supervisor(text: str) -> str:
-    try:
-        return str(ipaddress.IPv4Address(text))
-    except ValueError as error:
-        raise ValueError("must be an IPv4 address: supervisor knows no other") from error
+def _ipv4(knows: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        try:
+            return str(ipaddress.IPv4Address(text))
+        except ValueError as error:
+            raise ValueError(f"must be an IPv4 address: {knows} no other") from error
+
+    return read
 
 
 def _like(address: str) -> str:
-    """The default address of supervisord: the web server's, or an IPv4 address that is as private."""
+    """The default address of the other ports: the web server's, or an IPv4 address that is as private."""
     if address == "::":
         return "0.0.0.0"  # noqa: S104
     return "127.0.0.1" if ":" in address else address

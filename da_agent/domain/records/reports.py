@@ -3,6 +3,7 @@
 from typing import Literal
 
 from da_agent.domain.node.inbox_leader import Unable
+from da_agent.domain.node.notifications import Contact
 from da_agent.domain.node.reports import Phase, Report
 from da_agent.domain.records import rejections
 from da_agent.domain.records.rejections import RejectionShape
@@ -34,18 +35,25 @@ class UnableShape(Fields, frozen=True):
     reason: Text
 
 
+class ContactShape(Fields, frozen=True):
+    """The address at which the node takes notifications, and the proof that a holder of the cluster's key wrote it."""
+
+    address: Name
+    proof: Name
+
+
 class ReportShape(Fields, frozen=True):
     """`agent` is the version of da_agent; `python` is the Python that wheels are made for.
 
-    `activity` is the long-running step in progress. `waiting` is what keeps the node from its target. `rpc` is where to
-    notify the node. `identity` identifies the machine: a copy of its disk has another one.
+    `activity` is the long-running step in progress. `waiting` is what keeps the node from its target. `contact` is
+    where to notify the node. `identity` identifies the machine: a copy of its disk has another one.
     """
 
     format: Literal[1]
     node: NodeName
     host: Text
     address: Text
-    rpc: Text | None
+    contact: ContactShape | None
     agent: Name
     python: Text
     started_at: Time
@@ -66,7 +74,7 @@ def to_wire(report: Report) -> ReportShape:
         node=report.node,
         host=report.host,
         address=report.address,
-        rpc=report.rpc,
+        contact=None if report.contact is None else _contact_to_wire(report.contact),
         agent=report.agent,
         python=report.python,
         started_at=report.started_at,
@@ -97,10 +105,18 @@ def from_wire(shape: ReportShape) -> Report:
         rejected=tuple(rejections.from_wire(each) for each in shape.rejected),
         waiting=shape.waiting,
         activity=shape.activity,
-        rpc=shape.rpc,
+        contact=None if shape.contact is None else _contact_from_wire(shape.contact),
         unable=None if shape.unable is None else _unable_from_wire(shape.unable),
         identity=shape.identity,
     )
+
+
+def _contact_to_wire(contact: Contact) -> ContactShape:
+    return ContactShape(address=contact.address, proof=contact.proof)
+
+
+def _contact_from_wire(shape: ContactShape) -> Contact:
+    return Contact(address=shape.address, proof=shape.proof)
 
 
 def _unable_to_wire(unable: Unable) -> UnableShape:

@@ -10,6 +10,7 @@ from da_agent.domain import texts
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node.cycles import SOON, Cycle
 from da_agent.domain.node.heartbeats import Told
+from da_agent.domain.node.notifications import Contact
 from da_agent.domain.node.reports import Phase, Report
 from da_agent.domain.rollout.rollouts import State
 from da_agent.domain.store import polls
@@ -50,10 +51,11 @@ class Reconciler:
         settings: Callable[[], Settings],
         chance: Callable[[], float],
         activity: Callable[[], str | None] = lambda: None,
+        contact: Callable[[], Contact | None] = lambda: None,
     ) -> None:
         """`admit` raises unless the store may be used. `report` is this node's report with the constant fields filled
         in. `chance` returns a new random number from 0 to 1 each time. `activity` returns the long-running step in
-        progress, if any.
+        progress, if any. `contact` returns where this node can be notified now.
         """
         self._ledger = ledger
         self._admit = admit
@@ -69,6 +71,7 @@ class Reconciler:
         self._report = report
         self._settings = settings
         self._chance = chance
+        self._contact = contact
         self._poller = ReleasePoller(
             store=store, ledger=ledger, node=node, rollout_client=rollout_client, clock=clock, progress=progress
         )
@@ -252,5 +255,6 @@ class Reconciler:
             problem=texts.maybe_reason(self._cycle.problem or failure or (None if newest is None else newest.problem)),
             rejected=node_state.rejected[-3:],
             unable=self._inbox_leader.unable,
+            contact=self._contact(),
         )
         self._reporting.tell(Told(report, self._cycle.waits))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from da_agent import ports
+from da_agent.domain.node.notifications import Key, destination
 from da_agent.domain.node.reports import SILENT
-from da_agent.domain.node.rpc_ports import Credentials
 from da_agent.domain.release.releases import Release
 from da_agent.errors import AgentError
 from da_agent.workflows.records.reports import Reports
@@ -18,12 +18,10 @@ LONGEST_LOOK = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class Recipients:
-    """The nodes that can be notified: the address of each, and the credentials. Without credentials none can be
-    notified.
-    """
+    """The nodes that can be notified: the IP address and port of each, and the key. Without a key none can be."""
 
-    addresses: Mapping[str, str]
-    credentials: Credentials | None
+    destinations: Mapping[str, tuple[str, int]]
+    key: Key | None
 
 
 def announce(release: Release, rollouts: Rollouts, notifications: "Notifications", nodes: Recipients) -> None:
@@ -44,48 +42,50 @@ class Notifications:
         store: ports.Store,
         reports: Reports,
         notifier: ports.Notifier,
-        credentials: Callable[[], Credentials | None],
+        key: Callable[[], Key | None],
         clock: ports.Clock,
     ) -> None:
-        """`credentials` returns the current ones of the cluster; it may raise any AgentError."""
+        """`key` returns the current one of the cluster; it may raise any AgentError."""
         self._store = store
         self._reports = reports
         self._notifier = notifier
-        self._credentials = credentials
+        self._key = key
         self._clock = clock
 
     def alive(self) -> Recipients:
-        """Every node that has lately reported an address for notifications."""
+        """Every node that has lately reported where it can be notified."""
         return self._recipients(None)
 
     def wake(self, nodes: Recipients) -> frozenset[str]:
         """Notify all of `nodes` at once; returns the names of those that could not be reached."""
-        if nodes.credentials is None or not nodes.addresses:
-            return frozenset(nodes.addresses)
-        return self._notifier.notify(nodes.addresses, nodes.credentials)
+        if nodes.key is None or not nodes.destinations:
+            return frozenset(nodes.destinations)
+        return self._notifier.notify(nodes.destinations, nodes.key)
 
     def notify(self, names: Collection[str]) -> frozenset[str]:
         """Notify the nodes in `names`; returns those that could not be reached, or that only poll."""
         chosen = self._recipients(names)
-        return self.wake(chosen) | (frozenset(names) - chosen.addresses.keys())
+        return self.wake(chosen) | (frozenset(names) - chosen.destinations.keys())
 
     def _recipients(self, names: Collection[str] | None) -> Recipients:
-        addresses: dict[str, str] = {}
+        destinations: dict[str, tuple[str, int]] = {}
         try:
-            credentials = self._credentials()
-            if credentials is not None:
-                self._read(addresses, names)
+            key = self._key()
+            if key is not None:
+                self._read(destinations, key, names)
         except AgentError:
             return Recipients({}, None)
-        return Recipients(addresses, credentials)
+        return Recipients(destinations, key)
 
-    def _read(self, addresses: dict[str, str], names: Collection[str] | None) -> None:
-        """Add the addresses of `names`, or of all nodes. With `names`, a rollout need not read every report for each
-        node.
+    def _read(self, destinations: dict[str, tuple[str, int]], key: Key, names: Collection[str] | None) -> None:
+        """Add the destinations of `names`, or of all nodes. With `names`, a rollout need not read every report for each
+        node. What no holder of the key has written is left out.
         """
         now, ends = self._store.clock(), self._clock.now() + LONGEST_LOOK
         for each in self._reports.node_statuses(names):
-            if each.report.rpc is not None and not each.silent(now, SILENT):
-                addresses[each.report.node] = each.report.rpc
+            if each.report.contact is not None and not each.silent(now, SILENT):
+                there = destination(each.report.node, each.report.contact, key)
+                if there is not None:
+                    destinations[each.report.node] = there
             if self._clock.now() >= ends:
                 return
