@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -128,3 +129,13 @@ def disk(folder: Path) -> Disk:
     there = next(each for each in (folder, *folder.parents) if each.exists())
     status = os.statvfs(there)
     return Disk(str(folder), there.stat().st_dev, status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove the folder `path`, in which another user may work or have worked; what cannot be removed stays.
+
+    `rm` follows no link and has no limit for the depth, which `shutil.rmtree` has: it ends with a RecursionError.
+    """
+    command = ["rm", "-rf", "--", str(path)]
+    quiet = subprocess.DEVNULL
+    subprocess.run(command, env={"PATH": os.defpath}, stdin=quiet, stdout=quiet, stderr=quiet, check=False)

@@ -96,7 +96,7 @@ def run(
         if gives_way:
             # The process may have ended already, or the system may forbid the change. Priority is not essential.
             with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS))
+                os.setpriority(os.PRIO_PGRP, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS))
         lines = _Lines(sink, watch)
         try:
             ended = _await(process.pid, time.monotonic() + patience, lines, guard)

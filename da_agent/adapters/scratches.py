@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,9 +47,7 @@ class Scratch:
             except BlockingIOError:
                 return False
             for leftovers in self._folder.iterdir():
-                shutil.rmtree(leftovers, ignore_errors=True) if leftovers.is_dir() else leftovers.unlink(
-                    missing_ok=True
-                )
+                files.remove_tree(leftovers) if leftovers.is_dir() else leftovers.unlink(missing_ok=True)
             for folder in beside:
                 for unfinished in folder.glob(_UNFINISHED):
                     unfinished.unlink(missing_ok=True)

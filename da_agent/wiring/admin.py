@@ -44,7 +44,15 @@ class Admin(ClusterRecords):
 
         # Not in the node's scratch folder: the cache must outlive a sweep. `blobs` has wheels that other nodes built.
         cache = self.paths.agent / "resolver" if self.is_node else self.scratch / "resolver"
-        return UvResolver(self.node.python, self.scratch, cache, self.node.web_user, self.progress, blobs=self.blobs)
+        return UvResolver(
+            self.node.python,
+            self.scratch,
+            cache,
+            self.node.build_user,
+            self.progress,
+            web_user=self.node.web_user,
+            blobs=self.blobs,
+        )
 
     @cached_property
     def drafts(self) -> Drafts:

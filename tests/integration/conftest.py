@@ -14,3 +14,17 @@ def desk() -> Iterator[Path]:
         Path(folder).chmod(0o755)
         (Path(folder) / "inbox").mkdir()
         yield Path(folder)
+
+
+@pytest.fixture
+def inbox(desk: Path) -> Path:
+    return desk / "inbox"
+
+
+@pytest.fixture
+def log(desk: Path) -> Path:
+    """A file that every build may write to."""
+    path = desk / "builds.log"
+    path.touch()
+    path.chmod(0o666)
+    return path

@@ -28,21 +28,7 @@ from tests.fakes import MemoryBlobs, SilentProgress
 
 PYTHON = Path("/usr/bin/python3")
 ROOT = os.geteuid() == 0
-BUILDER = "www-data" if ROOT else None
-
-
-@pytest.fixture
-def inbox(desk: Path) -> Path:
-    return desk / "inbox"
-
-
-@pytest.fixture
-def log(desk: Path) -> Path:
-    """A file that every build may write to."""
-    path = desk / "builds.log"
-    path.touch()
-    path.chmod(0o666)
-    return path
+BUILDER = "da-agent-build" if ROOT else None
 
 
 @pytest.fixture
@@ -393,7 +379,7 @@ def test_a_machine_without_the_build_user_or_a_way_for_it_says_so(desk: Path) ->
             UvResolver(PYTHON, desk / "scratch", desk / "cache", None, SilentProgress()), inbox_of(requirements=["six"])
         )
     (desk / "closed").mkdir(mode=0o700)
-    with pytest.raises(NodeBroken, match=r"www-data.*may not enter .*/closed"):
+    with pytest.raises(NodeBroken, match=r"da-agent-build.*may not enter .*/closed"):
         lock(resolver_at(desk / "closed"), inbox_of(requirements=["six"]))
 
 

@@ -30,6 +30,7 @@ def test_as_root_a_node_has_the_seeds_places_and_the_well_known_ports() -> None:
         certificate_folders=(Path("/etc/ssl/docassemble"),),
         notify_address="0.0.0.0",
         notify_port=None,
+        build_user="da-agent-build",
     )
 
 
@@ -47,6 +48,7 @@ def test_variables_replace_the_defaults() -> None:
         "DA_AGENT_HTTPS_PORT": "65535",
         "DA_AGENT_PYTHON": "/opt/python3.11/bin/python3.11",
         "DA_AGENT_WEB_USER": "web_1",
+        "DA_AGENT_BUILD_USER": "builder",
         "DA_AGENT_APPLICATION": "shop.wsgi:app",
         "DA_AGENT_APPLICATION_PATH": "/srv/shop",
         "DA_AGENT_RPC_ADDRESS": "10.0.0.7",
@@ -72,6 +74,7 @@ def test_variables_replace_the_defaults() -> None:
         certificate_folders=(Path("/etc/ssl/docassemble"), Path("/var/www/.certs")),
         notify_address="10.0.0.8",
         notify_port=9002,
+        build_user="builder",
     )
 
 
@@ -88,6 +91,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         "HTTPS_PORT",
         "PYTHON",
         "WEB_USER",
+        "BUILD_USER",
         "APPLICATION",
         "RPC_ADDRESS",
         "RPC_PORT",
@@ -98,6 +102,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
     node = parse_node(empty, root=False)
     assert node.root == Path("/usr/share/docassemble")
     assert node.web_user is None
+    assert node.build_user is None
     assert node.application is None
     assert (node.rpc_address, node.rpc_port) == ("127.0.0.1", None)
 
@@ -115,6 +120,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("NOTIFY_PORT", ["0", "none"], "must be a port number"),
         ("PYTHON", ["python3", "./python3"], "must be an absolute path"),
         ("WEB_USER", ["root", "a b", "Web", "0"], "must be the name of a user other than root"),
+        ("BUILD_USER", ["root", "a b", "0"], "must be the name of a user other than root"),
         ("APPLICATION", ["shop", "shop:", "shop:a.b", "a-b:c"], "must be MODULE:CALLABLE"),
         ("APPLICATION_PATH", ["shop"], "must be an absolute path"),
     ],
@@ -126,8 +132,15 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_variable(name: str, values:
 
 
 def test_another_user_needs_root() -> None:
-    (mistake,) = mistakes({"DA_AGENT_WEB_USER": "www-data"}, root=False)
-    assert "must be left out unless the agent runs as root" in mistake
+    for name in ("WEB_USER", "BUILD_USER"):
+        (mistake,) = mistakes({f"DA_AGENT_{name}": "www-data"}, root=False)
+        assert "must be left out unless the agent runs as root" in mistake
+
+
+def test_the_application_must_not_run_as_the_build_user() -> None:
+    for names in ({"BUILD_USER": "www-data"}, {"WEB_USER": "da-agent-build"}):
+        (mistake,) = mistakes({f"DA_AGENT_{name}": value for name, value in names.items()})
+        assert "DA_AGENT_BUILD_USER and DA_AGENT_WEB_USER must differ" in mistake
 
 
 def test_the_two_ports_must_differ() -> None:

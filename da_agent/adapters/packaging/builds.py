@@ -135,7 +135,7 @@ class Locals:
     def _build_and_keep(self, filename: str, path: Path, source: str) -> Path:
         with self._progress.step(f"building {filename}"):
             made = self._build(filename, self._workshop.lend(path, filename))
-        lent = self._workshop.take(made, self._workshop.given)
+        lent = self._workshop.take(made)
         wheels.check_wheel(lent.name, lent)
         self._fits.require(lent.name)
         # The folder is renamed as a whole: a half-written wheel would be reused forever.

@@ -5,6 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from da_agent import ports
+from da_agent.adapters.packaging import comparisons
 from da_agent.adapters.packaging.tools import Tools
 from da_agent.adapters.packaging.workshops import Workshop
 
@@ -12,23 +13,34 @@ _WRITER = "bytecode_writer.py"
 
 
 class Bytecodes:
-    """Compiles wheels as the build user, because they are untrusted; no code of them is run."""
+    """Compiles wheels as the build user, because they are untrusted; no code of them is run.
 
-    def __init__(self, workshop: Workshop, tools: Tools, progress: ports.Progress) -> None:
+    `python` is the version of the Python that they are for.
+    """
+
+    def __init__(self, workshop: Workshop, tools: Tools, python: str, progress: ports.Progress) -> None:
         self._workshop = workshop
         self._tools = tools
+        self._python = python
         self._progress = progress
 
     def add(self, wheels: Sequence[Path]) -> dict[str, Path]:
-        """The agent's own copies of `wheels` with bytecode, by file name. File names must be unique."""
+        """The agent's own copies of `wheels` with bytecode, by file name. File names must be unique.
+
+        NodeBroken when a copy has other differences.
+        """
         if not wheels:
             return {}
         writer = self._workshop.given / _WRITER
         writer.write_bytes((resources.files("da_agent.adapters.packaging") / _WRITER).read_bytes())
-        writer.chmod(0o644)
-        into = self._workshop.outbox("compiled")
-        ours = self._workshop.root / "finished"
-        ours.mkdir(mode=0o700)
+        into = self._workshop.root / "compiled"
+        into.mkdir(mode=0o700)
         with self._progress.work("compiling packages", len(wheels), "packages") as advance:
             self._tools.compile(writer, wheels, into, advance)
-        return {path.name: self._workshop.take(into / path.name, ours) for path in wheels}
+        return {given.name: self._compared(given, into / given.name) for given in wheels}
+
+    def _compared(self, given: Path, made: Path) -> Path:
+        # Compared is the copy: the process that wrote the other file could have kept it open.
+        copy = self._workshop.copy(made)
+        comparisons.require_same(given, copy, self._python)
+        return copy

@@ -45,7 +45,7 @@ class Resolution:
     ) -> None:
         self._workshop = workshop
         self._tools = tools
-        self._bytecodes = Bytecodes(workshop, tools, progress)
+        self._bytecodes = Bytecodes(workshop, tools, fits.target.python, progress)
         self._locals = locals_
         self._fits = fits
         self._previous = [wheel for wheel in previous if fits.rank(wheel.filename) is not None]
@@ -86,7 +86,7 @@ class Resolution:
         with self._progress.step("resolving packages"):
             self._tools.lock(listed, lock)
         # The builder may have replaced the file, for example by a link: only a regular file is read.
-        return locks.parse(self._workshop.take(lock, self._workshop.given), local)
+        return locks.parse(self._workshop.take(lock), local)
 
     def _locked_local(self, local: Local) -> Locked:
         if local.before is not None:
@@ -135,7 +135,7 @@ class Resolution:
             raise Invalid(
                 f"cannot install {wanted.name}: {wanted.artifact.filename} contains a package of another name"
             )
-        path = self._workshop.take(made, self._workshop.given)
+        path = self._workshop.take(made)
         self._fits.require(path.name)
         wheel = wheels.wheel(path, wanted.source)
         if wanted.source is None and wheel.blob.sha256 != wanted.artifact.sha256:

@@ -1,7 +1,6 @@
 """Resolves requirements to the exact wheels that every node installs."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 
 from da_agent import files, ports, processes
-from da_agent.adapters.packaging import indexes, tools
+from da_agent.adapters.packaging import caches, indexes, tools
+from da_agent.adapters.packaging.build_users import build_user
 from da_agent.adapters.packaging.builds import Locals
 from da_agent.adapters.packaging.resolutions import Resolution
 from da_agent.adapters.packaging.tools import Tools
 from da_agent.adapters.packaging.wheels import Fits
-from da_agent.adapters.packaging.workshops import Workshop, builder
+from da_agent.adapters.packaging.workshops import Workshop
 from da_agent.domain.packages.locked import Indexes, Locked, Sources
 from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.errors import NotHere
@@ -31,9 +31,9 @@ _DESCRIBE = (
 class UvResolver:
     """Implements ports.Resolver: uv resolves and builds, pip fetches.
 
-    `cache` is kept between resolutions and shared with other processes. `build_user` runs foreign code when the agent
-    is root. `blobs`: a wheel that another node has built is reused when this node has its blob. `environ` holds the
-    machine's own indexes.
+    `cache` is kept between resolutions and shared with other processes. When the agent is root, `build_user` runs
+    foreign code; it must not be `web_user`, which runs the application. `blobs`: a wheel that another node has built
+    is reused when this node has its blob. `environ` holds the machine's own indexes.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class UvResolver:
         build_user: str | None,
         progress: ports.Progress,
         *,
+        web_user: str | None = None,
         blobs: ports.Blobs | None = None,
         patience: float = PATIENCE,
         environ: Mapping[str, str] | None = None,
@@ -52,6 +53,7 @@ class UvResolver:
         self._scratch = scratch
         self._cache = cache
         self._build_user = build_user
+        self._web_user = web_user
         self._progress = progress
         self._blobs = blobs
         self._patience = patience
@@ -83,13 +85,13 @@ class UvResolver:
             yield locked
         finally:
             if root is not None:
-                shutil.rmtree(root, ignore_errors=True)
+                files.remove_tree(root)
 
     def _resolution(self, root: Path, wanted: Indexes, previous: Sequence[Wheel]) -> Resolution:
         target = self.target
         fits = Fits(target)
-        workshop = Workshop(root, self._cache, builder(self._build_user), self._environ)
-        kept = self._cache / "built" / f"{target.python}-{target.platform}"
+        workshop = Workshop(root, self._cache, build_user(self._build_user, self._web_user), self._environ)
+        kept = self._cache / caches.BUILT / f"{target.python}-{target.platform}"
         # Read for each resolution: an admin's change of pip's configuration applies from the next publication on.
         pip = tools.pip_configuration(self._python, self._environ, Path("/"))
         where = indexes.places(wanted, indexes.of_machine(self._environ, pip))

@@ -112,7 +112,9 @@ class Tools:
     def compile(self, writer: Path, wheels: Sequence[Path], into: Path, tick: Callable[[int], None]) -> None:
         """Copy `wheels` to `into` with the bytecode of their modules; `tick` gets 1 for each."""
         # The writer prints the name of each finished wheel.
-        self._run([self._python, "-I", writer, into, *wheels], "compile the packages", lambda _: tick(1))
+        command: list[str | Path] = [self._python, "-I", writer, into, self._workshop.builder, *wheels]
+        outcome = self._workshop.run(command, {}, self._patience, lambda _: tick(1), becomes=True)
+        self._require(outcome, "compile the packages")
 
     def _run(self, command: list[str | Path], task: str, watch: Callable[[str], object] = processes.ignore) -> None:
         self._require(self._workshop.run(command, self._variables, self._patience, watch), task)

@@ -66,7 +66,7 @@ class Fits:
     """Which wheels a target can use, and which of them it prefers."""
 
     def __init__(self, target: Target) -> None:
-        self._target = target
+        self.target = target
         major, minor = (int(part) for part in target.python.split("."))
         platforms = list(tags.platform_tags())
         interpreter = f"cp{major}{minor}"
@@ -84,7 +84,7 @@ class Fits:
         rank = self.rank(filename)
         if rank is None:
             raise Invalid(
-                f"{filename} is not for {self._target}, which this cluster runs: put a wheel for it, or the source, "
+                f"{filename} is not for {self.target}, which this cluster runs: put a wheel for it, or the source, "
                 f"into packages/"
             )
         return rank
@@ -93,7 +93,7 @@ class Fits:
 def check_wheel(filename: str, path: Path) -> None:
     """Raise Invalid unless the file is a complete zip whose metadata has the name and version of `filename`."""
     expected = title(filename)
-    with _whole(filename), zipfile.ZipFile(path) as archive:
+    with whole(filename), zipfile.ZipFile(path) as archive:
         _check_members(archive)
         names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1]
         metadata = message_from_bytes(archive.read(names[0])) if names else None
@@ -108,7 +108,7 @@ def check_wheel(filename: str, path: Path) -> None:
 
 def check_source(filename: str, path: Path) -> None:
     """Raise Invalid unless the file is a complete archive."""
-    with _whole(filename):
+    with whole(filename):
         if filename.endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
                 _check_members(archive)
@@ -125,7 +125,8 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 
 
 @contextmanager
-def _whole(filename: str) -> Iterator[None]:
+def whole(filename: str) -> Iterator[None]:
+    """Turn what Python's readers raise for a damaged archive into Invalid."""
     try:
         yield
     except _DAMAGES as error:

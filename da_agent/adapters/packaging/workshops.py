@@ -1,42 +1,28 @@
 """A scratch folder in which an unprivileged user resolves, downloads and builds."""
 
+import itertools
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 from da_agent import files, processes
-from da_agent.adapters.packaging import indexes
+from da_agent.adapters.packaging import caches, handovers, indexes
+from da_agent.adapters.packaging.enclosures import Enclosure
 from da_agent.domain.node import disk_space
-from da_agent.errors import NodeBroken, NotHere
+from da_agent.errors import NodeBroken
 from da_agent.processes import Account, Outcome
 
 # The first time that every zip tool can write. A fixed time gives the same wheel bytes in every build.
 _LONG_AGO = "315619200"
-
-
-def builder(name: str | None) -> Account | None:
-    """The account that builds run as; None for the agent's own user.
-
-    Foreign code never runs as root: NotHere when the agent is root and `name` is missing, unknown or root.
-    """
-    if os.geteuid() != 0:
-        return None
-    if name is None:
-        raise NotHere("cannot build packages as root: set DA_AGENT_WEB_USER to a user other than root")
-    try:
-        account = Account.of(name)
-    except KeyError as error:
-        raise NotHere(f"cannot build packages here: this machine has no user {name}") from error
-    if account.uid == 0:
-        raise NotHere("cannot build packages as root: set DA_AGENT_WEB_USER to another user")
-    return account
+_TEMPORARY = "tmp"
 
 
 class Workshop:
-    """The agent owns the folder `root`, so that the builder cannot replace its content.
+    """The agent owns the folder `root`, so that the builder cannot replace its content. No third user may enter.
 
     The builder owns only its home and each `outbox`. `cache` holds the caches of its uv and pip.
     """
@@ -44,21 +30,19 @@ class Workshop:
     def __init__(self, root: Path, cache: Path, account: Account | None, environ: Mapping[str, str]) -> None:
         self.root = root
         self._account = account
-        root.chmod(0o755)
+        self._papers = itertools.count()
         self.given = root / "given"
         self.given.mkdir(mode=0o755)
-        self._home = self.outbox("home")
-        temporary, own_cache = self._home / "tmp", cache / f"of-{os.geteuid() if account is None else account.uid}"
-        for folder in (temporary, own_cache):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._give(folder)
+        self._home = self._new_home()
+        own_cache = caches.of(cache, account)
+        handovers.open_to(root, account)
         self._require_entrance(own_cache)
         self._environment = {
             # Trust the system's certificates like other programs do: a company's own authority may be among them.
             "UV_SYSTEM_CERTS": "1",
             **{name: value for name, value in environ.items() if indexes.PASSED_ON.fullmatch(name)},
             "HOME": str(self._home),
-            "TMPDIR": str(temporary),
+            "TMPDIR": str(self._home / _TEMPORARY),
             "LC_ALL": "C.UTF-8",
             "SOURCE_DATE_EPOCH": _LONG_AGO,
             "UV_CACHE_DIR": str(own_cache / "uv"),
@@ -73,16 +57,27 @@ class Workshop:
         variables: Mapping[str, str],
         patience: float,
         watch: Callable[[str], object] = processes.ignore,
+        *,
+        becomes: bool = False,
     ) -> Outcome:
+        """Run `command` as the builder; with `becomes` as the agent, for a program that becomes the builder itself."""
         return processes.run(
-            command,
+            [*self._enclosure.prefix(becomes=becomes), *command],
             self._environment | dict(variables),
-            folder=self._home,
+            folder=self.root if becomes else self._home,
             patience=patience,
-            account=self._account,
             watch=watch,
             guard=self._guard,
         )
+
+    @cached_property
+    def _enclosure(self) -> Enclosure:
+        return Enclosure.of(self._account)
+
+    @property
+    def builder(self) -> str:
+        """The ids of the builder's user and group as `1:2`; `-` for the agent's own."""
+        return "-" if self._account is None else f"{self._account.uid}:{self._account.gid}"
 
     def require_room(self, task: str, needed: int) -> None:
         """Raise NodeBroken, "cannot `task`: …", when `needed` more bytes would use up disk space kept for others."""
@@ -97,39 +92,52 @@ class Workshop:
     def outbox(self, name: str, texts: Mapping[str, str] | None = None) -> Path:
         """A new folder that the builder owns, with the files `texts` (content by name), which it owns too."""
         folder = self.root / name
-        folder.mkdir(mode=0o755)
+        folder.mkdir(mode=handovers.PRIVATE)
         for filename, text in (texts or {}).items():
             (folder / filename).write_text(text, encoding="utf-8")
-            self._give(folder / filename)
-        self._give(folder)
+            handovers.give(folder / filename, self._account)
+        handovers.give(folder, self._account)
         return folder
+
+    def _new_home(self) -> Path:
+        home = self.root / "home"
+        home.mkdir(mode=handovers.PRIVATE)
+        (home / _TEMPORARY).mkdir(mode=handovers.PRIVATE)
+        # The folder inside comes first: in its own home the builder could put a link in place of it.
+        handovers.give(home / _TEMPORARY, self._account)
+        handovers.give(home, self._account)
+        return home
 
     def lend(self, path: Path, filename: str) -> Path:
         """A copy of `path` that the builder can read, named `filename`; NodeBroken unless that is a plain name."""
-        copy = self.given / filename
-        if copy.name != filename:
-            raise NodeBroken(f"cannot use {filename}: it is not a plain file name")
+        copy = self._paper(filename)
         shutil.copyfile(path, copy)
         copy.chmod(0o644)
         return copy
 
-    def take(self, made: Path, into: Path) -> Path:
-        """The agent's own copy of a file that the builder made: the builder cannot change it after it is hashed.
+    def take(self, made: Path) -> Path:
+        """The agent's own copy of a file that the builder made, which it cannot change any more but read.
 
-        Raises NodeBroken when it is no regular file, and OSError when it is a link.
+        Invalid when it is not a file that the builder owns alone.
         """
-        # The builder could have left a link to a file that only the agent may read.
-        with os.fdopen(os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as source:
-            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-                raise NodeBroken(f"cannot take {made.name} from the build: it is not a file")
-            with (into / made.name).open("wb") as copy:
-                shutil.copyfileobj(source, copy)
-        (into / made.name).chmod(0o644)
-        return into / made.name
+        return self._copy(made, os.geteuid() if self._account is None else self._account.uid)
 
-    def _give(self, path: Path) -> None:
-        if self._account is not None:
-            os.chown(path, self._account.uid, self._account.gid)
+    def copy(self, made: Path) -> Path:
+        """The agent's own copy of a file of the agent to which the builder was let write."""
+        return self._copy(made, os.geteuid())
+
+    def _copy(self, made: Path, owner: int) -> Path:
+        copy = self._paper(made.name)
+        handovers.take(made, copy, owner)
+        return copy
+
+    def _paper(self, filename: str) -> Path:
+        """The path for a new file of the agent, in a folder of its own: a build chooses the names of what it makes."""
+        folder = self.given / str(next(self._papers))
+        if (folder / filename).name != filename:
+            raise NodeBroken(f"cannot use {filename}: it is not a plain file name")
+        folder.mkdir(mode=0o755)
+        return folder / filename
 
     def _require_entrance(self, cache: Path) -> None:
         """Raise NodeBroken when the builder may not enter its folders: uv and pip would report that unclearly."""
@@ -147,7 +155,7 @@ class Workshop:
 
 def _sizes(root: Path) -> Iterator[int]:
     """The size in bytes of each file below `root`; files that vanish meanwhile are skipped."""
-    for folder, _, names in os.walk(root):
+    for _, _, names, folder in os.fwalk(root):
         for name in names:
             with suppress(OSError):
-                yield os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 (there may be very many)
+                yield os.lstat(name, dir_fd=folder).st_size

@@ -16,6 +16,7 @@ class Node:
     python             the interpreter of the managed environments
     web_user           the user that runs the application; None when the agent is not root and everything runs as one
                        user
+    build_user         the user that resolves, builds and compiles packages, and owns nothing else; None as above
     application        the `MODULE:CALLABLE` used when the configuration names none (dev --app)
     application_path   the folder to import `application` from
     rpc_address        the address on which supervisord takes commands
@@ -41,3 +42,4 @@ class Node:
     notify_address: str = "127.0.0.1"
     notify_port: int | None = None
     certificate_folders: tuple[Path, ...] = (Path("/etc/ssl/docassemble"),)
+    build_user: str | None = None

@@ -39,6 +39,7 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
         https_port=read("DA_AGENT_HTTPS_PORT", _port, 443 if root else 8443),
         python=read("DA_AGENT_PYTHON", _path, Path("/usr/bin/python3")),
         web_user=read("DA_AGENT_WEB_USER", _user if root else _no_user, "www-data" if root else None),
+        build_user=read("DA_AGENT_BUILD_USER", _user if root else _no_user, "da-agent-build" if root else None),
         application=read("DA_AGENT_APPLICATION", _application, None),
         application_path=read("DA_AGENT_APPLICATION_PATH", _path, None),
         variables=dict(variables),
@@ -50,6 +51,11 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
     )
     if node.http_port == node.https_port:
         mistakes.append(f"DA_AGENT_HTTP_PORT and DA_AGENT_HTTPS_PORT must differ, both are {node.http_port}")
+    if root and node.build_user == node.web_user:
+        mistakes.append(
+            f"DA_AGENT_BUILD_USER and DA_AGENT_WEB_USER must differ, both are {node.web_user}: the application must not"
+            f" change what is built"
+        )
     if node.rpc_port in (node.http_port, node.https_port):
         mistakes.append(f"DA_AGENT_RPC_PORT must not be one of the web server's ports, {node.rpc_port}")
     if mistakes:
