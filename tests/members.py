@@ -118,6 +118,7 @@ class Member(Generic[S]):
             progress=self.progress,
             now=self.store.clock,
             trusted=tuple,
+            handshake=lambda _: None,
         )
         rollout_client = RolloutClient(
             self.store, built.rollouts(self.store, self._nonce), self.clock, self.name, deadline=NoDeadline()

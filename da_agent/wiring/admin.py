@@ -56,6 +56,7 @@ class Admin(ClusterRecords):
 
     @cached_property
     def drafts(self) -> Drafts:
+        from da_agent import handshakes
         from da_agent.adapters.ca_bundle import trusted_roots
         from da_agent.adapters.snapshots import SnapshotFolders
         from da_agent.workflows.publish.drafts import Drafts
@@ -66,6 +67,7 @@ class Admin(ClusterRecords):
             progress=self.progress,
             now=self.store.clock,
             trusted=trusted_roots,
+            handshake=handshakes.rehearse,
             admit=self._admit_target,
             home=self.location,
         )

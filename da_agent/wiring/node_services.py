@@ -92,6 +92,7 @@ class NodeServices(Admin):
 
     @cached_property
     def certificates(self) -> Certificates:
+        from da_agent import handshakes
         from da_agent.adapters.ca_bundle import trusted_roots
         from da_agent.adapters.certificate_folders import LinkedFolders
         from da_agent.domain.node.certificate_places import AllowedFolders
@@ -108,6 +109,7 @@ class NodeServices(Admin):
             progress=self.progress,
             now=self.clock.now,
             trusted=trusted_roots,
+            handshake=handshakes.rehearse,
             read=_read,
             store=_opened,
         )

@@ -43,6 +43,7 @@ def pushing(member: Member[S3Store]) -> Pushes:
         progress=member.progress,
         now=member.store.clock,
         trusted=tuple,
+        handshake=lambda _: None,
     )
     publisher = built.publisher(
         member.store,

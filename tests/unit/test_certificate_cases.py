@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from da_agent import handshakes
 from da_agent.domain.certificates import placed_files
 from da_agent.domain.certificates.validity import check
 from da_agent.errors import Invalid
@@ -44,12 +45,12 @@ WEAK = '"{}" has an RSA key of 1024 bits, which OpenSSL refuses: get a certifica
 )
 def test_what_no_web_server_can_present_is_refused_with_a_remedy(name: str, mistake: str) -> None:
     with pytest.raises(Invalid) as refused:
-        check(case(name), now=NOW, trusted=())
+        check(case(name), now=NOW, trusted=(), handshake=handshakes.rehearse)
     assert refused.value.mistakes == (mistake,)
 
 
 def test_a_good_chain_is_accepted() -> None:
-    (found,) = check(case("good"), now=NOW, trusted=())
+    (found,) = check(case("good"), now=NOW, trusted=(), handshake=handshakes.rehearse)
     assert (found.subjects, found.warnings) == (("a.example.org",), ())
 
 
@@ -68,7 +69,7 @@ def test_a_good_chain_is_accepted() -> None:
     ],
 )
 def test_what_is_above_a_trusted_root_is_a_warning_at_most(name: str, warnings: tuple[str, ...]) -> None:
-    (found,) = check(case(name), now=NOW, trusted=())
+    (found,) = check(case(name), now=NOW, trusted=(), handshake=handshakes.rehearse)
     assert found.warnings == tuple(f"certs/docassemble.crt: {warning}" for warning in warnings)
 
 

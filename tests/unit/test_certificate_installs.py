@@ -92,6 +92,7 @@ class NodeAgent:
             progress=self.progress,
             now=lambda: NOON,
             trusted=lambda: (CA.certificate,),
+            handshake=lambda _: None,
             read=self.files.get,
             store=self.open,
         )

@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
+from da_agent import handshakes
 from da_agent.domain.certificates.validity import Certificate, check
 from da_agent.errors import Invalid
 from tests.certificates import Authority, Issued, authority, issue, rsa_key
@@ -30,7 +31,7 @@ TRUSTED = (ROOT.certificate,)
 
 
 def judge(files: Mapping[str, bytes], trusted: Collection[x509.Certificate] = TRUSTED) -> tuple[Certificate, ...]:
-    return check(files, now=NOW, trusted=trusted)
+    return check(files, now=NOW, trusted=trusted, handshake=handshakes.rehearse)
 
 
 def mistakes(files: Mapping[str, bytes], trusted: Collection[x509.Certificate] = TRUSTED) -> tuple[str, ...]:
@@ -237,7 +238,6 @@ NOT_NEEDED, TWICE = "is not needed", "is there twice"
         ([LOWER, MIDDLE, OTHER], [("Other Root", NOT_NEEDED)]),
         ([LOWER, LOWER, MIDDLE], [("Lower", TWICE)]),
         ([LOWER, MIDDLE, MIDDLE, ROOT, ROOT], [("Middle", TWICE), ("Root", TWICE)]),
-        ([LOWER, MIDDLES_TWIN, MIDDLE], [("Middle", NOT_NEEDED)]),
         ([LOWER, EXPIRED_TWIN, MIDDLE], [("Middle", "expired on 2026-11-19 12:00 UTC: delete it")]),
         ([LOWER, MIDDLE, EXPIRED_TWIN], [("Middle", "expired on 2026-11-19 12:00 UTC: delete it")]),
     ],
@@ -249,6 +249,34 @@ def test_what_clients_do_not_need_is_a_warning(above: list[Authority], expected:
     for warning, (name, what) in zip(found.warnings, expected, strict=True):
         assert warning.startswith(f'certs/docassemble.crt: "{name}"')
         assert what in warning
+
+
+REFUSED = "certs/docassemble.crt: TLS clients refuse the chain"
+CHECK = "check it with openssl verify -show_chain, and get the right intermediate certificates from the authority"
+
+
+def test_what_leads_clients_astray_is_refused_with_the_certificate_to_delete() -> None:
+    """OpenSSL takes the first issuer that it finds among the presented certificates, and does not come back."""
+    assert mistakes(pair(LOWEST, LOWER.pem + MIDDLES_TWIN.pem + MIDDLE.pem)) == (
+        f"{REFUSED}: unable to get local issuer certificate: {CHECK}",
+        'certs/docassemble.crt: "Middle", issued by "Other Root", is not needed: delete it',
+    )
+
+
+def test_an_intermediate_that_may_not_sign_is_refused() -> None:
+    """Its signature is right; only clients see that it is no authority."""
+    middle = issue(ROOT, ["middle.example.org"], start=START)
+    fake = Authority(x509.load_pem_x509_certificate(middle.pem), middle.private)
+    (mistake,) = mistakes(pair(server(fake), middle.pem))
+    assert mistake.startswith("certs/docassemble.crt: TLS clients refuse the chain: invalid CA certificate")
+
+
+def test_a_chain_that_apache_would_not_present_whole_is_refused() -> None:
+    """Apache presents one certificate of the certificate file when there is a chain file."""
+    files = {**pair(LOWEST), "docassemble.crt": LOWEST.pem + LOWER.pem, "docassemble.ca.pem": MIDDLE.pem}
+    (mistake,) = mistakes(files)
+    assert mistake.endswith("append it to certs/docassemble.ca.pem")
+    judge({name.replace("docassemble", "redis"): data for name, data in files.items()})
 
 
 def test_a_root_with_the_subject_of_a_trusted_one_and_another_key_ends_no_path() -> None:
@@ -340,7 +368,7 @@ def test_a_signature_with_a_broken_hash_is_refused_and_is_no_gap_in_the_chain(na
         "docassemble.key": (SIGNED / "leaf.key").read_bytes(),
     }
     with pytest.raises(Invalid) as caught:
-        check(files, now=datetime(2030, 1, 1, tzinfo=UTC), trusted=())
+        check(files, now=datetime(2030, 1, 1, tzinfo=UTC), trusted=(), handshake=handshakes.rehearse)
     (mistake,) = caught.value.mistakes
     assert mistake == (
         f'certs/docassemble.crt: "a.example.org" is signed with {called}, which OpenSSL refuses: '

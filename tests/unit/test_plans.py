@@ -106,6 +106,7 @@ class Cluster:
             progress=SilentProgress(),
             now=self.store.clock,
             trusted=tuple,
+            handshake=lambda _: None,
         )
         self.plans = built.plans(self.store, drafts, built.rollouts(self.store, lambda: "n"))
 

@@ -43,6 +43,7 @@ class Cluster:
             progress=SilentProgress(),
             now=self.store.clock,
             trusted=tuple,
+            handshake=lambda _: None,
         )
         self.blobs = MemoryBlobs()
         transfers = MemoryTransfers(self.store, self.blobs)

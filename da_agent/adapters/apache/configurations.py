@@ -139,18 +139,6 @@ def webapp(node: Node, paths: Paths, release: Release, settings: Settings, confi
     return json.dumps(facts, indent=2).encode() + b"\n"
 
 
-def presented(folder: Path) -> Path:
-    """The path of the certificate that the release in `folder` presents; NodeBroken when it is missing.
-
-    Call it only for a release with a tls.conf.
-    """
-    certificates = Staged(folder).certificates
-    pair = serving_pairs.pair(path.name for path in certificates.iterdir())
-    if pair is None:
-        raise NodeBroken(f"cannot present the certificate in {certificates}: the file has disappeared")
-    return certificates / pair.certificate
-
-
 def _certificates(text: str | None, release: Release) -> str:
     """A fingerprint of the presented certificates and of the text of tls.conf; empty without a certificate."""
     return "" if text is None else _fingerprint(text, plans.presented(release.contents))

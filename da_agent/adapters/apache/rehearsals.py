@@ -2,17 +2,16 @@
 
 import json
 import pwd
-import ssl
 import sysconfig
 
 import uv
 
-from da_agent.adapters.apache import configurations, throwaways
-from da_agent.domain.certificates import serving_pairs
+from da_agent.adapters.apache import configurations, handshakes, throwaways
 from da_agent.domain.node.nodes import Node
 from da_agent.domain.node.paths import Paths, Staged
 from da_agent.errors import NodeBroken, ReleaseBroken
 from da_agent.files import on_this_node
+from da_agent.handshakes import rehearse as rehearse_handshake
 from da_agent.processes import Outcome
 
 TOOL_SECONDS = 60.0
@@ -77,20 +76,14 @@ class _Rehearsal:
         raise self._broken(task, f"it ended the process ({how}): {_last(ended)}")
 
     def check_certificates(self) -> None:
-        """Load the certificate with the web server's TLS library: one that fails would end Apache at a restart."""
-        folder = self._staged.certificates
-        pair = serving_pairs.pair(path.name for path in folder.iterdir()) if folder.is_dir() else None
-        if pair is None:
-            return
+        """Try a handshake with the web server's TLS library: a chain that fails would end HTTPS at a restart."""
         try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            # Without this function OpenSSL would prompt for the password of an encrypted key at the terminal.
-            context.load_cert_chain(folder / pair.certificate, folder / pair.key, password=lambda: "")
-        except (ssl.SSLError, ValueError) as error:
-            reason = getattr(error, "reason", None) or str(error)
-            raise self._broken(f"{pair.certificate} with {pair.key} cannot be served", reason) from error
+            chain = handshakes.chain(self._folder)
         except OSError as error:
             raise self._broken("its certificate cannot be read", str(error)) from error
+        refused = None if chain is None else rehearse_handshake(chain)
+        if refused is not None:
+            raise self._broken("its certificate cannot be served", refused)
 
     def check_web_server(self) -> None:
         """Check both Apache configurations as the agent's user: it starts Apache, and only it may read keys."""

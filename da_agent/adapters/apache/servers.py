@@ -295,7 +295,7 @@ class Apache:
             processes.restart_gracefully(pid)
         if pid is None or self._pins.is_due(TLS):
             host = configurations.local_address(self._node)
-            handshakes.wait_for(configurations.presented(folder), host, self._node.https_port)
+            handshakes.wait_for(folder, host, self._node.https_port)
         self._pins.make_done(TLS)
 
     def _end_orphans(self, program: str) -> None:

@@ -103,6 +103,8 @@ def _marker(line: bytes, name: str, number: int) -> tuple[bytes, str] | None:
 
 
 def _check_label(label: str, name: str, number: int) -> None:
+    if label == "ENCRYPTED PRIVATE KEY":
+        raise Invalid(_encrypted(name))
     if label in (CERTIFICATE, *_SYNONYMS, *_PARAMETERS) or label.endswith(_KEY):
         return
     remedy = f"convert it ({_CONVERSIONS[label].format(name)})" if label in _CONVERSIONS else "delete it"
@@ -126,7 +128,7 @@ def _body(lines: Iterator[tuple[int, bytes]], label: str, name: str, begun: int)
 
 def _check_data(line: bytes, label: str, place: str, before: list[bytes], name: str) -> None:
     if label.endswith(_KEY) and not before and line.startswith(b"Proc-Type:"):
-        raise Invalid(encrypted(name))
+        raise Invalid(_encrypted(name))
     if _HEADER.match(line):
         raise Invalid(f"{place}: a header is not allowed in a {label}: delete it, and the empty line after it")
     if not _DATA.fullmatch(line) or (before and before[-1].endswith(b"=")):
@@ -141,8 +143,7 @@ def _slip(line: bytes, name: str) -> str:
     return "has more in it than base64: export the file again"
 
 
-def encrypted(name: str) -> str:
-    """The mistake of a key that needs a passphrase."""
+def _encrypted(name: str) -> str:
     remedy = f"store it without (openssl pkey -in {name} -out {name})"
     return f"{name}: is protected by a passphrase, which cannot be typed when a node starts: {remedy}"
 

@@ -43,8 +43,6 @@ def public_half(key: CertificatePublicKeyTypes) -> bytes:
 
 
 def _key(block: Block, name: str) -> bytes:
-    if block.label == "ENCRYPTED PRIVATE KEY":
-        raise Invalid(pem_blocks.encrypted(name))
     if block.label not in _KEYS:
         raise Invalid(f"{name}: is a key of another kind ({block.label}): make it again (openssl genpkey)")
     try:

@@ -1,16 +1,18 @@
 """Whether the files in certs/ can be served: keys match certificates, chains are complete, nothing has expired."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from da_agent.domain.certificates import chains, file_names, names, pems
+from da_agent.domain.certificates import chains, file_names, names, pem_blocks, pems, server_chains, serving_pairs
 from da_agent.domain.certificates.anchors import Anchors, issued
 from da_agent.domain.certificates.anchors import anchors as anchors_of
 from da_agent.domain.certificates.chains import Findings
 from da_agent.domain.certificates.pems import Pem
+from da_agent.domain.certificates.server_chains import ServerChain
 from da_agent.domain.store import keys
 from da_agent.errors import Invalid
 
@@ -52,10 +54,17 @@ class Certificate:
         return self.warnings or (f"{keys.CERTIFICATES}{self}",)
 
 
-def check(files: Mapping[str, bytes], *, now: datetime, trusted: Iterable[x509.Certificate]) -> tuple[Certificate, ...]:
+Handshake = Callable[[ServerChain], str | None]
+"""Why a handshake with a chain fails, as one sentence; None when it succeeds."""
+
+
+def check(
+    files: Mapping[str, bytes], *, now: datetime, trusted: Iterable[x509.Certificate], handshake: Handshake
+) -> tuple[Certificate, ...]:
     """The server certificates among `files` (names relative to certs/), sorted by name.
 
     `trusted` are the roots that clients know. A chain must end below one of them, or below a root in certs/.
+    The web server's own certificate is tried in a `handshake`.
     Raises Invalid with every mistake at once; no sentence contains any part of a private key.
     """
     mistakes = [*file_names.impossible(files), *file_names.mistakes(files)]
@@ -69,10 +78,12 @@ def check(files: Mapping[str, bytes], *, now: datetime, trusted: Iterable[x509.C
     for name, pem in read.items():
         mistakes += [f"{keys.CERTIFICATES}{name}: {mistake}" for mistake in _contents(name, pem)]
     anchors = anchors_of((*trusted, *_roots(read)), now)
-    found = []
+    served, found = _served(files), []
     for name, pem in read.items():
         if pem.certificates and _needs_key(name, pem, files):
             findings = _server(name, read, files, now=now, anchors=anchors)
+            if name == served and not mistakes and not findings.mistakes:
+                findings = _tried(findings, read, name, files[f"{_stem(name)}.key"], handshake)
             mistakes += [f"{keys.CERTIFICATES}{name}: {mistake}" for mistake in findings.mistakes]
             found.append(_describe(name, pem.certificates[0], now, findings.warnings))
     if mistakes:
@@ -103,21 +114,46 @@ def _server(
     name: str, read: Mapping[str, Pem], files: Mapping[str, bytes], *, now: datetime, anchors: Anchors
 ) -> Findings:
     """What is wrong with one server certificate, its key and its chain."""
-    stem = _stem(name)
-    others = (f"{stem}.ca.pem", f"{stem}_ca.crt")
-    chain = _chain(name, read)
+    stem, is_served = _stem(name), name == _served(files)
+    others = _above(stem)
+    chain = _chain(name, read, is_served=is_served)
     leaf, mistakes = _leaf(stem, chain, read, files)
     if any(other in files and other not in read for other in others):
         return Findings(mistakes)  # reported already; without that file the chain would seem incomplete
-    findings = chains.examine(leaf, chain, f"{keys.CERTIFICATES}{others[0]}", now=now, anchors=anchors)
+    to_mend = name if is_served and others[0] not in files and len(read[name].certificates) > 1 else others[0]
+    findings = chains.examine(leaf, chain, f"{keys.CERTIFICATES}{to_mend}", now=now, anchors=anchors)
     return replace(findings, mistakes=(*mistakes, *findings.mistakes))
 
 
-def _chain(name: str, read: Mapping[str, Pem]) -> tuple[x509.Certificate, ...]:
-    """The certificates that belong together. Both files often have the full chain, which Apache accepts."""
-    stem, own = _stem(name), read[name].certificates
-    above = [read[other].certificates for other in (f"{stem}.ca.pem", f"{stem}_ca.crt") if other in read]
-    return (*own, *(each for certificates in above for each in certificates if each not in own))
+def _tried(findings: Findings, read: Mapping[str, Pem], name: str, key: bytes, handshake: Handshake) -> Findings:
+    """The findings after a handshake with the web server's certificates."""
+    assert findings.root is not None, "a chain without mistakes ends at a root"
+    presented = tuple(each.public_bytes(Encoding.DER) for each in _chain(name, read, is_served=True))
+    only_key = pem_blocks.text(block for block in pem_blocks.read(key, name) if block.is_key)
+    refused = handshake(ServerChain(presented, only_key, findings.root.public_bytes(Encoding.DER)))
+    # What is not needed may be what leads clients astray.
+    return findings if refused is None else replace(findings, mistakes=(refused, *findings.warnings))
+
+
+def _served(names: Iterable[str]) -> str | None:
+    """The file whose certificate the web server presents."""
+    pair = serving_pairs.pair(names)
+    return None if pair is None else pair.certificate
+
+
+def _chain(name: str, read: Mapping[str, Pem], *, is_served: bool) -> tuple[x509.Certificate, ...]:
+    """The certificates that belong together: those that the web server presents, or for other programs all."""
+    own = read[name].certificates
+    above = [each for other in _above(_stem(name)) if other in read for each in read[other].certificates]
+    if is_served:
+        main = read.get(_above(_stem(name))[0])
+        return server_chains.presented(own, main.certificates if main else None)
+    return (*own, *(each for each in above if each not in own))
+
+
+def _above(stem: str) -> tuple[str, str]:
+    """The files with the certificates above a server's."""
+    return f"{stem}.ca.pem", f"{stem}_ca.crt"
 
 
 def _leaf(

@@ -16,6 +16,7 @@ from da_agent import ports
 from da_agent.domain import limits
 from da_agent.domain.certificates import placed_files
 from da_agent.domain.certificates.folders import Placed, Places
+from da_agent.domain.certificates.server_chains import ServerChain
 from da_agent.domain.config import configurations
 from da_agent.domain.config.documents import Section
 from da_agent.domain.node import certificate_places, certificate_sources
@@ -62,6 +63,7 @@ class Certificates:
         progress: ports.Progress,
         now: Callable[[], datetime],
         trusted: Callable[[], Collection[Certificate]],
+        handshake: Callable[[ServerChain], str | None],
         read: Callable[[Path], bytes | None],
         store: Callable[[Location, tuple[str, str] | None], Opened],
     ) -> None:
@@ -78,6 +80,7 @@ class Certificates:
         self._progress = progress
         self._now = now
         self._trusted = trusted
+        self._handshake = handshake
         self._read = read
         self._store = store
 
@@ -114,7 +117,7 @@ class Certificates:
         # parsers.
         from da_agent.domain.certificates import validity
 
-        for good in validity.check(found[0], now=self._now(), trusted=self._trusted()):
+        for good in validity.check(found[0], now=self._now(), trusted=self._trusted(), handshake=self._handshake):
             for line in good.told:
                 self._progress.say(line)
         self._done(found[1], self._folders.show(placed_files.placed(found[0]), self._places(root)))

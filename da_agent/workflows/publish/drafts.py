@@ -11,6 +11,7 @@ from cryptography.x509 import Certificate
 from da_agent import ports
 from da_agent.domain import limits
 from da_agent.domain.certificates import file_names, validity
+from da_agent.domain.certificates.server_chains import ServerChain
 from da_agent.domain.config import configurations
 from da_agent.domain.config.configurations import Configuration
 from da_agent.domain.node import certificate_sources
@@ -58,6 +59,7 @@ class Drafts:
         progress: ports.Progress,
         now: Callable[[], datetime],
         trusted: Callable[[], Collection[Certificate]],
+        handshake: Callable[[ServerChain], str | None],
         admit: Callable[[Target], None] = lambda _: None,
         home: Location | None = None,
     ) -> None:
@@ -70,6 +72,7 @@ class Drafts:
         self._progress = progress
         self._now = now
         self._trusted = trusted
+        self._handshake = handshake
         self._admit = admit
         self._home = home
 
@@ -138,7 +141,7 @@ class Drafts:
         # Only changed certificates are validated: those that are already served must not block another change.
         if before is None or files != before.certificates:
             try:
-                for good in validity.check(read, now=self._now(), trusted=self._trusted()):
+                for good in validity.check(read, now=self._now(), trusted=self._trusted(), handshake=self._handshake):
                     for line in good.told:
                         self._progress.say(line)
             except Invalid as refused:
