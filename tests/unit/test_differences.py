@@ -205,7 +205,7 @@ def test_packages_are_compared_by_version_and_then_by_their_bytes() -> None:
 
 
 def test_certificates_say_until_when_they_are_valid_and_keys_say_nothing() -> None:
-    pair = issue(authority("Test"), ("shop.example",))
+    pair = issue(authority("Test"), ("shop.example",), start=NOW - timedelta(minutes=1))
     files = {"a.crt": pair.pem, "a.key": pair.key, "notes.txt": b"hello"}
     # The certificate is as old as this test, which may run minutes after the module was read.
     shown = differences.expiries(files, datetime.now(UTC))
