@@ -4,12 +4,14 @@ import errno
 import os
 import secrets
 import subprocess
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from da_agent.domain.node import disk_space
 from da_agent.domain.node.disk_space import Disk
+from da_agent.domain.node.folder_rights import Folder
 from da_agent.domain.store import inboxes
 from da_agent.errors import Invalid, NodeBroken
 
@@ -62,6 +64,25 @@ def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
             unfinished.unlink()
         raise
     sync_directory(path.parent)
+
+
+def make_folders(folders: Iterable[Folder], group: int | None) -> None:
+    """Make each of `folders` where it is missing, with its mode and the group id `group`. May raise OSError."""
+    for folder in folders:
+        folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = folder.path.stat()
+        if group is not None and (status.st_uid, status.st_gid) != (os.geteuid(), group):
+            os.chown(folder.path, os.geteuid(), group)
+        if stat.S_IMODE(status.st_mode) != folder.mode:
+            folder.path.chmod(folder.mode)
+
+
+def close_to_others(folder: Path) -> None:
+    """Take every right on `folder` from other users, where that can be changed. A missing folder stays missing."""
+    with suppress(FileNotFoundError, PermissionError):
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & 0o007:
+            folder.chmod(mode & ~0o007)
 
 
 def sync_directory(path: Path) -> None:

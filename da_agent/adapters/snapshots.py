@@ -1,4 +1,4 @@
-"""Copies of the inbox, each in a temporary folder."""
+"""Copies of the inbox, each in a temporary folder of the agent alone."""
 
 import hashlib
 import shutil
@@ -28,8 +28,6 @@ class SnapshotFolders:
         with files.on_this_node(f"copy the inbox to {self._scratch}"):
             self._scratch.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix="inbox-", dir=self._scratch))
-        # Another user builds the distributions and must read the folder.
-        folder.chmod(0o755)
         try:
             yield _SnapshotFolder(self._store, {entry.key: entry for entry in entries}, overlay, folder)
         finally:
@@ -78,7 +76,6 @@ class _SnapshotFolder:
         target = self._folder / hashlib.sha256(key.encode()).hexdigest()[:16] / key.rsplit("/", 1)[-1]
         with files.on_this_node(f"make {target.parent}"):
             target.parent.mkdir(exist_ok=True)
-            target.parent.chmod(0o755)
         digest, size = hashlib.sha256(), 0
         with files.on_this_node(f"copy {key} to {target}", self._folder), target.open("wb") as file:
 
@@ -89,7 +86,6 @@ class _SnapshotFolder:
                 size += len(chunk)
 
             self._pour(key, take)
-        target.chmod(0o644)
         return Blob(digest.hexdigest(), size), target
 
     def _pour(self, key: str, take: Callable[[bytes], object]) -> None:

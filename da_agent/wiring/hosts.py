@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from da_agent import files
-from da_agent.domain.node import variables
+from da_agent.domain.node import folder_rights, variables
+from da_agent.domain.node.folder_rights import Folder
 from da_agent.domain.node.paths import Paths
 from da_agent.domain.store import names
 from da_agent.domain.store.locations import Location, location_of_environment
@@ -45,6 +46,15 @@ class Host:
     @cached_property
     def paths(self) -> Paths:
         return Paths(self.node.root)
+
+    @cached_property
+    def web_group(self) -> int | None:
+        """The group id of the web user; None without a web user, or when this machine does not know that user."""
+        from da_agent.processes import Account
+
+        with suppress(KeyError):
+            return None if self.node.web_user is None else Account.of(self.node.web_user).gid
+        return None
 
     @property
     def is_node(self) -> bool:
@@ -84,7 +94,7 @@ class Host:
         """The folder for unfinished files: the node's own, or a cache in the admin's home."""
         if self.is_node and os.access(self.paths.agent, os.W_OK):
             with files.on_this_node(f"make {self.paths.scratch}"):
-                self.paths.scratch.mkdir(exist_ok=True)
+                files.make_folders(self._folders(self.paths.scratch), self.web_group)
             from da_agent.adapters.scratches import Scratch
 
             self._used = Scratch(self.paths.scratch)
@@ -96,7 +106,21 @@ class Host:
             cache = Path("/var/cache/da-agent")
         with files.on_this_node(f"make {cache}"):
             cache.mkdir(parents=True, exist_ok=True, mode=0o755)
+            if os.geteuid() == 0:
+                cache.chmod(0o711)
         return cache
+
+    def make_folders(self) -> None:
+        """Make the node's own folders where they are missing, and give each the rights that it must have."""
+        with files.on_this_node(f"make the folders of this node below {self.paths.root}"):
+            self.paths.root.mkdir(parents=True, exist_ok=True, mode=0o755)
+            files.make_folders(self._folders(), self.web_group)
+            # An admin makes this folder, and private keys lie in it.
+            files.close_to_others(self.paths.local_certificates)
+
+    def _folders(self, *only: Path) -> tuple[Folder, ...]:
+        found = folder_rights.folders(self.paths, one_user=self.node.web_user is None)
+        return tuple(folder for folder in found if not only or folder.path in only)
 
     @cached_property
     def progress(self) -> Watched:

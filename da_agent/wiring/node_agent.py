@@ -7,7 +7,6 @@ import sys
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 
-from da_agent import files
 from da_agent.domain.store.locations import DirectoryLocation
 from da_agent.errors import AgentError
 from da_agent.wiring.node_loops import NodeLoop
@@ -21,10 +20,8 @@ class NodeAgent(NodeLoop):
         self._parent = os.getppid()
 
     def prepare(self) -> None:
-        """Make the node's own folders where they are missing."""
-        with files.on_this_node(f"make the folders of this node below {self.paths.root}"):
-            for folder in (self.paths.scratch, self.paths.run, self.paths.logs, self.paths.releases):
-                folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        """Make the node's own folders where they are missing, each for those who must enter it."""
+        self.make_folders()
 
     def end_predecessors(self) -> None:
         """End programs that an earlier supervisord left running: they would continue to work on this node for a while.

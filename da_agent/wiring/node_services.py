@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
@@ -73,7 +72,6 @@ class NodeServices(Admin):
         from da_agent.adapters.disk_space import DiskSpace
         from da_agent.adapters.release_folders import ReleaseFolders
 
-        user = self.node.web_user
         return ReleaseFolders(
             self.paths,
             self.blobs,
@@ -81,7 +79,7 @@ class NodeServices(Admin):
             build=later(lambda: self.environments.build),
             render=later(lambda: self.web.render),
             require_room=DiskSpace(self.paths, self.blobs).require,
-            group=None if user is None else grp.getgrnam(user).gr_gid,
+            group=self.web_group,
         )
 
     @cached_property

@@ -157,7 +157,7 @@ def test_a_blob_is_a_read_only_file_named_by_its_hash(files: BlobFiles) -> None:
     path = files.path(BLOB)
     assert path.read_bytes() == BODY
     assert path.name == BLOB.sha256
-    assert path.stat().st_mode & 0o777 == 0o444
+    assert path.stat().st_mode & 0o777 == 0o400
 
 
 def test_what_a_power_cut_has_spoilt_is_found_after_the_next_start_of_the_machine(

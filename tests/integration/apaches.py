@@ -20,11 +20,14 @@ from typing import Any
 from da_agent.adapters.apache import Apache, command
 from da_agent.domain.application.readiness import Readiness, readiness_of
 from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.folder_rights import folders
 from da_agent.domain.node.nodes import Node
 from da_agent.domain.node.paths import Paths, Staged
 from da_agent.domain.packages.wheels import Target
 from da_agent.domain.release.releases import Contents, Release
 from da_agent.domain.store.blobs import File, blob_of
+from da_agent.files import make_folders
+from da_agent.processes import Account
 from tests.load import Reply
 
 PYTHON = Path("/usr/bin/python3")
@@ -207,6 +210,9 @@ def web(**changes: object) -> Iterator[Web]:
     root.chmod(0o755)
     made = Web(root, make_node(root, **changes))
     try:
+        user = made.node.web_user
+        group = None if user is None else Account.of(user).gid
+        make_folders(folders(made.paths, one_user=user is None), group)
         made.apache.prepare()
         yield made
     finally:

@@ -10,6 +10,10 @@ from da_agent.domain.node.paths import Paths, Staged
 
 LINES = 20
 
+_TEXT = "DA_AGENT_COMMAND_TEXT"
+_SHELL = ("/bin/sh", "-c", f'da_agent=${_TEXT}; unset {_TEXT}; eval "$da_agent"')
+"""Takes the command from a variable: every user of the machine can read command lines, and it may hold a password."""
+
 
 class ShellCommands:
     """Implements ports.Commands. Each command runs in its own session, which ends with it."""
@@ -30,9 +34,10 @@ class ShellCommands:
             "PATH": f"{staged.environment / 'bin'}{os.pathsep}{environment['PATH']}",
             # A release is complete before it is served: a command must not add files to it.
             "PYTHONDONTWRITEBYTECODE": "1",
+            _TEXT: command,
         }
         seconds = patience.total_seconds()
-        ended = throwaways.run(("/bin/sh", "-c", command), seconds=seconds, environment=environment, user=user)
+        ended = throwaways.run(_SHELL, seconds=seconds, environment=environment, user=user)
         lines = tuple(ended.lines[-LINES:])
         last = f": {lines[-1]}" if lines else ""
         if ended.code is None:

@@ -53,8 +53,7 @@ class Apache:
         configurations.check_node(self._paths)
         paths = self._paths
         with on_this_node("prepare the web server's folders"):
-            for folder in (paths.agent, paths.web, paths.run, paths.logs, paths.wsgi.parent):
-                _make_folder(folder)
+            _make_folder(paths.wsgi.parent)
             self._pins.prepare()
             bases.make(paths.base, self._node.python)
             self._write_loader()

@@ -68,8 +68,8 @@ class Partial:
         self.size = 0
 
     def move(self, path: Path) -> None:
-        """Rename the file to `path`, read-only."""
-        os.fchmod(self._descriptor, 0o444)
+        """Rename the file to `path`, read-only for the agent alone."""
+        os.fchmod(self._descriptor, 0o400)
         self._path.rename(path)
         self.moved = True
 

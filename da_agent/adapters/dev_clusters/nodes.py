@@ -17,6 +17,8 @@ import psutil
 from da_agent import files
 from da_agent.adapters.dev_clusters import processes
 from da_agent.adapters.dev_clusters.processes import Known
+from da_agent.domain.node import folder_rights
+from da_agent.domain.node.paths import Paths
 from da_agent.domain.node.variables import parse_node
 from da_agent.errors import Invalid, NodeBroken, TimedOut
 
@@ -103,8 +105,8 @@ class DevNode:
             return
         self._reap()
         with files.on_this_node(f"start {self.name} below {self.root}"):
-            for folder in (self.root / "agent" / "run", self.root / "agent" / "log"):
-                folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o755)
+            files.make_folders(folder_rights.folders(Paths(self.root), one_user=os.geteuid() != 0), None)
             configuration = str(resources.files("da_agent") / "supervisord.conf")
             with (self.root / "agent" / "log" / "supervisord.out").open("ab") as log:
                 self._process = subprocess.Popen(

@@ -113,7 +113,8 @@ class ReleaseFolders:
         try:
             with files.on_this_node(f"stage release {release.number} in {folder}", folder):
                 self._discard(folder)
-                folder.mkdir(parents=True, mode=0o755)
+                folder.mkdir(parents=True, mode=0o700)
+                self._open(folder)
                 self._fill(release, settings, Staged(folder))
         except NodeBroken:
             # The unfinished folder takes room. If there was too little, require_room says how much is missing.
@@ -187,6 +188,12 @@ class ReleaseFolders:
             return placed_files.placed(found)
         except Invalid as refused:
             raise ReleaseBroken(f"cannot stage release {release.number}: {refused}") from refused
+
+    def _open(self, folder: Path) -> None:
+        """Let the web user's group, and no other user, read `folder`."""
+        if self._group is not None:
+            os.chown(folder, -1, self._group)
+            folder.chmod(0o750)
 
     def _copy(self, source: Path, target: Path, mode: int) -> None:
         shutil.copyfile(source, target)

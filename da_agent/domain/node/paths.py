@@ -93,6 +93,11 @@ class Paths:
         return self.agent / "uv"
 
     @property
+    def wheel_links(self) -> Path:
+        """Blobs of wheels under their own names, as uv wants them."""
+        return self.agent / "wheels"
+
+    @property
     def certificate_sets(self) -> Path:
         """Copies of certificates: of a machine without a release, or for another owner."""
         return self.agent / "certificates"
