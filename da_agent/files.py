@@ -3,8 +3,8 @@
 import errno
 import os
 import secrets
-import subprocess
 import stat
+import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path

@@ -36,5 +36,5 @@ def as_user(name: str, work: Callable[[], T]) -> T:
         data = file.read()
     _, status = os.waitpid(pid, 0)
     assert status == 0, f"the work of {name} has failed"
-    result: T = pickle.loads(data)  # noqa: S301  (written by our own child)
+    result: T = pickle.loads(data)
     return result

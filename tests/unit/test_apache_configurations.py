@@ -164,11 +164,15 @@ def test_an_apache_is_started_on_its_pin_or_on_one_release(program: str, name: s
 
 
 @pytest.mark.parametrize("program", ["apache2", "tls"])
-def test_supervisor_starts_it_in_the_same_way(program: str) -> None:
+def test_supervisor_starts_it_in_the_same_way_and_gives_it_time_for_the_last_requests(program: str) -> None:
     parser = RawConfigParser(inline_comment_prefixes=None)
     parser.read_string((resources.files("da_agent") / "supervisord.conf").read_text())
-    words = shlex.split(parser[f"program:{program}"]["command"].replace("%(ENV_DA_AGENT_ROOT)s", "/srv/node"))
+    section = parser[f"program:{program}"]
+    shell, script, *words = shlex.split(section["command"].replace("%(ENV_DA_AGENT_ROOT)s", "/srv/node"))
+    assert (shell, script) == ("/bin/sh", str(PATHS.start))
     assert tuple(words[:6]) == command(PATHS, program)
+    last_requests = int(words[-1].removeprefix("GracefulShutdownTimeout "))
+    assert last_requests < int(section["stopwaitsecs"])
 
 
 def test_a_root_too_long_for_unix_sockets_is_refused_with_the_remedy() -> None:

@@ -25,7 +25,7 @@ class ShellCommands:
     def run(self, number: int, command: str, patience: timedelta) -> ports.Ended:
         user = configurations.account(self._node.web_user) if self._node.web_user else None
         staged = Staged(self._paths.release(number))
-        environment = throwaways.variables(self._node.variables, user)
+        environment = throwaways.variables(self._node, user)
         environment |= {
             "DA_AGENT_RELEASE": str(number),
             "DA_CONFIG_FILE": str(staged.config),

@@ -41,7 +41,7 @@ class _Rehearsal:
         self._folder = paths.release(number)
         self._staged = Staged(self._folder)
         self._user = user
-        self._variables = throwaways.variables(node.variables, user)
+        self._variables = throwaways.variables(node, user)
 
     def check_access(self) -> None:
         """Raise NodeBroken when the web user cannot read the release: every other release would fail too."""
@@ -87,7 +87,7 @@ class _Rehearsal:
 
     def check_web_server(self) -> None:
         """Check both Apache configurations as the agent's user: it starts Apache, and only it may read keys."""
-        environment = throwaways.variables(self._node.variables, None)
+        environment = throwaways.variables(self._node, None)
         programs = (configurations.APPLICATION, *([configurations.TLS] if self._staged.tls.exists() else []))
         for program in programs:
             arguments = (*configurations.command(self._paths, program, self._folder), "-t")

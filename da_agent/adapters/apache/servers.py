@@ -12,6 +12,7 @@ from da_agent.adapters.apache import (
     configurations,
     facts,
     handshakes,
+    launches,
     logs,
     processes,
     readers,
@@ -57,6 +58,7 @@ class Apache:
             self._pins.prepare()
             bases.make(paths.base, self._node.python)
             self._write_loader()
+            self._write_start()
 
     def render(self, release: Release, settings: Settings, into: Path) -> None:
         configurations.check_node(self._paths)
@@ -307,6 +309,11 @@ class Apache:
             is_free=lambda: requests.is_free(node.address, port),
             current=lambda: self._supervisor.pid(program),
         )
+
+    def _write_start(self) -> None:
+        path, text = self._paths.start, launches.script(self._node)
+        if not path.exists() or path.read_bytes() != text:
+            files.replace(path, text)
 
     def _write_loader(self) -> None:
         """Write the WSGI file. The web user owns it, because docassemble touches it to reload."""

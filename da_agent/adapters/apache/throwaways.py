@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from da_agent import processes
+from da_agent.domain.node import application_environment
+from da_agent.domain.node.nodes import Node
 from da_agent.errors import NodeBroken
 from da_agent.processes import Outcome
 
-LEFT_OUT = ("SUPERVISOR_", "PYTHON", "UV_", "VIRTUAL_ENV", "LD_", "TMP", "TEMP")
-"""Prefixes of variables that are withheld. They would let a rehearsal act on the cluster, import modules from outside
-the release, or write where the web user may not."""
 
-
-def variables(known: Mapping[str, str], user: pwd.struct_passwd | None) -> dict[str, str]:
-    """The environment of a throw-away process: `known` without LEFT_OUT, with the home of `user`."""
-    kept = {name: value for name, value in known.items() if not name.startswith(LEFT_OUT)}
+def variables(node: Node, user: pwd.struct_passwd | None) -> dict[str, str]:
+    """The environment of a throw-away process of the application, with the home of `user`."""
+    kept = application_environment.allowed(node.variables, node.application_variables)
     kept.update(LANG="C.UTF-8", LC_ALL="C.UTF-8")
     kept.setdefault("PATH", os.defpath)
     if user:

@@ -10,6 +10,7 @@ import msgspec
 
 from da_agent import files
 from da_agent.adapters.dev_clusters.nodes import DevNode, Seat
+from da_agent.domain.node import application_environment
 from da_agent.errors import Invalid, NodeBroken, NotFound
 
 PASSED_ON = ("PATH", "LANG", "TZ", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy")
@@ -139,13 +140,22 @@ def free_ports(count: int, kind: int = socket.SOCK_STREAM) -> list[int]:
 
 
 def _variables(environment: Mapping[str, str], record: _Record) -> dict[str, str]:
-    chosen = {name: value for name, value in environment.items() if name in PASSED_ON or name.startswith(PREFIXES)}
+    wanted = {*PASSED_ON, application_environment.VARIABLE, *_for_the_application(environment)}
+    chosen = {name: value for name, value in environment.items() if name in wanted or name.startswith(PREFIXES)}
     chosen |= {"DA_AGENT_STORE": record.store, "HOME": environment.get("HOME", "/")}
     if record.application is not None:
         chosen["DA_AGENT_APPLICATION"] = record.application
     if record.application_path is not None:
         chosen["DA_AGENT_APPLICATION_PATH"] = record.application_path
     return chosen
+
+
+def _for_the_application(environment: Mapping[str, str]) -> tuple[str, ...]:
+    try:
+        return application_environment.names(environment.get(application_environment.VARIABLE, ""))
+    except ValueError:
+        # Each node refuses it, with the reason.
+        return ()
 
 
 def _check_access(directory: Path) -> None:

@@ -19,12 +19,13 @@ class Node:
     build_user         the user that resolves, builds and compiles packages, and owns nothing else; None as above
     application        the `MODULE:CALLABLE` used when the configuration names none (dev --app)
     application_path   the folder to import `application` from
+    application_variables  names of variables that the application may see, besides those that it always sees
     rpc_address        the address on which supervisord takes commands
     rpc_port           its TCP port; None when supervisord takes no commands from the network
     notify_address     the address on which the node takes notifications
     notify_port        its UDP port; None when the node only polls
     certificate_folders the folders, besides those below the root, that a configuration may name for certificates
-    variables          the environment itself, for the first configuration and for the application's processes
+    variables          the environment itself, for the first configuration
     """
 
     root: Path
@@ -37,6 +38,7 @@ class Node:
     application: str | None
     application_path: Path | None
     variables: Mapping[str, str]
+    application_variables: tuple[str, ...] = ()
     rpc_address: str = "127.0.0.1"
     rpc_port: int | None = None
     notify_address: str = "127.0.0.1"

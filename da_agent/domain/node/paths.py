@@ -132,6 +132,11 @@ class Paths:
         return self.web / "groups"
 
     @property
+    def start(self) -> Path:
+        """The script with which supervisord starts the two Apaches."""
+        return self.web / "start"
+
+    @property
     def secret(self) -> Path:
         """The secret by which the two Apaches and the agent recognise each other, as Apache reads it."""
         return self.web / "secret.conf"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from da_agent.domain.config.settings import names_application
+from da_agent.domain.node import application_environment
 from da_agent.domain.node.nodes import Node
 from da_agent.domain.store.names import is_absolute
 from da_agent.errors import Invalid
@@ -43,6 +44,7 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
         application=read("DA_AGENT_APPLICATION", _application, None),
         application_path=read("DA_AGENT_APPLICATION_PATH", _path, None),
         variables=dict(variables),
+        application_variables=read(application_environment.VARIABLE, application_environment.names, ()),
         rpc_address=read("DA_AGENT_RPC_ADDRESS", _ipv4("supervisor knows"), _like(address)),
         rpc_port=read("DA_AGENT_RPC_PORT", _port, None),
         certificate_folders=read("DA_AGENT_CERTIFICATE_FOLDERS", _folders, (Path("/etc/ssl/docassemble"),)),
