@@ -97,3 +97,6 @@ WRONG_NOTIFICATION = timedelta(milliseconds=50)
 
 ANSWERS = timedelta(seconds=2)
 """How long the answers of all notified nodes may take: a node that is alive answers sooner."""
+
+BYTECODE = 64 * MIB
+"""The bytecode of one module, and a wheel's RECORD, in bytes. The largest known, tables of data, have 10 MiB."""

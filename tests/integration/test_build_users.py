@@ -16,6 +16,7 @@ import pytest
 
 from da_agent.adapters.packaging import handovers
 from da_agent.adapters.packaging.build_users import build_user
+from da_agent.adapters.packaging.enclosures import Enclosure
 from da_agent.adapters.packaging.workshops import Workshop
 from da_agent.errors import Invalid, NotHere
 from da_agent.processes import Account
@@ -28,6 +29,10 @@ needs_root = pytest.mark.skipif(BUILDER is None, reason="without root everything
 
 
 UID = os.geteuid() if BUILDER is None else pwd.getpwnam(BUILDER).pw_uid
+
+needs_namespaces = pytest.mark.skipif(
+    BUILDER is None or not Enclosure.of(Account.of(BUILDER)).namespaces, reason="this machine lets root make none"
+)
 
 
 def builder() -> Account | None:
@@ -55,6 +60,8 @@ def test_the_build_user_is_neither_root_nor_the_web_user_nor_in_its_group() -> N
         build_user("root", "www-data")
     with pytest.raises(NotHere, match="it has the user id of www-data, which runs the application"):
         build_user("www-data", "www-data")
+    with pytest.raises(NotHere, match="other programs may run as it"):
+        build_user("nobody", "www-data")
     # Both have the group nogroup on every Debian.
     with pytest.raises(NotHere, match="it has the group of nobody, which runs the application"):
         build_user("_apt", "nobody")
@@ -223,7 +230,7 @@ def test_a_build_may_nest_folders_as_deep_as_it_wants(desk: Path, inbox: Path) -
 
 
 @needs_root
-@pytest.mark.skipif(subprocess.run(["unshare", "--pid", "true"], check=False).returncode != 0, reason="no namespaces")
+@needs_namespaces
 def test_a_build_sees_no_other_process_and_leaves_none(desk: Path, inbox: Path, log: Path) -> None:
     pipe = desk / "pipe"
     os.mkfifo(pipe)
@@ -293,6 +300,34 @@ while True:
             with suppress(PermissionError):
                 os.listdir(f"/proc/{pid}/fd")
                 print("reached its files", flush=True)
+"""
+
+
+@needs_root
+@needs_namespaces
+def test_in_a_container_what_builds_left_ends_with_the_last_resolution(desk: Path) -> None:
+    """In a namespace, because it would end the builds of other tests."""
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-c", _LEAVES, str(desk)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    assert (ran.stdout, ran.stderr) == ("running\nended\n", "")
+
+
+_LEAVES = """
+import subprocess, sys
+from pathlib import Path
+from da_agent.adapters.packaging import leftovers
+from da_agent.adapters.packaging.enclosures import Enclosure
+from tests.integration.test_build_users import builder
+def ended():
+    return leftovers.ended(builder(), Enclosure.of(builder()).user, Path(sys.argv[1]))
+with ended():
+    left = subprocess.Popen([*Enclosure.of(builder()).user, "sh", "-c", "echo; sleep 1000"], stdout=subprocess.PIPE)
+    left.stdout.readline()
+    with ended():
+        pass
+    print("running" if left.poll() is None else "ended", flush=True)
+left.wait()
+print("ended")
 """
 
 

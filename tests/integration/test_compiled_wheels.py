@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from da_agent.adapters.packaging import bytecode_writer, comparisons
+from da_agent.domain import limits
 from da_agent.errors import NodeBroken
 from tests import packages
 
@@ -61,13 +62,15 @@ def test_what_was_only_compiled_is_used(given: Path) -> None:
     ("change", "wrong"),
     [
         (lambda members: members.update({"shop.py": b"x = 2\n"}), "has a changed shop.py"),
+        (lambda members: members.update({"shop.py": b"x = 20\n"}), "has a member shop.py of 7 bytes"),
+        (lambda members: members.update({CACHED: bytes(limits.BYTECODE + 1)}), "has a member __pycache__/shop"),
         (lambda members: members.update({"evil.pth": b"import os"}), "has a new evil.pth"),
         (lambda members: members.update({CACHED: members[CACHED.replace("shop", "other")]}), "not made of shop.py"),
         (lambda members: members.update({CACHED: b"\0" * 4 + members[CACHED][4:]}), "not made of shop.py"),
         # Python would compare this with the time of its source, which whoever writes the file can set.
         (lambda members: members.update({CACHED: members[CACHED][:4] + bytes(12)}), "not made of shop.py"),
         (lambda members: members.pop("data.bin"), "lacks data.bin"),
-        (lambda members: members.update({"shop-1.0.dist-info/METADATA": b"Name: evil"}), "has a changed shop-1.0"),
+        (lambda members: members.update({"shop-1.0.dist-info/METADATA": b"Name: evil"}), "has a member shop-1.0"),
     ],
 )
 def test_a_wheel_with_another_difference_is_not_used(

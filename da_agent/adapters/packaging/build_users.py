@@ -25,6 +25,8 @@ def build_user(name: str | None, apart_from: str | None) -> Account | None:
         ) from error
     if 0 in (account.uid, account.gid):
         raise NotHere(f"cannot build packages as {name}: it has the rights of root. {_ANOTHER}")
+    if account.uid == _NOBODY:
+        raise NotHere(f"cannot build packages as {name}: other programs may run as it. {_ANOTHER}")
     if apart_from is not None:
         _require_apart(account, apart_from)
     return account
@@ -48,4 +50,5 @@ def _command(name: str) -> str:
     return f"useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin {name}"
 
 
+_NOBODY = 65534
 _ANOTHER = "Set DA_AGENT_BUILD_USER to a user that has its own group and does nothing else"

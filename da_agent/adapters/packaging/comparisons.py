@@ -4,42 +4,59 @@ import hashlib
 import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from da_agent.adapters.packaging import bytecode_writer
-from da_agent.adapters.packaging.wheels import whole
+from da_agent.domain import limits
 from da_agent.domain.packages import compiled
 from da_agent.domain.packages.compiled import Contents, Member
-from da_agent.errors import Invalid, NodeBroken
+from da_agent.errors import NodeBroken
 
 _LOCAL = struct.Struct("<4sHHHHHLLLHH")
 """The header of a member in front of its bytes: APPNOTE.TXT of PKWARE, 4.3.7."""
 _CHUNK = 1 << 20
+_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 _IN_EXTRA = 0xFFFFFFFF
 """The size of a member that is larger than 4 GiB stands elsewhere."""
 
 
 def require_same(given: Path, made: Path, python: str) -> None:
-    """NodeBroken unless `made` is `given` with bytecode for this version of Python; Invalid for a damaged `given`.
+    """Raise NodeBroken unless `made` is `given` with bytecode for this version of Python.
 
     Only with the agent's own version is the hash of the source in each bytecode compared, too.
     """
-    with whole(given.name), zipfile.ZipFile(given) as archive:
-        expected = _contents(archive, _expected_head(python))
-    wrong = _wrong(expected, made, f"cpython-{python.replace('.', '')}")
+    try:
+        wrong = _difference(given, made, python)
+    except _DAMAGES:
+        wrong = "is damaged"
     if wrong is not None:
         raise NodeBroken(f"cannot use the compiled {made.name}: it {wrong}; another program may have changed it")
 
 
-def _wrong(expected: Contents, made: Path, tag: str) -> str | None:
-    try:
-        with whole(made.name), zipfile.ZipFile(made) as archive:
-            return _hidden(made, archive) or compiled.difference(
-                expected, _contents(archive, _head), replaced=bytecode_writer.is_replaced, tag=tag
+def _difference(given: Path, made: Path, python: str) -> str | None:
+    with zipfile.ZipFile(given) as before, zipfile.ZipFile(made) as after:
+        # First what costs nothing: no more is read than the wheel that went in has, and its bytecode.
+        return (
+            _hidden(made, after)
+            or _larger(before, after)
+            or compiled.difference(
+                _contents(before, _expected_head(python)),
+                _contents(after, _head),
+                replaced=bytecode_writer.is_replaced,
+                tag=f"cpython-{python.replace('.', '')}",
             )
-    except Invalid:
-        return "is damaged"
+        )
+
+
+def _larger(before: zipfile.ZipFile, after: zipfile.ZipFile) -> str | None:
+    sizes = {info.filename: info.file_size for info in before.infolist()}
+    for info in after.infolist():
+        known = None if bytecode_writer.RECORD.fullmatch(info.filename) else sizes.get(info.filename)
+        if info.file_size > limits.BYTECODE if known is None else info.file_size != known:
+            return f"has a member {info.filename} of {info.file_size} bytes"
+    return None
 
 
 Head = Callable[[str, bytes], bytes]

@@ -81,16 +81,17 @@ class UvResolver:
             with files.on_this_node(f"resolve packages in {self._scratch}"):
                 self._scratch.mkdir(parents=True, exist_ok=True)
                 root = Path(tempfile.mkdtemp(prefix="resolve-", dir=self._scratch))
-                locked = self._resolution(root, sources.indexes, previous).wheels(sources)
+                workshop = Workshop(root, self._cache, build_user(self._build_user, self._web_user), self._environ)
+                with workshop.at_work():
+                    locked = self._resolution(workshop, sources.indexes, previous).wheels(sources)
             yield locked
         finally:
             if root is not None:
                 files.remove_tree(root)
 
-    def _resolution(self, root: Path, wanted: Indexes, previous: Sequence[Wheel]) -> Resolution:
+    def _resolution(self, workshop: Workshop, wanted: Indexes, previous: Sequence[Wheel]) -> Resolution:
         target = self.target
         fits = Fits(target)
-        workshop = Workshop(root, self._cache, build_user(self._build_user, self._web_user), self._environ)
         kept = self._cache / caches.BUILT / f"{target.python}-{target.platform}"
         # Read for each resolution: an admin's change of pip's configuration applies from the next publication on.
         pip = tools.pip_configuration(self._python, self._environ, Path("/"))

@@ -93,7 +93,7 @@ class Fits:
 def check_wheel(filename: str, path: Path) -> None:
     """Raise Invalid unless the file is a complete zip whose metadata has the name and version of `filename`."""
     expected = title(filename)
-    with whole(filename), zipfile.ZipFile(path) as archive:
+    with _whole(filename), zipfile.ZipFile(path) as archive:
         _check_members(archive)
         names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1]
         metadata = message_from_bytes(archive.read(names[0])) if names else None
@@ -108,7 +108,7 @@ def check_wheel(filename: str, path: Path) -> None:
 
 def check_source(filename: str, path: Path) -> None:
     """Raise Invalid unless the file is a complete archive."""
-    with whole(filename):
+    with _whole(filename):
         if filename.endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
                 _check_members(archive)
@@ -125,8 +125,7 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 
 
 @contextmanager
-def whole(filename: str) -> Iterator[None]:
-    """Turn what Python's readers raise for a damaged archive into Invalid."""
+def _whole(filename: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGES as error:

@@ -5,12 +5,12 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
 from da_agent import files, processes
-from da_agent.adapters.packaging import caches, handovers, indexes
+from da_agent.adapters.packaging import caches, handovers, indexes, leftovers
 from da_agent.adapters.packaging.enclosures import Enclosure
 from da_agent.domain.node import disk_space
 from da_agent.errors import NodeBroken
@@ -73,6 +73,15 @@ class Workshop:
     @cached_property
     def _enclosure(self) -> Enclosure:
         return Enclosure.of(self._account)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Commands run inside this context; none leaves a process that outlives it."""
+        if self._account is None or self._enclosure.namespaces:
+            yield
+        else:
+            with leftovers.ended(self._account, self._enclosure.user):
+                yield
 
     @property
     def builder(self) -> str:
