@@ -12,7 +12,8 @@ from pathlib import Path
 from da_agent.domain.node import disk_space
 from da_agent.domain.node.disk_space import Disk
 from da_agent.domain.node.folder_rights import Folder
-from da_agent.domain.store import inboxes
+from da_agent.domain.store import inboxes, mounts
+from da_agent.domain.store.mounts import Mount
 from da_agent.errors import Invalid, NodeBroken
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -160,3 +161,12 @@ def remove_tree(path: Path) -> None:
     command = ["rm", "-rf", "--", str(path)]
     quiet = subprocess.DEVNULL
     subprocess.run(command, env={"PATH": os.defpath}, stdin=quiet, stdout=quiet, stderr=quiet, check=False)
+
+
+def mount_of(path: Path) -> Mount:
+    """The mount on which `path` lies, links resolved; `mounts.UNKNOWN` where the kernel does not tell."""
+    try:
+        table = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+    except OSError:
+        return mounts.UNKNOWN
+    return mounts.mount_of(table, os.path.realpath(path))

@@ -47,6 +47,11 @@ class MemoryStore:
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state, _lock=threading.RLock())
 
+    hindered: str | None = None
+
+    def obstacle(self) -> str | None:
+        return self.hindered
+
     @property
     def name(self) -> str:
         return "memory://store"

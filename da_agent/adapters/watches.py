@@ -13,6 +13,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
+from da_agent import files
 from da_agent.domain.store import keys
 
 _REMOTE = re.compile(
@@ -56,26 +57,12 @@ def watch(
 
 def is_remote(path: Path) -> bool:
     """Whether other machines may change the files below `path`."""
-    mounts = Path("/proc/self/mountinfo")
-    kind = file_system(mounts.read_text(errors="surrogateescape"), os.path.realpath(path)) if mounts.exists() else ""
-    return changed_by_others(kind)
+    return changed_by_others(files.mount_of(path).kind)
 
 
 def changed_by_others(kind: str) -> bool:
     """Whether inotify misses changes on this kind of file system, because they need not pass through this kernel."""
     return _REMOTE.fullmatch(kind) is not None
-
-
-def file_system(mountinfo: str, path: str) -> str:
-    """The kind of file system of the absolute `path`, from the text of /proc/self/mountinfo (see proc(5))."""
-    found, kind = "", ""
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), before.split()[4])
-        # Of two mounts on one path, the later one hides the earlier.
-        if len(point) >= len(found) and (path == point or path.startswith(point.rstrip("/") + "/")):
-            found, kind = point, after.split()[0]
-    return kind
 
 
 class _Observer(FileSystemEventHandler):

@@ -63,6 +63,10 @@ class Store(Protocol):
     def identity(self) -> str:
         """Endpoint and bucket, or file system and path. A conformance record is valid for one identity."""
 
+    def obstacle(self) -> str | None:
+        """Why machines cannot share this store, as far as this machine knows without a request, with the remedy; None
+        when it knows of nothing."""
+
     def clock(self) -> datetime:
         """The store's own time (UTC). Modification times are compared with no other clock."""
 

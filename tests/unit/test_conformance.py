@@ -311,6 +311,18 @@ def test_an_unfit_store_is_refused_in_one_sentence_and_examined_again() -> None:
     assert not conformances.kept[store.identity].fit
 
 
+def test_a_store_that_was_fit_is_refused_when_its_locks_hold_here_alone() -> None:
+    store, conformances = MemoryStore(), MemoryConformances()
+    require_fit(store, InTurn(), conformances, "first")
+    store.hindered = "locks on /srv (fuse.sshfs) hold on this machine alone"
+    with pytest.raises(
+        StoreUnfit, match=r"is not fit for a cluster: locks on /srv \(fuse.sshfs\) hold .*; use a store"
+    ):
+        require_fit(store, InTurn(), conformances, "second")
+    store.hindered = None
+    require_fit(store, InTurn(), conformances, "third")
+
+
 def test_a_store_that_does_not_answer_is_not_remembered() -> None:
     store, conformances = MemoryStore(), MemoryConformances()
     store.failing = Unreachable("no answer")

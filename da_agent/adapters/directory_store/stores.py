@@ -19,7 +19,7 @@ from pathlib import Path
 from da_agent import files
 from da_agent.adapters.directory_store.roots import DENIED, LOCK, MISSING, OURS, UNFINISHED, Root
 from da_agent.adapters.directory_store.tags import Tags, changed_at
-from da_agent.domain.store import bodies, keys
+from da_agent.domain.store import bodies, keys, mounts
 from da_agent.domain.store.inboxes import Entry
 from da_agent.errors import Conflict, Invalid, NotFound, OutcomeUnknown, StoreUnfit, Unreachable
 from da_agent.ports import Always, Condition, IfAbsent, IfTag, Sink, Stored
@@ -58,6 +58,10 @@ class DirectoryStore:
         self._root.check()
         with self._root.reading("look at", "the file system"):
             return f"{self._path.resolve()} on file system {os.statvfs(self._path).f_fsid:x}"
+
+    def obstacle(self) -> str | None:
+        # Where the lock is: the root may be a link, and `.agent` may be a mount of its own.
+        return mounts.local_locks(files.mount_of(self._path / OURS))
 
     def clock(self) -> datetime:
         """The time (UTC) that the file system gives to a new file: on a network mount, the time of the server."""

@@ -62,6 +62,9 @@ class S3Store:
     def identity(self) -> str:
         return f"{self._clients.patient.meta.endpoint_url.rstrip('/')}/{self._location.bucket}"
 
+    def obstacle(self) -> str | None:
+        return None
+
     def clock(self) -> datetime:
         now = self._clock.now(_CLOCK_PATIENCE)
         if now is None:

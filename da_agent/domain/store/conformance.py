@@ -37,5 +37,5 @@ class Conformance:
         others = f" (and {len(failed) - 1} more)" if failed[1:] else ""
         return (
             f"The store {self.store} is not fit for a cluster: {failed[0].detail}{others}; "
-            "use a store with conditional writes, such as Amazon S3 or a shared directory."
+            "use a store with conditional writes, such as Amazon S3 or a directory on NFS; docs/stores.md lists others."
         )

@@ -30,10 +30,11 @@ def examine(store: ports.Store, race: ports.Race, nonce: str) -> Conformance:
 def require_fit(store: ports.Store, race: ports.Race, conformances: ports.Conformances, nonce: str) -> None:
     """StoreUnfit, with one sentence, unless the store was found fit before or is found fit now.
 
-    A store that failed is examined each time: its owner may have repaired it.
+    A store that failed is examined each time: its owner may have repaired it. What this machine knows without a request
+    is always asked: the same folder may be mounted in another way than before.
     """
     known = conformances.load(store.identity)
-    if known and known.fit:
+    if known and known.fit and store.obstacle() is None:
         return
     conformance = examine(store, race, nonce)
     conformances.save(conformance)
@@ -56,6 +57,7 @@ class _Examination:
         # The verdict names the first check that fails. The most harmful failures come first, but each check comes after
         # those that it builds on.
         checks: dict[str, Callable[[], None]] = {
+            "its locks keep out other machines": self._share,
             "what was written is read back": self._read_after_write,
             "an object is created once": self._create_twice,
             "an object is replaced by a writer that has its tag": self._replace,
@@ -75,6 +77,11 @@ class _Examination:
             for key in sorted(self._used):
                 with suppress(AgentError):
                     self._store.delete(key)
+
+    def _share(self) -> None:
+        obstacle = self._store.obstacle()
+        if obstacle is not None:
+            raise _Broken(obstacle)
 
     # ---- plain reading and writing
 
