@@ -1,7 +1,6 @@
 """The free space on a node's disks for a release that is to be fetched and staged."""
 
-import zipfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from da_agent import files, ports
@@ -12,12 +11,17 @@ from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.release.releases import Release
 from da_agent.errors import NodeBroken
 
+Unpacked = Callable[[Sequence[Path]], Sequence[Collection[int] | None]]
+"""The sizes in bytes of the files in each wheel; None for a file that is no wheel."""
+
 
 class DiskSpace:
     """Checks the free space on the disks of one node."""
 
-    def __init__(self, paths: Paths, blobs: ports.Blobs) -> None:
+    def __init__(self, paths: Paths, blobs: ports.Blobs, unpacked: Unpacked) -> None:
         self._blobs = blobs
+        self._unpacked = unpacked
+        self._known: dict[Wheel, int] = {}
         self._folders = {
             Place.RELEASE: paths.releases,
             Place.UNPACKED: paths.wheel_cache,
@@ -32,23 +36,24 @@ class DiskSpace:
         task = f"stage release {release.number}"
         with files.on_this_node(task):
             disks = {place: files.disk(folder) for place, folder in self._folders.items()}
+            shared = disks[Place.RELEASE].device == disks[Place.UNPACKED].device
+            self._learn([wheel for wheel in release.contents.wheels if not shared or wheel not in unpacked])
             needed = disk_space.needs(
                 release.contents,
                 has=self._blobs.has,
                 unpacked=unpacked,
-                size=lambda wheel: unpacked_size(self._blobs.path(wheel.blob), wheel.blob.size),
-                shared=disks[Place.RELEASE].device == disks[Place.UNPACKED].device,
+                size=self._known.__getitem__,
+                shared=shared,
             )
         shortages = disk_space.shortages(disks, needed)
         if shortages:
             raise NodeBroken(f"cannot {task}: {'; '.join(shortages)}")
 
-
-def unpacked_size(wheel: Path, size: int) -> int:
-    """Bytes on the disk of an unpacked wheel; an estimate from its `size` in bytes when the file is no wheel."""
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            return disk_space.on_disk(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        # The installation reports what is wrong with the file.
-        return disk_space.SWELLING * size
+    def _learn(self, wheels: Collection[Wheel]) -> None:
+        """Read the unpacked size of each of these wheels that the node has."""
+        new = [wheel for wheel in wheels if wheel not in self._known and self._blobs.has(wheel.blob)]
+        found = self._unpacked([self._blobs.path(wheel.blob) for wheel in new])
+        for wheel, sizes in zip(new, found, strict=True):
+            # The installation reports what is wrong with a file that is no wheel.
+            estimate = disk_space.SWELLING * wheel.blob.size
+            self._known[wheel] = estimate if sizes is None else disk_space.on_disk(sizes)

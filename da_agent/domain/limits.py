@@ -100,3 +100,59 @@ ANSWERS = timedelta(seconds=2)
 
 BYTECODE = 64 * MIB
 """The bytecode of one module, and a wheel's RECORD, in bytes. The largest known, tables of data, have 10 MiB."""
+
+# ---- packages -------------------------------------------------------------------------------------------------
+
+GIB = 1024 * MIB
+
+OBJECTS = 10_000
+"""The most objects in the inbox. The verdict lists each, which takes about 3 MiB (`RECORD`)."""
+
+DISTRIBUTION = 4 * GIB
+"""The largest wheel or source, in bytes: where the zip format needs its extension. The largest known have 3 GB."""
+
+WHEELS = 5_000
+"""The most wheels in a release: docassemble has 252. Its manifest then has about 2 MiB."""
+
+LINES = 10_000
+"""The most lines in requirements.txt: twice the wheels."""
+
+LINE = 2_000
+"""The longest line in requirements.txt, in characters: some expressions take time with the square of it."""
+
+MEMBERS = 100_000
+"""The most files in a wheel or source. The largest known wheels have about 40,000; all of docassemble has 26,500."""
+
+MEMBER_NAME = 1_000
+"""The longest path in a wheel or source, in characters. Linux allows 4,096 for the path with its folders."""
+
+UNPACKED = 8 * GIB
+"""The most bytes that a wheel or source may have when it is unpacked: twice its own limit."""
+
+SWELLING = 100
+"""How many times its own size an archive may have when it is unpacked: code has 3 to 5 times, tables up to 50."""
+
+SWELLING_FREE = 64 * MIB
+"""Bytes that an archive may unpack to, however small it is: a small file of spaces is harmless."""
+
+METADATA = 4 * MIB
+"""The largest METADATA, WHEEL or entry_points.txt, in bytes. A README of 1 MiB, the longest known, fits."""
+
+RECORD_FILE = 32 * MIB
+"""The largest RECORD in a wheel, in bytes: `MEMBERS` lines of 300 bytes."""
+
+LOCK = 32 * MIB
+"""The largest lock file, in bytes: 5,000 distributions with 60 files each. docassemble's has 1 MiB."""
+
+MODULE = 16 * MIB
+"""The largest module in a wheel, in bytes: compiling it takes about 100 times as much memory, and the agent compares
+each module as a whole. The largest known have 5 MiB."""
+
+READER_MEMORY = 512 * MIB
+"""Memory of the process that reads archives, in bytes: `MEMBERS` take 100 MiB, and METADATA ten times its size."""
+
+READER_SECONDS = 300
+"""CPU time of the process that reads archives: `UNPACKED` bytes take about 60 s, on a slow machine 200 s."""
+
+READER_OUTPUT = 64 * MIB
+"""Bytes that the process may say about the archives it reads: `MEMBERS` of them take 10 MiB."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -78,7 +78,7 @@ class NodeServices(Admin):
             # A command that only reads the live release needs neither of the two.
             build=later(lambda: self.environments.build),
             render=later(lambda: self.web.render),
-            require_room=DiskSpace(self.paths, self.blobs).require,
+            require_room=DiskSpace(self.paths, self.blobs, _unpacked).require,
             group=self.web_group,
         )
 
@@ -166,6 +166,12 @@ def _opened(location: Location, credentials: tuple[str, str] | None) -> Opened:
     store = open_store(location, credentials)
     reader = Reader(store)
     return Opened(store, reader, Ledger(store, reader))
+
+
+def _unpacked(wheels: Sequence[Path]) -> Sequence[Collection[int] | None]:
+    from da_agent.adapters import packaging
+
+    return packaging.unpacked(wheels)
 
 
 def later(find: Callable[[], Callable[P, R]]) -> Callable[P, R]:

@@ -16,7 +16,7 @@ import pytest
 from da_agent.adapters.dev_clusters import DevNode
 from da_agent.adapters.directory_store import DirectoryStore
 from da_agent.adapters.disk_space import DiskSpace
-from da_agent.adapters.packaging import UvEnvironments
+from da_agent.adapters.packaging import UvEnvironments, unpacked
 from da_agent.adapters.release_folders import ReleaseFolders
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node.node_states import NodeState
@@ -146,11 +146,11 @@ class Bench:
     def stage(self, before_rendering: Callable[[], object] = lambda: None) -> None:
         """Stage release 2 with an agent that has looked for room before the disk became full."""
         machine, looks = self.machine, itertools.count()
-        room = DiskSpace(machine.paths, machine.blobs)
+        room = DiskSpace(machine.paths, machine.blobs, unpacked)
 
-        def early(release: Release, unpacked: Collection[Wheel]) -> None:
+        def early(release: Release, there: Collection[Wheel]) -> None:
             if next(looks) > 0:
-                room.require(release, unpacked)
+                room.require(release, there)
 
         def render(release: Release, settings: Settings, into: Path) -> None:
             before_rendering()

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from da_agent import ports
+from da_agent.domain import limits
 from da_agent.domain.node.notifications import Key, contact
 from da_agent.domain.node.reports import Phase, Report
 from da_agent.domain.store import keys
-from da_agent.domain.store.inboxes import Inbox, inbox_of
+from da_agent.domain.store.inboxes import Entry, Inbox, inbox_of
 from da_agent.errors import Invalid, NotFound, NotHere, OutcomeUnknown, StoreDamaged, TimedOut, Unreachable
 from da_agent.workflows.publish import pushes
-from da_agent.workflows.publish.drafts import Drafts, overlaid
+from da_agent.workflows.publish.drafts import Draft, Drafts, overlaid
 from da_agent.workflows.publish.pushes import InboxWrites
 from da_agent.workflows.records import reports
 from da_agent.workflows.records.ledgers import Ledger
@@ -486,3 +487,14 @@ def test_a_write_whose_answer_is_lost_is_found_again() -> None:
 
     cluster.store.after_write = lose
     assert cluster.pushes.push(lambda _: pushes.config(b"a: 2\n"), "test").release == 1
+
+
+def test_an_inbox_with_too_many_objects_or_a_package_that_is_too_large_is_refused_before_it_is_read() -> None:
+    cluster = Cluster()
+    cluster.put({"config.yml": b"a: 1\n"} | {f"certs/{number}": b"" for number in range(limits.OBJECTS)})
+    verdict = cluster.publisher.publish("test")
+    assert verdict.mistakes == ("the inbox has 10001 objects, and may have 10000: delete some",)
+    assert cluster.snapshots.fetched == []
+    large = Inbox((Entry("packages/a-1.zip", limits.DISTRIBUTION + 1, "1", cluster.store.now),))
+    with pytest.raises(Invalid, match=r"packages/a-1\.zip has 4294967297 bytes, and may have 4294967296"):
+        cluster.drafts.prepare(Draft(large, {}, {}), None).__enter__()

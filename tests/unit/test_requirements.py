@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from da_agent.domain import limits
 from da_agent.domain.packages.requirements import add, normalise, parse, remove, told
 from da_agent.errors import Invalid
 
@@ -194,3 +195,22 @@ def test_names_have_one_spelling() -> None:
 )
 def test_what_is_said_of_a_requirement_has_nothing_of_its_url(requirement: str, said: str) -> None:
     assert told(requirement) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b"six\n" * (limits.LINES + 1), "has 10001 lines, and may have 10000"),
+        (b" " * 8_000_000 + b"x", "line 1: has 8000001 characters, and may have 2000"),
+        (b"six; " + b"(" * 1_900 + b"os_name", "line 1: .*(too many brackets|nested)"),
+    ],
+    ids=["lines", "characters", "brackets"],
+)
+def test_lines_that_would_take_very_long_to_read_are_refused(text: bytes, sentence: str) -> None:
+    with pytest.raises(Invalid, match=sentence):
+        parse(text)
+
+
+def test_a_requirement_of_a_command_has_the_same_limit() -> None:
+    with pytest.raises(Invalid, match="more than 2000 characters"):
+        add(b"", "six" + " " * 3_000 + "#")

@@ -1,6 +1,7 @@
 """Packages with uv: resolved and built once for the cluster, then installed only from blobs."""
 
+from da_agent.adapters.packaging.archives import unpacked
 from da_agent.adapters.packaging.environments import UvEnvironments
 from da_agent.adapters.packaging.resolvers import UvResolver
 
-__all__ = ["UvEnvironments", "UvResolver"]
+__all__ = ["UvEnvironments", "UvResolver", "unpacked"]

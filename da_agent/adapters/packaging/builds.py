@@ -10,7 +10,8 @@ from pathlib import Path
 from packaging.version import Version
 
 from da_agent import ports
-from da_agent.adapters.packaging import wheels
+from da_agent.adapters.packaging import archives, wheels
+from da_agent.adapters.packaging.archives import Reading
 from da_agent.adapters.packaging.wheels import Fits, Title
 from da_agent.adapters.packaging.workshops import Workshop
 from da_agent.domain.packages.distributions import Distribution, Kind, distribution
@@ -80,22 +81,38 @@ class Locals:
         sources: list[tuple[Distribution, Path]] = []
         best: dict[str, Local] = {}
         mistakes: list[str] = []
+        given, wrong = self._fitting(distributions)
+        kinds = [Reading.WHOLE if each.kind is Kind.WHEEL else Reading.SOURCE for each, _ in given]
+        read = archives.read([(kind, path) for kind, (_, path) in zip(kinds, given, strict=True)])
+        for (each, path), found in zip(given, read, strict=True):
+            try:
+                if isinstance(found, Invalid):
+                    raise found
+                if found is None:
+                    sources.append((each, path))
+                else:
+                    wheels.check_wheel(each.filename, found)
+                    self._prefer(Local(wheels.title(each.filename), self._workshop.lend(path, each.filename)), best)
+            except Invalid as refused:
+                mistakes += refused.mistakes
+        if wrong or mistakes:
+            raise Invalid(sorted(wrong + mistakes))
+        sources.sort(key=lambda source: source[0].version or Version("0"), reverse=True)
+        return sources, best
+
+    def _fitting(self, distributions: Mapping[str, Path]) -> tuple[list[tuple[Distribution, Path]], list[str]]:
+        """The distributions that this Python can use, by their names, and what is wrong with the other names."""
+        fitting: list[tuple[Distribution, Path]] = []
+        mistakes: list[str] = []
         for filename, path in sorted(distributions.items()):
             try:
                 given = distribution(filename)
                 if given.kind is Kind.WHEEL:
                     self._fits.require(filename)
-                    wheels.check_wheel(filename, path)
-                    self._prefer(Local(wheels.title(filename), self._workshop.lend(path, filename)), best)
-                else:
-                    wheels.check_source(filename, path)
-                    sources.append((given, path))
+                fitting.append((given, path))
             except Invalid as refused:
                 mistakes += refused.mistakes
-        if mistakes:
-            raise Invalid(mistakes)
-        sources.sort(key=lambda source: source[0].version or Version("0"), reverse=True)
-        return sources, best
+        return fitting, mistakes
 
     def _prefer(self, local: Local, best: dict[str, Local]) -> None:
         rival = best.get(local.title.name)
@@ -136,7 +153,8 @@ class Locals:
         with self._progress.step(f"building {filename}"):
             made = self._build(filename, self._workshop.lend(path, filename))
         lent = self._workshop.take(made)
-        wheels.check_wheel(lent.name, lent)
+        (listing,) = archives.listings([lent])
+        wheels.check_wheel(lent.name, listing)
         self._fits.require(lent.name)
         # The folder is renamed as a whole: a half-written wheel would be reused forever.
         unfinished = self._kept / f"new-{secrets.token_hex(6)}"

@@ -5,9 +5,10 @@ from importlib import resources
 from pathlib import Path
 
 from da_agent import ports
-from da_agent.adapters.packaging import comparisons
+from da_agent.adapters.packaging import archives, comparisons
 from da_agent.adapters.packaging.tools import Tools
 from da_agent.adapters.packaging.workshops import Workshop
+from da_agent.errors import Invalid, NodeBroken
 
 _WRITER = "bytecode_writer.py"
 
@@ -37,10 +38,13 @@ class Bytecodes:
         into.mkdir(mode=0o700)
         with self._progress.work("compiling packages", len(wheels), "packages") as advance:
             self._tools.compile(writer, wheels, into, advance)
-        return {given.name: self._compared(given, into / given.name) for given in wheels}
-
-    def _compared(self, given: Path, made: Path) -> Path:
-        # Compared is the copy: the process that wrote the other file could have kept it open.
-        copy = self._workshop.copy(made)
-        comparisons.require_same(given, copy, self._python)
-        return copy
+        # Compared are the copies: the process that wrote the other files could have kept them open.
+        copies = [self._workshop.copy(into / given.name) for given in wheels]
+        try:
+            # Within the limits for packages the agent may read these files itself.
+            archives.listings(copies)
+        except Invalid as refused:
+            raise NodeBroken(f"cannot use what was compiled: {refused.mistakes[0]}") from refused
+        for given, copy in zip(wheels, copies, strict=True):
+            comparisons.require_same(given, copy, self._python)
+        return {copy.name: copy for copy in copies}

@@ -1,12 +1,15 @@
 """uv's lock file (PEP 751) as values."""
 
-import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+from msgspec import Meta, Struct
+
+from da_agent.domain import limits
 from da_agent.domain.packages.wheels import WHEEL, Wheel
 from da_agent.errors import Invalid
 
@@ -37,35 +40,70 @@ def preferences(wheels: Iterable[Wheel]) -> str:
     return f'lock-version = "1.0"\ncreated-by = "da_agent"\n{packages or "packages = []"}\n'
 
 
+Name = Annotated[str, Meta(pattern=r"\A[a-z0-9]+(-[a-z0-9]+)*\Z", max_length=255)]
+Line = Annotated[str, Meta(pattern=r"\A\S+\Z")]
+"""Becomes part of a line in a requirements file."""
+
+
+class _File(Struct, frozen=True):
+    url: Line | None = None
+    path: Line | None = None
+    name: Line | None = None
+    size: Annotated[int, Meta(ge=0)] | None = None
+    hashes: dict[str, Annotated[str, Meta(pattern=r"\A[0-9a-f]+\Z")]] = {}
+
+
+class _Package(Struct, frozen=True):
+    name: Name
+    wheels: list[_File] = []
+    sdist: _File | None = None
+    archive: _File | None = None
+    vcs: Any = None
+    directory: Any = None
+
+
+class _Lock(Struct, frozen=True):
+    packages: Annotated[list[_Package], Meta(max_length=limits.WHEELS)] = []
+
+
 def parse(path: Path, local: Collection[str]) -> tuple[Pick, ...]:
     """The distributions in the lock at `path`; `local` names those that come from no index.
 
-    Raises Invalid when a distribution cannot be pinned by a hash.
+    Raises Invalid when a distribution cannot be pinned by a hash, and when a build has replaced the lock.
     """
-    packages = tomllib.loads(path.read_text(encoding="utf-8")).get("packages", [])
-    mistakes = [_mistake(package) for package in packages if package["name"] not in local]
+    packages = _read(path).packages
+    mistakes = [_mistake(package) for package in packages if package.name not in local]
     if any(mistakes):
         raise Invalid(mistake for mistake in mistakes if mistake)
     return tuple(_pick(package, path.parent, local) for package in packages)
 
 
-def _mistake(package: Mapping[str, Any]) -> str | None:
-    if "vcs" in package or "directory" in package:
+def _read(path: Path) -> _Lock:
+    if path.stat().st_size > limits.LOCK:
+        raise Invalid(f"cannot lock the packages: their lock file has more than {limits.LOCK} bytes. Remove packages")
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=_Lock)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Invalid(f"cannot lock the packages: the result of uv is not a lock file ({error!s:.200})") from error
+
+
+def _mistake(package: _Package) -> str | None:
+    if package.vcs is not None or package.directory is not None:
         return (
-            f"{package['name']} comes from a repository or a folder, whose contents no hash can pin: put an archive "
+            f"{package.name} comes from a repository or a folder, whose contents no hash can pin: put an archive "
             f"of it into packages/"
         )
     return None
 
 
-def _pick(package: Mapping[str, Any], folder: Path, local: Collection[str]) -> Pick:
-    name = package["name"]
+def _pick(package: _Package, folder: Path, local: Collection[str]) -> Pick:
+    name = package.name
     if name in local:
         return Pick(name, (), None)
-    wheels = [_artifact(name, each, folder) for each in package.get("wheels", ())]
-    sdist = _artifact(name, package["sdist"], folder) if "sdist" in package else None
-    if "archive" in package:
-        archive = _artifact(name, package["archive"], folder)
+    wheels = [_artifact(name, each, folder) for each in package.wheels]
+    sdist = _artifact(name, package.sdist, folder) if package.sdist is not None else None
+    if package.archive is not None:
+        archive = _artifact(name, package.archive, folder)
         if archive.filename.endswith(WHEEL):
             wheels.append(archive)
         else:
@@ -73,10 +111,9 @@ def _pick(package: Mapping[str, Any], folder: Path, local: Collection[str]) -> P
     return Pick(name, tuple(wheels), sdist)
 
 
-def _artifact(name: str, record: Mapping[str, Any], folder: Path) -> Artifact:
-    url = record["url"] if "url" in record else (folder / record["path"]).resolve().as_uri()
-    filename = record.get("name") or unquote(urlsplit(url).path.rsplit("/", 1)[-1])
-    sha256 = record.get("hashes", {}).get("sha256")
-    if sha256 is None:
+def _artifact(name: str, file: _File, folder: Path) -> Artifact:
+    url = file.url or (folder / (file.path or "")).resolve().as_uri()
+    filename = file.name or unquote(urlsplit(url).path.rsplit("/", 1)[-1])
+    if "sha256" not in file.hashes:
         raise Invalid(f"cannot lock {name}: its index gives no sha256 for {filename}")
-    return Artifact(filename, url, sha256, record.get("size") or 0)
+    return Artifact(filename, url, file.hashes["sha256"], file.size or 0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from da_agent import ports
-from da_agent.adapters.packaging import locks, wheels
+from da_agent.adapters.packaging import archives, locks, wheels
 from da_agent.adapters.packaging.builds import Local, Locals
 from da_agent.adapters.packaging.bytecodes import Bytecodes
 from da_agent.adapters.packaging.locks import Artifact, Pick
@@ -128,7 +128,10 @@ class Resolution:
         with self._progress.work("fetching packages", len(wanted), "packages") as advance:
             self._tools.fetch(links, into, advance)
         made = {wheels.title(path.name).name: path for path in sorted(into.glob("*.whl"))}
-        return {each.name: self._locked(each, made.get(each.name)) for each in wanted}
+        found = {each.name: self._locked(each, made.get(each.name)) for each in wanted}
+        # Checked before these files are compiled: that reads them, too.
+        archives.listings([each.path for each in found.values() if each.path is not None])
+        return found
 
     def _locked(self, wanted: Download, made: Path | None) -> Locked:
         if made is None:

@@ -1,15 +1,8 @@
 """The names and metadata of wheel and source files, and which wheels fit a Python."""
 
-import gzip
 import hashlib
-import lzma
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from email import message_from_bytes
 from pathlib import Path
 
 from packaging import tags
@@ -17,21 +10,10 @@ from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, canonicalize_version, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from da_agent.domain.packages.listings import Listing
 from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.domain.store.blobs import Blob
 from da_agent.errors import Invalid
-
-_DAMAGES = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    gzip.BadGzipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,46 +72,14 @@ class Fits:
         return rank
 
 
-def check_wheel(filename: str, path: Path) -> None:
-    """Raise Invalid unless the file is a complete zip whose metadata has the name and version of `filename`."""
+def check_wheel(filename: str, listing: Listing) -> None:
+    """Raise Invalid unless the metadata has the name and version of `filename`."""
     expected = title(filename)
-    with _whole(filename), zipfile.ZipFile(path) as archive:
-        _check_members(archive)
-        names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1]
-        metadata = message_from_bytes(archive.read(names[0])) if names else None
-    if metadata is None:
-        raise Invalid(f"{filename} is not a wheel: it has no METADATA")
-    name, version = str(metadata["Name"]), str(metadata["Version"])
+    name, version = listing.name, listing.version
     if canonicalize_name(name) != expected.name or canonicalize_version(version) != canonicalize_version(
         expected.version
     ):
         raise Invalid(f"{filename} contains {name} {version}: rename the file to match")
-
-
-def check_source(filename: str, path: Path) -> None:
-    """Raise Invalid unless the file is a complete archive."""
-    with _whole(filename):
-        if filename.endswith(".zip"):
-            with zipfile.ZipFile(path) as archive:
-                _check_members(archive)
-        else:
-            with tarfile.open(path, "r:gz") as archive:
-                for _ in archive:
-                    pass
-
-
-def _check_members(archive: zipfile.ZipFile) -> None:
-    damaged = archive.testzip()
-    if damaged is not None:
-        raise zipfile.BadZipFile(f"{damaged} is damaged")
-
-
-@contextmanager
-def _whole(filename: str) -> Iterator[None]:
-    try:
-        yield
-    except _DAMAGES as error:
-        raise Invalid(f"cannot read {filename}: it is damaged or not complete ({error}); upload it again") from error
 
 
 def blob(path: Path) -> Blob:

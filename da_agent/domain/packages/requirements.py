@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from da_agent.domain import limits
 from da_agent.domain.packages.wheels import SUFFIXES
 from da_agent.domain.store import keys
 from da_agent.errors import Invalid
@@ -45,7 +46,13 @@ def parse(text: bytes) -> tuple[str, ...]:
     """The requirements in order, without comments. Raises Invalid with every mistake at once, each with its line."""
     lines: list[_Line] = []
     mistakes: list[tuple[int, str]] = []
-    for number, raw in enumerate(_decode(text).splitlines(), start=1):
+    given = _decode(text).splitlines()
+    if len(given) > limits.LINES:
+        raise Invalid(f"{keys.REQUIREMENTS} has {len(given)} lines, and may have {limits.LINES}: delete some")
+    for number, raw in enumerate(given, start=1):
+        if len(raw) > limits.LINE:
+            mistakes.append((number, f"has {len(raw)} characters, and may have {limits.LINE}: make it shorter"))
+            continue
         content = _content(raw)
         if not content:
             continue
@@ -113,14 +120,18 @@ def _content(line: str) -> str:
 
 def _name(line: str) -> str | None:
     """The normalised name in a line; None for a comment or anything else that is not a requirement."""
+    if len(line) > limits.LINE:
+        return None
     try:
         return normalise(Requirement(_content(line)).name)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return None
 
 
 def _requirement(content: str) -> Requirement:
     """Parse one line. ValueError has the reason and the remedy, but not the line, which may contain a password."""
+    if len(content) > limits.LINE:
+        raise ValueError(f"has more than {limits.LINE} characters: make it shorter")
     if len(content.splitlines()) != 1:
         raise ValueError("must be one line")
     if option := _OPTION.search(content):
@@ -134,6 +145,8 @@ def _requirement(content: str) -> Requirement:
         raise ValueError("is a path: put the file itself into packages/")
     try:
         requirement = Requirement(content)
+    except RecursionError:
+        raise ValueError("has too many brackets: write it without them") from None
     except InvalidRequirement as error:
         reason = str(error).split("\n", 1)[0]
         raise ValueError(f"is not a requirement such as `docassemble.base>=1.4`: {_hidden(reason)}") from error

@@ -83,6 +83,7 @@ class Drafts:
         Invalid with every mistake that can be found together. Conflict when the inbox changed while it was read.
         NotHere or Unreachable when its packages cannot be resolved on this machine.
         """
+        _require_counts(draft)
         with ExitStack() as stack:
             snapshot = stack.enter_context(self._snapshots.take(draft.inbox.entries, draft.overlay))
             mistakes: list[str] = []
@@ -189,6 +190,18 @@ class Drafts:
                 # The index is unreachable, not the store: another machine may reach it.
                 raise NotHere(str(error)) from error
             yield locked
+
+
+def _require_counts(draft: Draft) -> None:
+    """Raise Invalid, before a byte is read, when the inbox has too many objects, or a package that is too large."""
+    entries = draft.inbox.entries
+    if len(entries) > limits.OBJECTS:
+        raise Invalid(f"the inbox has {len(entries)} objects, and may have {limits.OBJECTS}: delete some")
+    sizes = {each.key: each.size for each in entries}
+    sizes |= {key: len(body) if isinstance(body, bytes) else body.stat().st_size for key, body in draft.overlay.items()}
+    large = [(key, size) for key, size in sizes.items() if size > limits.DISTRIBUTION]
+    if large:
+        raise Invalid(f"{key} has {size} bytes, and may have {limits.DISTRIBUTION}" for key, size in sorted(large))
 
 
 def _small(draft: Draft, snapshot: ports.Snapshot, key: str) -> bytes:
