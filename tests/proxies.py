@@ -28,6 +28,7 @@ class Fault:
     reply    this comes back, and the server hears nothing of it
     lost     the server does it; its answer is dropped and the connection closed
     cut      so many bytes of the answer's body come, then the connection is closed
+    delay    seconds before anything is done
     pause    seconds behind every `portion` bytes of the body
     change   what becomes of each part of the body; the length stays
     """
@@ -36,6 +37,7 @@ class Fault:
     reply: bytes | None = None
     lost: bool = False
     cut: int | None = None
+    delay: float = 0.0
     pause: float = 0.0
     portion: int = CHUNK
     change: Callable[[bytes], bytes] = bytes
@@ -129,6 +131,8 @@ class Proxy:
         request = Request(method, unquote(path), fields.get("range"))
         self.requests.append(request)
         fault = self.choose(request) or Fault()
+        if fault.delay:
+            threading.Event().wait(fault.delay)
         if fault.silent:
             self._mended.clear()
             self._mended.wait(60)
@@ -149,7 +153,7 @@ class Proxy:
         if not reply:
             _copy(asking, int(fields.get("content-length", "0")), server.sendall)
             reply = _head(answering)
-        if fault.lost:
+        if fault.lost or not reply:
             return False
         client.sendall(reply)
         return _body(method, reply, answering, client, fault)

@@ -5,7 +5,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import psutil
 
 from da_agent.adapters.dev_clusters import DevCluster, DevNode
 from da_agent.domain.node.reports import Phase, Report
-from da_agent.errors import NotFound
+from da_agent.errors import NotFound, Unreachable
 from da_agent.wiring import NodeAgent
 from tests import built, shops
 from tests.clusters_of_witnesses import LONG_AGO, agent, cluster, folder, section
@@ -60,19 +60,31 @@ class Site:
 
     def push(self, *, start: float = 0.0, fault: str | None = None) -> int:
         """Push the next version of the shop (see `shops.wheel`); the number of the release that it has become."""
+        return self._release(self.try_to_push(start=start, fault=fault))
+
+    def try_to_push(self, *, start: float = 0.0, fault: str | None = None) -> str:
+        """Push the next version; what the command says, which may be that it cannot."""
         wheel = shops.wheel(self._desk, str(next(self._versions)), start=start, fault=fault)
-        return self._release(agent(self.cluster, "push", "package", str(wheel), "--no-wait", variables=self._variables))
+        return self.admin("push", "package", str(wheel), "--no-wait")
 
     def configure(self, **settings: object) -> int:
         """Push other settings; the names are those of the file with _ for a space."""
-        path = self._desk / "config.yml"
-        named = {name.replace("_", " "): value for name, value in settings.items()}
-        path.write_text(configuration({**SETTINGS, **named}))
-        return self._release(agent(self.cluster, "push", "config", str(path), "--no-wait", variables=self._variables))
+        return self._release(self.try_to_configure({name.replace("_", " "): each for name, each in settings.items()}))
 
-    def _release(self, pushed: Any) -> int:
-        found = re.search(r"The inbox is release (\d+)\.", pushed.stdout)
-        assert found, f"exit code {pushed.returncode}: {pushed.stdout}{pushed.stderr}"
+    def try_to_configure(self, settings: Mapping[str, object]) -> str:
+        """Push other settings; what the command says, which may be that it cannot."""
+        path = self._desk / "config.yml"
+        path.write_text(configuration({**SETTINGS, **settings}))
+        return self.admin("push", "config", str(path), "--no-wait")
+
+    def admin(self, *words: str) -> str:
+        """What a command says on an admin's machine, after its exit code."""
+        done = agent(self.cluster, *words, variables=self._variables)
+        return f"exit code {done.returncode}: {done.stdout}{done.stderr}"
+
+    def _release(self, said: str) -> int:
+        found = re.search(r"The inbox is release (\d+)\.", said)
+        assert found, said
         return int(found[1])
 
     # ---- the onlooker
@@ -88,6 +100,13 @@ class Site:
         except NotFound:
             return None
         return record
+
+    def newest_quarantined(self) -> int | None:
+        """The newest of the last nine releases whose verdict says so; None while the store does not answer, too."""
+        with suppress(Unreachable):
+            top = built.ledger(self._store).top().number
+            return next((each for each in range(top, max(0, top - 9), -1) if self.state(each) == "quarantined"), None)
+        return None
 
     def state(self, release: int) -> str | None:
         record = self.rollout(release)
