@@ -32,7 +32,8 @@ def test_a_store_that_answers_after_two_seconds_delays_a_rollout_and_harms_nobod
 
 @pytest.mark.timeout(3000)
 def test_a_node_with_sixty_four_processes_moves_like_any_other() -> None:
-    with site(2, settings={**SETTINGS, "processes": 64}) as at:
+    patient = {"processes": 64, "start timeout": 300, "slot timeout": 900}
+    with site(1, settings={**SETTINGS, **patient}) as at:
         check_unnoticed(at)
 
 
