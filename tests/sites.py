@@ -207,9 +207,6 @@ def site(
         keys = {} if server is None else zip(("S3ACCESSKEY", "S3SECRETACCESSKEY"), server.credentials, strict=True)
         variables = dict(keys)
         made = stack.enter_context(cluster(nodes, store, variables, application=None))
-        # Whoever pushes also wakes the nodes.
-        known = made.nodes[0].environment
-        variables |= {name: known[name] for name in ("DASUPERVISORUSERNAME", "DASUPERVISORPASSWORD")}
         proxy = stack.enter_context(haproxy({node.name: node.seat.http_port for node in made.nodes}))
         built = Site(made, proxy, variables, desk)
         built.until_whole(1, 180.0)
