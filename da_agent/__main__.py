@@ -6,6 +6,7 @@ import click
 
 from da_agent import __version__
 from da_agent.cli import dev, doctor, garbage, inbox, inspect, plans, steering
+from da_agent.domain import texts
 from da_agent.errors import AgentError, Stopped
 from da_agent.programs import commands
 
@@ -50,7 +51,7 @@ def main() -> None:
     try:
         command(prog_name="da-agent")
     except AgentError as error:
-        sys.stderr.write("".join(f"da-agent: {line}\n" for line in str(error).splitlines()))
+        sys.stderr.write("".join(f"da-agent: {texts.visible(line)}\n" for line in str(error).split("\n")))
         sys.exit(error.exit_code)
     except Stopped as stopped:
         sys.exit(stopped.exit_code)

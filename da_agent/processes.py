@@ -1,5 +1,6 @@
 """Child processes that leave nothing running behind, with lower priority than the processes that serve requests."""
 
+import ctypes
 import os
 import pwd
 import select
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from da_agent.domain import limits
+
 NICENESS = 5
 """Added to the nice value of each child. Processes that serve requests seldom wait for such a child.
 
@@ -22,6 +25,12 @@ On a machine that is always busy, the child still gets a third of its usual CPU 
 
 _LOOK = 0.05
 """Seconds between two reads of a process's output."""
+
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+"""Of linux/falloc.h."""
+
+_CHUNK = 1 << 16
+"""Bytes of one read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a process and its whole output. `code` is None after a timeout, negative after a signal."""
+    """The end of a process and the last part of its output. `code` is None after a timeout, negative after a signal."""
 
     code: int | None
     output: str
@@ -110,26 +119,48 @@ def run(
 
 
 class _Lines:
-    """The output of a process so far, read by position so that the writer's own file position does not change."""
+    """The output of a process so far, read by position so that the writer's own file position does not change.
+
+    A process that prints without end takes a bounded part of the memory, the disk and the time of each look.
+    """
 
     def __init__(self, sink: IO[bytes], watch: Callable[[str], object]) -> None:
         self._descriptor = sink.fileno()
         self._watch = watch
         self._position = 0
-        self._parts: list[bytes] = []
-        self._rest = b""
+        self._freed = 0
+        self._last = bytearray()
+        self._line = b""
 
     def read(self) -> None:
-        while chunk := os.pread(self._descriptor, 1 << 16, self._position):
+        """Read the last part of what has come, and give the disk back what is read."""
+        end = os.fstat(self._descriptor).st_size
+        self._position = max(self._position, end - limits.UNREAD)
+        while self._position < end and (chunk := os.pread(self._descriptor, _CHUNK, self._position)):
             self._position += len(chunk)
-            self._parts.append(chunk)
-            *lines, self._rest = (self._rest + chunk).split(b"\n")
-            for line in lines:
-                self._watch(line.decode(errors="replace"))
+            self._keep(chunk)
+        if self._position - self._freed >= limits.UNREAD:
+            _free(self._descriptor, self._position)
+            self._freed = self._position
+
+    def _keep(self, chunk: bytes) -> None:
+        self._last += chunk
+        del self._last[: -limits.OUTPUT]
+        *lines, line = chunk.split(b"\n")
+        for each in lines:
+            self._watch((self._line + each[: limits.OUTPUT_LINE])[: limits.OUTPUT_LINE].decode(errors="replace"))
+            self._line = b""
+        self._line = (self._line + line)[: limits.OUTPUT_LINE]
 
     @property
     def text(self) -> str:
-        return b"".join(self._parts).decode(errors="replace")
+        return self._last.decode(errors="replace")
+
+
+def _free(descriptor: int, end: int) -> None:
+    """Make a hole of the file up to `end`: its bytes take no disk space any more. Some file systems cannot."""
+    start, length = ctypes.c_longlong(0), ctypes.c_longlong(end)
+    ctypes.CDLL(None).fallocate(descriptor, _PUNCH_HOLE | _KEEP_SIZE, start, length)
 
 
 def _await(pid: int, end: float, lines: _Lines, guard: Callable[[], object]) -> bool:

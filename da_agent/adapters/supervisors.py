@@ -14,6 +14,7 @@ from xmlrpc.client import Error, Fault, ServerProxy, Transport
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.xmlrpc import Faults
 
+from da_agent.domain import texts
 from da_agent.errors import NodeBroken
 
 _TIMEOUT = 30.0
@@ -131,7 +132,7 @@ class Supervisord:
                 # The program has no log of this kind: it writes stdout and stderr to one file.
                 continue
             if lines:
-                return " | ".join(line.strip() for line in lines[-5:] if line.strip())
+                return " | ".join(texts.log(line for line in lines[-5:] if line.strip()))
         return ""
 
     @contextmanager

@@ -35,15 +35,15 @@ def dev(context: click.Context, nodes: int, app: str | None, root: Path | None, 
         signal.signal(ending, _stop)
     try:
         cluster.start()
-        click.echo(f"{nodes} nodes are starting below {cluster.directory}; the store is {cluster.store}")
+        options.say(f"{nodes} nodes are starting below {cluster.directory}; the store is {cluster.store}")
         cluster.wait()
         for node in cluster.nodes:
-            click.echo(f"{node.name} serves {node.http_url}")
-        click.echo("Ctrl-C ends them.")
+            options.say(f"{node.name} serves {node.http_url}")
+        options.say("Ctrl-C ends them.")
         cluster.join()
-        click.echo("The nodes have been stopped.")
+        options.say("The nodes have been stopped.")
     except KeyboardInterrupt:
-        click.echo("Stopping.")
+        options.say("Stopping.")
     finally:
         cluster.stop()
 
@@ -74,8 +74,8 @@ def stop(root: Path | None) -> None:
 
     cluster = wiring.find(root)
     for orphan in cluster.stop():
-        click.echo(f"killed, because it did not end by itself: {orphan}", err=True)
-    click.echo(f"The cluster below {cluster.directory} is stopped.")
+        options.say(f"killed, because it did not end by itself: {orphan}", err=True)
+    options.say(f"The cluster below {cluster.directory} is stopped.")
 
 
 def _stop(_number: int, _frame: object) -> None:

@@ -45,7 +45,7 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
         here = machine.clear(dry_run=dry_run) if machine.is_node else None
     finally:
         if as_json and found is not None:
-            click.echo(outputs.json(removals.of(found, here, dry_run=dry_run)))
+            options.say(outputs.json(removals.of(found, here, dry_run=dry_run)))
     if here is not None and not as_json:
         _echo(removals.this_node_lines(removals.this_node(here), dry_run=dry_run))
     if planned.problems:
@@ -53,4 +53,4 @@ def gc(store: str | None, *, dry_run: bool, as_json: bool) -> None:
 
 
 def _echo(lines: list[str]) -> None:
-    click.echo("\n".join(lines))
+    options.say("\n".join(lines))

@@ -92,7 +92,7 @@ def _await(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -
         return
     number = waits.release_of(verdict)
     admin.remember(number)
-    click.echo(f"The inbox is release {number}.")
+    options.say(f"The inbox is release {number}.")
     waiting.for_verdict(admin, number, wait=wait, timeout=timeout)
 
 
@@ -103,7 +103,7 @@ def _verdict(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int)
     try:
         return act()
     except NotHere as elsewhere:
-        click.echo(f"Handing over to a node: {elsewhere}", err=True)
+        options.say(f"Handing over to a node: {elsewhere}", err=True)
         if not wait:
             return None
         # Each says at once whether it can, and why not.

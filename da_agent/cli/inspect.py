@@ -102,7 +102,7 @@ def _watch(admin: Admin) -> None:
             )
     except KeyboardInterrupt:
         raise Interrupted("stopped watching; the rollout continues") from None
-    click.echo(f"{verdict[0].upper()}{verdict[1:]}.")
+    options.say(f"{verdict[0].upper()}{verdict[1:]}.")
 
 
 def _here(machine: NodeAgent) -> Here | None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from da_agent.domain import texts
+
 if TYPE_CHECKING:
     from da_agent.views.outputs import Output
 
@@ -38,7 +40,12 @@ def echo(shown: Shown, lines: Callable[[Shown], list[str]], *, as_json: bool) ->
     """Print what is shown, as JSON or as `lines` make it."""
     from da_agent.views import outputs
 
-    click.echo(outputs.json(shown) if as_json else "\n".join(lines(shown)))
+    say(outputs.json(shown) if as_json else "\n".join(lines(shown)))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines; what a terminal would obey in them is escaped."""
+    click.echo(texts.shown(text), err=err)
 
 
 def as_json(command: F) -> F:

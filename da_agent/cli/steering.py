@@ -22,8 +22,8 @@ def rollback(number: int | None, reason: str | None, store: str | None, *, wait:
     admin.admit()
     with waiting.leaving(HALF_WAY):
         done = admin.steering.rollback(number, reason)
-    click.echo(done.sentence)
-    click.echo("The inbox is unchanged: the next push starts from the inbox, not from this release.", err=True)
+    options.say(done.sentence)
+    options.say("The inbox is unchanged: the next push starts from the inbox, not from this release.", err=True)
     waiting.for_verdict(admin, done.release, wait=wait, timeout=timeout)
 
 
@@ -37,7 +37,7 @@ def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None
     admin.admit()
     with waiting.leaving(HALF_WAY):
         done = admin.steering.restart(reason)
-    click.echo(done.sentence)
+    options.say(done.sentence)
     waiting.for_verdict(admin, done.release, wait=wait, timeout=timeout)
 
 
@@ -46,7 +46,7 @@ def restart(reason: str, store: str | None, *, wait: bool, timeout: int) -> None
 @options.store
 def pause(reason: str, store: str | None) -> None:
     """Let no node switch to another release until `resume`. A node that has switched goes on."""
-    click.echo(Admin(store=store).steering.pause(reason).sentence)
+    options.say(Admin(store=store).steering.pause(reason).sentence)
 
 
 @click.command()
@@ -54,7 +54,7 @@ def pause(reason: str, store: str | None) -> None:
 @options.store
 def resume(reason: str, store: str | None) -> None:
     """End the pause."""
-    click.echo(Admin(store=store).steering.resume(reason).sentence)
+    options.say(Admin(store=store).steering.resume(reason).sentence)
 
 
 @click.command()
@@ -63,7 +63,7 @@ def resume(reason: str, store: str | None) -> None:
 @options.store
 def retry(number: int, reason: str, store: str | None) -> None:
     """Let the nodes try the quarantined release NUMBER again; its recorded failures are removed."""
-    click.echo(Admin(store=store).steering.retry(number, reason).sentence)
+    options.say(Admin(store=store).steering.retry(number, reason).sentence)
 
 
 @click.command()
@@ -71,4 +71,4 @@ def retry(number: int, reason: str, store: str | None) -> None:
 @options.store
 def forget(node: str, store: str | None) -> None:
     """Remove NODE, which will not return: its report and its slot. Refused while NODE reports."""
-    click.echo(Admin(store=store).forget(node))
+    options.say(Admin(store=store).forget(node))

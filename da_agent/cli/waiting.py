@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
-import click
-
+from da_agent.cli import options
 from da_agent.errors import Interrupted
 from da_agent.wiring import Admin
 
@@ -33,7 +32,7 @@ def for_verdict(admin: Admin, number: int, *, wait: bool, timeout: int) -> None:
         with suppress(*waits.SILENCES):
             pause = waits.pause(admin.rollouts, number)
             if pause is not None:
-                click.echo(f"{pause}.", err=True)
+                options.say(f"{pause}.", err=True)
         if not wait:
             return
         found = waits.until_stable(
@@ -47,6 +46,6 @@ def for_verdict(admin: Admin, number: int, *, wait: bool, timeout: int) -> None:
             patience=timedelta(seconds=timeout),
         )
     count = "1 node" if len(found.nodes) == 1 else f"{len(found.nodes)} nodes"
-    click.echo(f"Release {found.release} is stable: served by {count}: {', '.join(found.nodes)}.")
+    options.say(f"Release {found.release} is stable: served by {count}: {', '.join(found.nodes)}.")
     for node, reason in found.without.items():
-        click.echo(f"Not served by {node}: {reason}", err=True)
+        options.say(f"Not served by {node}: {reason}", err=True)

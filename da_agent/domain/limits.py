@@ -72,6 +72,15 @@ FAR = 1_000_000
 """The longest gap in the numbers of releases. Ten digits would be used up by a single wrong file name otherwise. Only
 `gc` makes gaps; it would take a release every minute for two years to make one of this length."""
 
+OUTPUT = 256 * 1024
+"""How much of the output of a program is kept, in bytes: its last part. A build that fails prints about 50 KiB."""
+
+OUTPUT_LINE = 8 * 1024
+"""How much of one line is kept for those that watch it, in bytes: uv and pip print shorter ones."""
+
+UNREAD = 16 * MIB
+"""How much of its output a program may have on the disk, in bytes, before that part is dropped."""
+
 DEPTH = 64
 """The deepest nesting in a configuration. Our reader and all later readers of the file recurse, and could overflow the
 stack; docassemble's own configuration has 5 levels."""

@@ -28,6 +28,11 @@ def visible(line: str) -> str:
     return "".join(character if character.isprintable() else _escape(character) for character in line)
 
 
+def shown(text: str) -> str:
+    """Lines for a terminal or a log, each `visible`."""
+    return text if text.isprintable() else "\n".join(map(visible, text.split("\n")))
+
+
 def reason(text: object) -> str:
     """Why something failed, or was done."""
     return _fit(str(text), limits.REASON)
@@ -38,10 +43,15 @@ def maybe_reason(text: object) -> str | None:
     return None if text is None else reason(text)
 
 
+def mistake(text: str) -> str:
+    """What is wrong with an inbox, or why a build failed."""
+    return _fit(text, limits.MISTAKE)
+
+
 def mistakes(found: Iterable[str]) -> tuple[str, ...]:
     """The first `limits.MISTAKES` sentences about an inbox, and how many more there are."""
     told = tuple(found)
-    kept = tuple(_fit(each, limits.MISTAKE) for each in told[: limits.MISTAKES])
+    kept = tuple(map(mistake, told[: limits.MISTAKES]))
     return kept if len(told) == len(kept) else (*kept, f"… and {len(told) - len(kept)} more mistakes")
 
 

@@ -1,5 +1,7 @@
 """The JSON of a command."""
 
+import re
+from json import dumps
 from typing import Literal
 
 import msgspec
@@ -13,4 +15,12 @@ class Output(Struct, frozen=True, kw_only=True):
 
 
 def json(output: Output) -> str:
-    return msgspec.json.format(msgspec.json.encode(output)).decode()
+    """Indented JSON. What a terminal would obey, or not show, is escaped as JSON does it."""
+    return _UNSEEN.sub(_escaped, msgspec.json.format(msgspec.json.encode(output)).decode())
+
+
+_UNSEEN = re.compile(r"[^\n -~]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else dumps(found[0])[1:-1]

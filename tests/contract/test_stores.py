@@ -367,3 +367,9 @@ def test_what_is_larger_than_any_record_is_streamed_and_never_held(store: Store)
     sizes = list[int]()
     store.fetch("larger", lambda chunk: sizes.append(len(chunk)))
     assert sum(sizes) == limits.RECORD + 1
+    # It can be replaced, if it is still the one that was listed.
+    (tag,) = (entry.tag for entry in store.scan("larger"))
+    with pytest.raises(Conflict):
+        store.write("larger", b"small", IfTag("another"))
+    store.write("larger", b"small", IfTag(tag))
+    assert store.read("larger").data == b"small"

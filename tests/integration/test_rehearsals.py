@@ -3,6 +3,7 @@
 import os
 import pwd
 import subprocess
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,3 +155,40 @@ def test_a_root_that_the_web_user_may_not_enter_is_the_nodes_fault_not_the_relea
         (node.paths.base / "bin" / "python").unlink()
     with pytest.raises(NodeBroken, match=r"cannot run .*(ermission|No such file)"):
         node.apache.rehearse(1)
+
+
+PTH = {"zz.pth": "import sys; print('hello from a .pth file'); print('{', file=sys.stderr)\n"}
+
+
+def test_a_print_from_a_pth_file_is_no_failed_package_check(node: Web) -> None:
+    node.stage(1, {**hello("one"), **distribution("a", "1.0", "b>=1"), **distribution("b", "1.0"), **PTH})
+    node.apache.rehearse(1)
+    node.stage(2, {**hello("one"), **distribution("a", "1.0", "b>=2", "c"), **distribution("b", "1.5"), **PTH})
+    with pytest.raises(ReleaseBroken, match=r"its packages do not fit together: .*a 1.0 .*b"):
+        node.apache.rehearse(2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "print('[' * 200000 + ']' * 200000, flush=True)\nimport os\nos._exit(3)\n",
+        "while True: print('x' * 100000)\n",
+        "raise RuntimeError('postgresql://u:hunter2@db/' + 'x' * 8_000_000)\n",
+        "print('password=hunter2 ' + 'x' * 8_000_000, flush=True)\nimport os\nos._exit(3)\n",
+        "print('\\x1b[2J\\u202e', flush=True)\nimport os\nos._exit(3)\n",
+        "print('{\"error\": ' + '[' * 200000, flush=True)\nimport os\nos._exit(3)\n",
+    ],
+    ids=["nested", "endless", "a long error", "a long line", "control sequences", "nested in a verdict"],
+)
+def test_what_an_application_prints_is_bounded_and_masked(node: Web, text: str) -> None:
+    node.stage(1, {"hello.py": text}, settings=SHORT)
+    tracemalloc.start()
+    with pytest.raises(ReleaseBroken, match="cannot serve release 1: its application cannot be loaded: ") as caught:
+        node.apache.rehearse(1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 * 1024 * 1024
+    said = str(caught.value)
+    assert len(said) <= 400
+    assert said.isprintable()
+    assert "hunter2" not in said

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from da_agent.adapters.apache import configurations
+from da_agent.domain import texts
 from da_agent.errors import NodeBroken
 
 
@@ -26,7 +27,9 @@ def make(base: Path, python: Path) -> None:
     )
     if made.returncode != 0:
         last = "".join((made.stderr or made.stdout).strip().splitlines()[-1:])
-        raise NodeBroken(f"cannot make {base} with {python}: {last}; install the Debian package python3-venv")
+        raise NodeBroken(
+            f"cannot make {base} with {python}: {texts.reason(last)}; install the Debian package python3-venv"
+        )
     version, wanted = _facts(new).get("version", ""), configurations.python_of_mod_wsgi()
     if wanted and not version.startswith(f"{wanted}."):
         raise NodeBroken(f"cannot run the application with {python}: it is Python {version}, mod_wsgi's is {wanted}")

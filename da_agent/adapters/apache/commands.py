@@ -5,10 +5,9 @@ from datetime import timedelta
 
 from da_agent import ports
 from da_agent.adapters.apache import configurations, throwaways
+from da_agent.domain import texts
 from da_agent.domain.node.nodes import Node
 from da_agent.domain.node.paths import Paths, Staged
-
-LINES = 20
 
 _TEXT = "DA_AGENT_COMMAND_TEXT"
 _SHELL = ("/bin/sh", "-c", f'da_agent=${_TEXT}; unset {_TEXT}; eval "$da_agent"')
@@ -38,8 +37,8 @@ class ShellCommands:
         }
         seconds = patience.total_seconds()
         ended = throwaways.run(_SHELL, seconds=seconds, environment=environment, user=user)
-        lines = tuple(ended.lines[-LINES:])
-        last = f": {lines[-1]}" if lines else ""
+        lines = texts.log(ended.lines)
+        last = f": {texts.reason(lines[-1])}" if lines else ""
         if ended.code is None:
             return ports.Ended(lines, f"did not end within {seconds:g} seconds{last}")
         if ended.code < 0:

@@ -1,12 +1,17 @@
 """Checks of a staged release before it is served, in processes that cannot disturb the live one."""
 
+import importlib.util
 import json
 import pwd
+import re
+import sys
 import sysconfig
+from pathlib import Path
 
 import uv
 
 from da_agent.adapters.apache import configurations, handshakes, throwaways
+from da_agent.domain import texts
 from da_agent.domain.node.nodes import Node
 from da_agent.domain.node.paths import Paths, Staged
 from da_agent.errors import NodeBroken, ReleaseBroken
@@ -15,6 +20,7 @@ from da_agent.handshakes import rehearse as rehearse_handshake
 from da_agent.processes import Outcome
 
 TOOL_SECONDS = 60.0
+_CONFLICT = re.compile(r"^\S+ \S+ (?:has requirement|requires) ")
 GRACE = 5.0
 """Seconds in which the loader may end itself with a traceback before it is killed."""
 
@@ -57,9 +63,28 @@ class _Rehearsal:
         options = ("--no-config", "--no-cache", "--offline", "--python", str(python))
         ended = self._run((_uv(), "pip", "check", *options), TOOL_SECONDS, gives_way=True)
         self._must_have_ended(ended, "uv pip check")
+        if ended.code == 0:
+            return
+        conflicts = [line for line in ended.lines if line.startswith("The package")]
+        if conflicts:
+            raise self._broken("its packages do not fit together", "; ".join(conflicts))
+        self._check_packages_with_pip(python, _last(ended))
+
+    def _check_packages_with_pip(self, python: Path, said: str) -> None:
+        """Check the same without uv, which cannot ask a Python that prints when it starts, as a .pth file can make it.
+
+        `said` is what uv has said.
+        """
+        if importlib.util.find_spec("pip") is None:
+            raise self._broken("its packages cannot be checked", said)
+        command = (sys.executable, "-I", "-m", "pip", "--python", str(python), "--no-input", "check")
+        ended = self._run(command, TOOL_SECONDS, gives_way=True)
+        self._must_have_ended(ended, "pip check")
+        conflicts = [line for line in ended.lines if _CONFLICT.search(line)]
+        if conflicts:
+            raise self._broken("its packages do not fit together", "; ".join(conflicts))
         if ended.code != 0:
-            conflicts = [line for line in ended.lines if line.startswith("The package")]
-            raise self._broken("its packages do not fit together", "; ".join(conflicts) or _last(ended))
+            raise self._broken("its packages cannot be checked", f"{said}; {_last(ended)}")
 
     def load_application(self) -> None:
         limit = self._start_timeout()
@@ -112,7 +137,7 @@ class _Rehearsal:
             raise NodeBroken(f"cannot rehearse release {self._number}: {reason}")
 
     def _broken(self, what: str, reason: str) -> ReleaseBroken:
-        return ReleaseBroken(f"cannot serve release {self._number}: {what}: {reason}")
+        return ReleaseBroken(f"cannot serve release {self._number}: {what}: {texts.reason(reason)}")
 
     def _start_timeout(self) -> float:
         with on_this_node(f"rehearse release {self._number}"):
@@ -131,13 +156,13 @@ def _verdict(ended: Outcome) -> dict[str, str | None] | None:
     """The loader's final JSON line; None when it ended without one, whatever the application printed."""
     try:
         said = json.loads(ended.lines[-1])
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return None
     return said if isinstance(said, dict) and set(said) == {"error"} else None
 
 
 def _last(ended: Outcome) -> str:
-    return ended.lines[-1] if ended.lines else "it printed nothing"
+    return texts.reason(ended.lines[-1]) if ended.lines else "it printed nothing"
 
 
 def _place(ended: Outcome) -> str:

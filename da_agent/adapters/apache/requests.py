@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from da_agent.domain import texts
 from da_agent.domain.application.readiness import Answer
 from da_agent.ports import Reply
 
@@ -126,8 +127,9 @@ def _one(door: Door) -> Answer | None:
         said = json.loads(reply.start) if reply else {}
         release = said["release"]
         number = None if release is None else int(release)
-        return Answer(int(said["pid"]), number, said.get("fingerprint"), said["error"], int(said.get("active", 0)))
-    except (ValueError, KeyError, TypeError):
+        error = texts.maybe_reason(said["error"])
+        return Answer(int(said["pid"]), number, said.get("fingerprint"), error, int(said.get("active", 0)))
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
         return None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from da_agent.domain import units
+from da_agent.domain import texts, units
 from da_agent.domain.display import tables
 from da_agent.domain.display.tables import Table
 
@@ -22,7 +22,7 @@ class LinedBoard:
         def show(table: Table) -> None:
             nonlocal before
             for line in tables.changes(before, table):
-                self._out.write(f"{units.time(table.at)} {line}\n")
+                self._out.write(f"{units.time(table.at)} {texts.visible(line)}\n")
             self._out.flush()
             before = table
 

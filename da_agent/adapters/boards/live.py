@@ -8,6 +8,7 @@ from rich.live import Live
 from rich.table import Table as Drawing
 from rich.text import Text
 
+from da_agent.domain import texts
 from da_agent.domain.display.tables import Table
 
 _COLOURS = {"serving": "green", "silent": "red", "stopped": "red"}
@@ -29,6 +30,8 @@ def _drawn(table: Table) -> Group:
     drawing = Drawing("node", "release", "phase", "for", "waits for, or what is wrong", box=None, padding=(0, 2, 0, 0))
     for row in table.rows:
         # Text objects, not markup: rich would read brackets in a reason as markup.
-        phase = Text(row.phase, style=_COLOURS.get(row.phase, "yellow"))
-        drawing.add_row(Text(row.node), Text(row.release), phase, Text(table.age(row)), Text(row.note))
-    return Group(Text(table.header, style="bold"), drawing)
+        phase = Text(texts.visible(row.phase), style=_COLOURS.get(row.phase, "yellow"))
+        words = (Text(texts.visible(each)) for each in (row.node, row.release, table.age(row), row.note))
+        node, release, age, note = words
+        drawing.add_row(node, release, phase, age, note)
+    return Group(Text(texts.visible(table.header), style="bold"), drawing)

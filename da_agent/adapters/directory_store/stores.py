@@ -155,7 +155,7 @@ class DirectoryStore:
                 files.sync_directory(path.parent)
         elif isinstance(when, IfTag):
             with self._locked():
-                if self.read(key).tag != when.tag:
+                if self._tag(key) != when.tag:
                     raise Conflict(f"{key} in the store {self._path} was changed by another process")
                 with self._doubted(key):
                     _rename(unfinished, path)
@@ -163,6 +163,12 @@ class DirectoryStore:
             assert isinstance(when, Always)
             with self._locked():  # without it, this rename could fall between the read and the rename of an IfTag write
                 _rename(unfinished, path)
+
+    def _tag(self, key: str) -> str:
+        """The tag of an object of any size, now."""
+        digest = hashlib.sha256()
+        self.fetch(key, digest.update)
+        return digest.hexdigest()
 
     def _link(self, key: str, unfinished: Path, path: Path) -> None:
         try:

@@ -1,13 +1,13 @@
 """Turns the output of failed uv, pip and compiler runs into the agent's errors."""
 
 import re
+from itertools import islice
 from pathlib import Path
 
 from da_agent import files
+from da_agent.domain import texts
 from da_agent.domain.node import disk_space
 from da_agent.errors import AgentError, Invalid, NodeBroken, NotHere, Unreachable
-
-LONGEST = 700
 
 _HEADING = re.compile(r"^\s*(?:\u00d7|╰─▶|├─▶|error:|cause:|Caused by:|hint:|warning:|ERROR:)\s*")
 _NETWORK = re.compile(
@@ -20,9 +20,10 @@ _LOCKED_OUT = re.compile(
 )
 _URL = re.compile(r"https?://[^\s`'\")]+")
 _HEADER = re.compile(r"fatal error: '?([\w./+-]+\.h(?:pp|xx|h)?)'?(?:: No such file or directory| file not found)")
-_NO_COMPILER = re.compile(
-    r"(?:command|unable to execute) '?([\w.+-]*(?:gcc|g\+\+|cc|clang|cargo|rustc)[\w.+-]*)'?(?: failed)?: No such file"
-)
+_NO_PROGRAM = re.compile(r"(?:command|unable to execute) '?([\w.+-]+)'?(?: failed)?: No such file")
+_COMPILER = re.compile(r"gcc|g\+\+|cc|clang|cargo|rustc")
+_HEADERS = 20
+"""How many missing headers are named at most."""
 _VERDICT = re.compile(r"Failed to build `([^`]+)`|Failed building wheel for (\S+)")
 _COLLECTED = re.compile(r"^Collecting ([\w.-]+)", re.MULTILINE)
 _FAILED_BUILD = re.compile(
@@ -45,7 +46,7 @@ def explain(output: str, code: int, task: str, *, scratch: Path, configured: boo
         return Invalid(sentence) if configured else NotHere(sentence)
     if _NETWORK.search(output):
         return Unreachable(f"cannot reach the package index at {_index(output)}: {_last_cause(output)}")
-    if _HEADER.search(output) or _NO_COMPILER.search(output) or _FAILED_BUILD.search(output):
+    if _HEADER.search(output) or _compiler(output) or _FAILED_BUILD.search(output):
         return failed_build(output, task)
     # uv and pip exit with 2 for failures of their own: that says nothing about the requirements.
     failure = NotHere if code == 2 else Invalid
@@ -58,7 +59,8 @@ def disk_full(output: str) -> bool:
 
 def failed_build(output: str, task: str) -> AgentError:
     """The error for a failed build: every missing header by name, or the last meaningful lines."""
-    headers = {(_culprit(output, found.end(), task), found[1]) for found in _HEADER.finditer(output)}
+    missing = islice(_HEADER.finditer(output), _HEADERS)
+    headers = {(_culprit(output, found.end(), task), found[1]) for found in missing}
     if headers:
         return Invalid(
             f"cannot {task}: the C header {header} is missing on this machine; install the system package that has "
@@ -66,10 +68,16 @@ def failed_build(output: str, task: str) -> AgentError:
             for task, header in sorted(headers)
         )
     task = _culprit(output, 0, task)
-    compiler = _NO_COMPILER.search(output)
+    compiler = _compiler(output)
     if compiler:
-        return NotHere(f"cannot {task}: this machine has no {compiler[1]}")
+        return NotHere(f"cannot {task}: this machine has no {compiler}")
     return Invalid(f"cannot {task}: {_shortened(' / '.join(_meaningful(output)[-4:]))}")
+
+
+def _compiler(output: str) -> str | None:
+    """The compiler that the build has not found, if any."""
+    programs = (found[1] for found in _NO_PROGRAM.finditer(output))
+    return next((program for program in programs if _COMPILER.search(program)), None)
 
 
 def _culprit(output: str, position: int, task: str) -> str:
@@ -121,6 +129,4 @@ def _last_cause(output: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    text = _PASSWORD.sub("//", " ".join(text.split()))
-    half = LONGEST // 2
-    return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"
+    return texts.mistake(_PASSWORD.sub("//", text))

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from da_agent.domain import texts
 from da_agent.domain.units import amount, part
 
 
@@ -45,14 +46,14 @@ class Bars:
     @contextmanager
     def step(self, title: str) -> Iterator[Callable[[str], None]]:
         with self._shown(title, None, "") as (live, task):
-            yield lambda sentence: live.update(task, description=f"{title}: {sentence}")
+            yield lambda sentence: live.update(task, description=texts.visible(f"{title}: {sentence}"))
         self._finished(title)
 
     def say(self, sentence: str) -> None:
-        self._console.print(sentence, markup=False)
+        self._console.print(texts.shown(sentence), markup=False)
 
     def _finished(self, sentence: str) -> None:
-        self._console.print(Text("\u2713 ", style="green"), Text(sentence), sep="")
+        self._console.print(Text("\u2713 ", style="green"), Text(texts.visible(sentence)), sep="")
 
     @contextmanager
     def _shown(self, title: str, total: int | None, unit: str) -> Iterator[tuple[Progress, TaskID]]:
@@ -67,7 +68,7 @@ class Bars:
                 live = self._live
                 # Inside the try: both calls draw, and Ctrl-C may interrupt them.
                 live.start()
-                task = live.add_task(title, total=total, unit=unit)
+                task = live.add_task(texts.visible(title), total=total, unit=unit)
             yield live, task
         finally:
             self._end(task)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from da_agent.domain import texts
 from da_agent.domain.display import log_rate
 from da_agent.domain.units import amount, part
 
@@ -48,7 +49,7 @@ class Lines:
 
     def say(self, sentence: str) -> None:
         try:
-            self._out.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n")
+            self._out.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {texts.shown(sentence)}\n")
             self._out.flush()
         except (OSError, ValueError):
             # A full disk or a closed pipe behind the log must not stop the work.
