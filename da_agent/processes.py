@@ -78,13 +78,14 @@ def run(
     watch: Callable[[str], object] = ignore,
     guard: Callable[[], object] = lambda: None,
     gives_way: bool = True,
+    keep: int = limits.OUTPUT,
 ) -> Outcome:
     """Run `command` in `folder` for at most `patience` seconds; `watch` gets each line of output while it runs.
 
     `guard` is called repeatedly, and ends the process by raising. `gives_way` lowers the priority of the process.
     It is False for a process whose duration is judged: with low priority, a busy machine could delay it without limit.
 
-    When this returns or raises, the process and the processes in its session are gone, even if a signal handler
+    The last `keep` bytes of the output are kept. When this returns or raises, the process and the processes in its session are gone, even if a signal handler
     raised. OSError when the command cannot be started.
     """
     # A file, not a pipe: a build can leave a daemon that keeps the pipe open, and reading would never end.
@@ -106,7 +107,7 @@ def run(
             # The process may have ended already, or the system may forbid the change. Priority is not essential.
             with suppress(OSError):
                 os.setpriority(os.PRIO_PGRP, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS))
-        lines = _Lines(sink, watch)
+        lines = _Lines(sink, watch, keep)
         try:
             ended = _await(process.pid, time.monotonic() + patience, lines, guard)
         finally:
@@ -124,9 +125,10 @@ class _Lines:
     A process that prints without end takes a bounded part of the memory, the disk and the time of each look.
     """
 
-    def __init__(self, sink: IO[bytes], watch: Callable[[str], object]) -> None:
+    def __init__(self, sink: IO[bytes], watch: Callable[[str], object], keep: int) -> None:
         self._descriptor = sink.fileno()
         self._watch = watch
+        self._most = keep
         self._position = 0
         self._freed = 0
         self._last = bytearray()
@@ -135,7 +137,7 @@ class _Lines:
     def read(self) -> None:
         """Read the last part of what has come, and give the disk back what is read."""
         end = os.fstat(self._descriptor).st_size
-        self._position = max(self._position, end - limits.UNREAD)
+        self._position = max(self._position, end - max(limits.UNREAD, self._most))
         while self._position < end and (chunk := os.pread(self._descriptor, _CHUNK, self._position)):
             self._position += len(chunk)
             self._keep(chunk)
@@ -145,7 +147,7 @@ class _Lines:
 
     def _keep(self, chunk: bytes) -> None:
         self._last += chunk
-        del self._last[: -limits.OUTPUT]
+        del self._last[: -self._most]
         *lines, line = chunk.split(b"\n")
         for each in lines:
             self._watch((self._line + each[: limits.OUTPUT_LINE])[: limits.OUTPUT_LINE].decode(errors="replace"))

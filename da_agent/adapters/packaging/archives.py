@@ -88,6 +88,7 @@ def _run(archives: Sequence[tuple[Reading, Path]]) -> Outcome:
             {"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
             folder=Path("/"),
             patience=_PATIENCE,
+            keep=limits.LISTINGS,
         )
 
 
