@@ -85,7 +85,9 @@ def run(
     `guard` is called repeatedly, and ends the process by raising. `gives_way` lowers the priority of the process.
     It is False for a process whose duration is judged: with low priority, a busy machine could delay it without limit.
 
-    The last `keep` bytes of the output are kept. When this returns or raises, the process and the processes in its session are gone, even if a signal handler
+    The last `keep` bytes of the output are kept.
+
+    When this returns or raises, the process and the processes in its session are gone, even if a signal handler
     raised. OSError when the command cannot be started.
     """
     # A file, not a pipe: a build can leave a daemon that keeps the pipe open, and reading would never end.

@@ -75,9 +75,6 @@ FAR = 1_000_000
 OUTPUT = 256 * 1024
 """How much of the output of a program is kept, in bytes: its last part. A build that fails prints about 50 KiB."""
 
-LISTINGS = 64 * MIB
-"""The longest answer of the process that reads archives, in bytes. 250 wheels with 26,500 files take 5 MiB."""
-
 OUTPUT_LINE = 8 * 1024
 """How much of one line is kept for those that watch it, in bytes: uv and pip print shorter ones."""
 

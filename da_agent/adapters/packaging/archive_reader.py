@@ -1,4 +1,4 @@
-"""Reads wheels and sources that nobody has checked: `archive_reader.py LIMITS USER (KIND PATH)…`, by any Python.
+"""Reads unchecked wheels and sources: `archive_reader.py LIMITS USER (KIND PATH)…`, by any Python.
 
 KIND is `wheel` (its listing and what it says about itself), `whole` (each byte of a wheel, too) or `source`. LIMITS is
 a JSON object with values of da_agent.domain.limits. It needs only the standard library.

@@ -1,4 +1,4 @@
-"""Wheels and sources that nobody has checked, read by a process that has limits and no rights."""
+"""Unchecked wheels and sources, read by a process that has limits and no rights."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def _run(archives: Sequence[tuple[Reading, Path]]) -> Outcome:
             {"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
             folder=Path("/"),
             patience=_PATIENCE,
-            keep=limits.LISTINGS,
+            keep=limits.READER_OUTPUT,
         )
 
 
