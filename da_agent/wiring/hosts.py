@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from da_agent import files
+from da_agent.domain import limits
 from da_agent.domain.node import folder_rights, variables
 from da_agent.domain.node.folder_rights import Folder
 from da_agent.domain.node.paths import Paths
@@ -162,4 +163,4 @@ def person() -> str:
     except (OSError, KeyError):
         # A container may run as a user id without a name.
         user = str(os.geteuid())
-    return f"{user}@{socket.gethostname()}"
+    return f"{user[: limits.NAME]}@{socket.gethostname()}"

@@ -87,7 +87,7 @@ def test_without_it_a_command_prints_lines(folder: Path, line: str) -> None:
 
 def test_a_store_without_a_release_has_an_empty_history(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
-    assert json.loads(run(tmp_path, "history --json").stdout) == {"format": 1, "releases": []}
+    assert json.loads(run(tmp_path, "history --json").stdout) == {"format": 1, "releases": [], "problems": []}
     assert run(tmp_path, "history").stdout == "There is no release yet.\n"
 
 

@@ -95,7 +95,7 @@ def _run(archives: Sequence[tuple[Reading, Path]]) -> Outcome:
 def _parsed(line: str) -> dict[str, Any] | None:
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) else None
 

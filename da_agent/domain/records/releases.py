@@ -19,8 +19,8 @@ class WheelShape(Fields, frozen=True):
     """`sha256` and `size` are of the wheel with its bytecode. `original` is the sha256 that an index or the inbox has
     for it, `built_from` the sha256 of the source distribution that it was built from."""
 
-    name: Name
-    version: Name
+    name: Text
+    version: Text
     filename: Key
     sha256: Sha256
     size: Count

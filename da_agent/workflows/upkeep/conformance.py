@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from da_agent import ports
+from da_agent.domain import texts
 from da_agent.domain.store import keys
 from da_agent.domain.store.conformance import Conformance, StoreCheck
 from da_agent.errors import AgentError, Conflict, NotFound, OutcomeUnknown, StoreUnfit
@@ -71,7 +72,7 @@ class _Examination:
         }
         try:
             for name, check in checks.items():
-                detail = _complaint(check)
+                detail = texts.mistake(_complaint(check))
                 yield StoreCheck(name, not detail, detail)
         finally:
             for key in sorted(self._used):
