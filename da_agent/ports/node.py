@@ -10,6 +10,7 @@ from da_agent.domain.certificates.folders import Placed, Places
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node.node_states import NodeState
 from da_agent.domain.packages.locked import Locked, Sources
+from da_agent.domain.packages.overlaps import Overlap
 from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.domain.release.releases import Release
 
@@ -81,8 +82,10 @@ class CertificateFolders(Protocol):
 class Environments(Protocol):
     """Builds the Python environment of a release."""
 
-    def build(self, wheels: Sequence[Wheel], into: Path) -> None:
+    def build(self, wheels: Sequence[Wheel], into: Path, overlaps: Sequence[Overlap] = ()) -> None:
         """Build a complete environment at `into`, offline, from wheels whose blobs the node has. Checks every hash.
+
+        Of a file that both of `overlaps` own, that of the winner is there, with its bytecode.
 
         ReleaseBroken when wheels do not fit this Python or do not install; NodeBroken when the node is the cause.
         After an error, an unfinished environment may remain at `into`.
@@ -105,6 +108,7 @@ class Resolver(Protocol):
         Versions of `previous` are preferred, and its wheels are reused instead of being built again.
         Invalid, with uv's reason shortened, when the requirements cannot be met.
         Invalid, naming the missing header, when a source cannot be built.
+        Invalid, naming the package, when no node could install the result, or two distributions own one file.
         NotHere when this machine has no index or no builder. Unreachable when an index does not answer.
         """
 

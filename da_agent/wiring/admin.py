@@ -7,13 +7,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from da_agent.domain.node.paths import Paths
-from da_agent.errors import NotHere
+from da_agent.errors import Corrupt, Invalid, NotHere, StoreDamaged
 from da_agent.wiring.cluster_records import ClusterRecords
 from da_agent.wiring.hosts import new_nonce, person
 
 if TYPE_CHECKING:
     from da_agent import ports
+    from da_agent.adapters.packaging import UvEnvironments
+    from da_agent.domain.config.settings import Settings
     from da_agent.domain.packages.wheels import Target
+    from da_agent.domain.release.releases import Contents
     from da_agent.workflows.admin.statuses import There
     from da_agent.workflows.admin.steerings import Steering
     from da_agent.workflows.publish.drafts import Drafts
@@ -30,7 +33,18 @@ class Admin(ClusterRecords):
     def blobs(self) -> ports.Blobs:
         from da_agent.adapters.blob_files import BlobFiles
 
-        return BlobFiles(self.paths if self.is_node else Paths(self.scratch))
+        return BlobFiles(self._kept)
+
+    @cached_property
+    def _kept(self) -> Paths:
+        """Where blobs and unpacked wheels are kept: on a node its own folders, unless this user may not write there."""
+        return self.paths if self.scratch == self.paths.scratch else Paths(self.scratch)
+
+    @cached_property
+    def environments(self) -> UvEnvironments:
+        from da_agent.adapters.packaging import UvEnvironments
+
+        return UvEnvironments(self.node.python, self.blobs, self._kept)
 
     @cached_property
     def transfers(self) -> ports.Transfers:
@@ -40,7 +54,7 @@ class Admin(ClusterRecords):
 
     @cached_property
     def resolver(self) -> ports.Resolver:
-        from da_agent.adapters.packaging import UvResolver
+        from da_agent.adapters.packaging import Assembly, UvResolver
 
         # Not in the node's scratch folder: the cache must outlive a sweep. `blobs` has wheels that other nodes built.
         cache = self.paths.agent / "resolver" if self.is_node else self.scratch / "resolver"
@@ -52,6 +66,7 @@ class Admin(ClusterRecords):
             self.progress,
             web_user=self.node.web_user,
             blobs=self.blobs,
+            assembly=Assembly(self.environments, self.blobs, self.transfers.fetch),
         )
 
     @cached_property
@@ -70,7 +85,18 @@ class Admin(ClusterRecords):
             handshake=handshakes.rehearse,
             admit=self._admit_target,
             home=self.location,
+            settings=self._settings_of,
         )
+
+    def _settings_of(self, contents: Contents) -> Settings:
+        """The settings in the configuration of a release; the defaults when it cannot be read."""
+        from da_agent.domain.config import configurations
+        from da_agent.domain.config.settings import Settings
+
+        try:
+            return configurations.parse(self.reader.blob(contents.config, None)).settings
+        except (Invalid, StoreDamaged, Corrupt):
+            return Settings()
 
     def _admit_target(self, target: Target) -> None:
         """Raise NotHere when this machine is no node and `target` is the Python of none of the known nodes.

@@ -83,12 +83,6 @@ class NodeServices(Admin):
         )
 
     @cached_property
-    def environments(self) -> ports.Environments:
-        from da_agent.adapters.packaging import UvEnvironments
-
-        return UvEnvironments(self.node.python, self.blobs, self.paths)
-
-    @cached_property
     def certificates(self) -> Certificates:
         from da_agent import handshakes
         from da_agent.adapters.ca_bundle import trusted_roots

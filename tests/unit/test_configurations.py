@@ -297,7 +297,8 @@ def test_unknown_settings_are_refused_by_name() -> None:
         (
             'line 3: "da agent.colour" is unknown: the settings are application, canary, drain, health command,'
             " health path, health status, health text, health timeout, max failures, max unavailable, min healthy, "
-            "poll interval, processes, quiet period, release command, slot timeout, start timeout, threads"
+            "overlapping packages, poll interval, processes, quiet period, release command, slot timeout,"
+            " start timeout, threads"
         ),
     )
 
@@ -329,3 +330,22 @@ def test_the_section_must_be_a_mapping() -> None:
 )
 def test_the_indexes_are_those_of_docassembles_keys(text: str, expected: Indexes) -> None:
     assert read(text).indexes == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[a and b]", "must be a list of texts such as"),
+        ("[[a, b]]", "must be a list of texts such as"),
+        ("[a over b, b over A]", "contradicts itself"),
+        ("[a over a]", "contradicts itself"),
+    ],
+)
+def test_overlapping_packages_are_pairs_without_a_circle(text: str, sentence: str) -> None:
+    with pytest.raises(Invalid, match=f'"da agent.overlapping packages" {sentence}'):
+        parse(f"da agent:\n  overlapping packages: {text}\n".encode())
+
+
+def test_overlapping_packages_have_normalised_names() -> None:
+    settings = parse(b"da agent:\n  overlapping packages: OpenCV_Python over opencv.headless\n").settings
+    assert [str(each) for each in settings.overlaps] == ["opencv-python over opencv-headless"]

@@ -14,6 +14,7 @@ from da_agent.domain import records
 from da_agent.domain.node import garbage
 from da_agent.domain.node.node_states import NodeState, Probation
 from da_agent.domain.node.reports import Phase, Report
+from da_agent.domain.packages.overlaps import Overlap
 from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.rollout import verdicts
 from da_agent.domain.store import keys
@@ -141,7 +142,7 @@ class Forgetful:
 
     times = 0
 
-    def build(self, wheels: Sequence[Wheel], into: Path) -> None:
+    def build(self, wheels: Sequence[Wheel], into: Path, overlaps: Sequence[Overlap] = ()) -> None:
         raise AssertionError("nothing is built here")
 
     def forget(self) -> None:

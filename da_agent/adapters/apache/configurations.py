@@ -127,6 +127,7 @@ def webapp(node: Node, paths: Paths, release: Release, settings: Settings, confi
         "serves": {
             "application": _fingerprint(
                 plans.wheels(release.contents),
+                [str(each) for each in settings.overlaps],
                 config_digest.digest(config, without=OUR_SECTION),
                 application,
                 path,

@@ -1,20 +1,23 @@
 """Virtual environments from blobs: offline, with every hash checked and files hard-linked from uv's cache."""
 
 import os
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
 from da_agent import files, ports, processes
-from da_agent.adapters.packaging import complaints, tools
+from da_agent.adapters.packaging import archives, complaints, tools
 from da_agent.adapters.packaging.wheels import blob
 from da_agent.domain.node import disk_space
 from da_agent.domain.node.paths import Paths
+from da_agent.domain.packages import overlaps as domain
+from da_agent.domain.packages.overlaps import Overlap
 from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.store.blobs import Blob
-from da_agent.errors import AgentError, Corrupt, NodeBroken, NotHere, ReleaseBroken
+from da_agent.errors import AgentError, Corrupt, Invalid, NodeBroken, NotHere, ReleaseBroken
 
 PATIENCE = 30 * 60.0
 """Seconds for one step."""
@@ -40,7 +43,7 @@ class UvEnvironments:
         self._uv = uv
         self._patience = patience
 
-    def build(self, wheels: Sequence[Wheel], into: Path) -> None:
+    def build(self, wheels: Sequence[Wheel], into: Path, overlaps: Sequence[Overlap] = ()) -> None:
         with files.on_this_node(f"make an environment at {into}", into.parent):
             into.parent.mkdir(parents=True, exist_ok=True)
             self._sweep({wheel.blob.sha256 for wheel in wheels})
@@ -51,10 +54,31 @@ class UvEnvironments:
             self._run(["venv", "--python", self._python, into], into)
             if wheels:
                 try:
-                    self._install(wheels, links, into)
+                    self._install(wheels, links, into, overlaps)
                 except Corrupt:
                     self._drop_damaged(wheels, links)
                     raise
+
+    def require_installable(self, wheels: Sequence[Wheel], into: Path, overlaps: Sequence[Overlap]) -> None:
+        """Build the environment as a node does. Invalid, naming the package, when no node could, or when two
+        distributions own one file and are not in `overlaps`.
+        """
+        with files.on_this_node(f"make an environment at {into}", into.parent):
+            listings = archives.listings([self._link(wheel) for wheel in wheels])
+        names = [wheel.name for wheel in wheels]
+        if found := list(domain.mistakes(dict(zip(names, listings, strict=True)), overlaps)):
+            raise Invalid(found)
+        try:
+            self.build(wheels, into, overlaps)
+        except Corrupt:
+            raise
+        except ReleaseBroken as broken:
+            raise Invalid(f"cannot install the packages: {self._without_paths(str(broken), into)}") from broken
+
+    def _without_paths(self, text: str, into: Path) -> str:
+        """uv's reason with the names of files instead of their paths on this machine."""
+        reason = text.removeprefix(f"cannot make an environment at {into}: ")
+        return re.sub(rf"(?:file://)?{re.escape(str(self._links))}/[0-9a-f]{{64}}/", "", reason)
 
     def forget(self) -> None:
         with files.on_this_node(f"look through {self._links}"):
@@ -66,19 +90,26 @@ class UvEnvironments:
             for link in gone:
                 shutil.rmtree(link.parent, ignore_errors=True)
 
-    def _install(self, wheels: Sequence[Wheel], links: Sequence[Path], into: Path) -> None:
+    def _install(self, wheels: Sequence[Wheel], links: Sequence[Path], into: Path, overlaps: Sequence[Overlap]) -> None:
         """Install the wheels. They contain their bytecode, so nothing is compiled here."""
-        lines = [
-            f"{wheel.name} @ {link.as_uri()} --hash=sha256:{wheel.blob.sha256}\n"
-            for wheel, link in zip(wheels, links, strict=True)
-        ]
+        link_of = dict(zip(wheels, links, strict=True))
+        first, later = domain.order(wheels, overlaps)
+        if first:
+            self._uv_pip("sync", {wheel: link_of[wheel] for wheel in first}, into)
+        for wheel in later:
+            _clear(link_of[wheel], into)
+            self._uv_pip("install", {wheel: link_of[wheel]}, into)
+        for origin in into.glob(f"lib/python*/site-packages/*.dist-info/{_ORIGIN}"):
+            _forget(origin)
+
+    def _uv_pip(self, command: str, links: Mapping[Wheel, Path], into: Path) -> None:
+        lines = [f"{wheel.name} @ {link.as_uri()} --hash=sha256:{wheel.blob.sha256}\n" for wheel, link in links.items()]
         lock = into / "requirements.txt"
         lock.write_text("".join(lines), encoding="utf-8")
         options = ["--no-index", "--no-build", "--require-hashes", "--link-mode", "hardlink"]
-        self._run(["pip", "sync", *options, "--python", into / "bin" / "python", lock], into)
+        given = [lock] if command == "sync" else ["--no-deps", "--requirement", lock]
+        self._run(["pip", command, *options, "--python", into / "bin" / "python", *given], into)
         lock.unlink()
-        for origin in into.glob(f"lib/python*/site-packages/*.dist-info/{_ORIGIN}"):
-            _forget(origin)
 
     def _drop_damaged(self, wheels: Sequence[Wheel], links: Sequence[Path]) -> None:
         """Remove the blobs and links of wheels that the disk has damaged, so that the next try fetches them again."""
@@ -154,6 +185,23 @@ class UvEnvironments:
         if "No interpreter found" in output or "Failed to inspect Python" in output or "Permission denied" in output:
             return NodeBroken(f"cannot make an environment at {into} for {self._python}: {reason}")
         return ReleaseBroken(f"cannot make an environment at {into}: {reason}")
+
+
+def _clear(link: Path, into: Path) -> None:
+    """Remove the files that the wheel will bring, and all bytecode of its modules: that of another wheel must not
+    stay beside a source of this one.
+    """
+    (listing,) = archives.listings([link])
+    site = next(into.glob("lib/python*/site-packages"))
+    for path in domain.files(listing):
+        place = site / path.removeprefix(domain.SITE) if path.startswith(domain.SITE) else into / path
+        if place.is_file() or place.is_symlink():
+            place.unlink()
+        bytecode = domain.bytecode_of(place.name)
+        if bytecode is not None and (folder := place.parent / "__pycache__").is_dir():
+            for each in folder.iterdir():
+                if each.name.startswith(bytecode):
+                    each.unlink()
 
 
 def _forget(origin: Path) -> None:

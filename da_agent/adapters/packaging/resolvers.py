@@ -9,6 +9,7 @@ from pathlib import Path
 
 from da_agent import files, ports, processes
 from da_agent.adapters.packaging import caches, indexes, tools
+from da_agent.adapters.packaging.assemblies import Assembly
 from da_agent.adapters.packaging.build_users import build_user
 from da_agent.adapters.packaging.builds import Locals
 from da_agent.adapters.packaging.resolutions import Resolution
@@ -33,7 +34,8 @@ class UvResolver:
 
     `cache` is kept between resolutions and shared with other processes. When the agent is root, `build_user` runs
     foreign code; it must not be `web_user`, which runs the application. `blobs`: a wheel that another node has built
-    is reused when this node has its blob. `environ` holds the machine's own indexes.
+    is reused when this node has its blob. `environ` holds the machine's own indexes. `assembly` builds the environment
+    of a result once.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class UvResolver:
         blobs: ports.Blobs | None = None,
         patience: float = PATIENCE,
         environ: Mapping[str, str] | None = None,
+        assembly: Assembly | None = None,
     ) -> None:
+        self._assembly = assembly
         self._python = python
         self._scratch = scratch
         self._cache = cache
@@ -84,6 +88,9 @@ class UvResolver:
                 workshop = Workshop(root, self._cache, build_user(self._build_user, self._web_user), self._environ)
                 with workshop.at_work():
                     locked = self._resolution(workshop, sources.indexes, previous).wheels(sources)
+                    if self._assembly is not None:
+                        with self._progress.step("checking packages"):
+                            self._assembly.require(workshop, locked, sources.overlaps)
             yield locked
         finally:
             if root is not None:

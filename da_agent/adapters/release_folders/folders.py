@@ -15,11 +15,12 @@ from da_agent.domain import records
 from da_agent.domain.certificates import placed_files
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.node.paths import Paths, Staged
+from da_agent.domain.packages.overlaps import Overlap
 from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.release.releases import Release
 from da_agent.errors import AgentError, Corrupt, Invalid, NodeBroken, NotFound, ReleaseBroken
 
-Build = Callable[[Sequence[Wheel], Path], None]
+Build = Callable[[Sequence[Wheel], Path, Sequence[Overlap]], None]
 Render = Callable[[Release, Settings, Path], None]
 RequireRoom = Callable[[Release, Collection[Wheel]], None]
 
@@ -172,7 +173,7 @@ class ReleaseFolders:
             target = staged.certificates / name
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             files.write(target, [data], 0o400)
-        self._build(contents.wheels, staged.environment)
+        self._build(contents.wheels, staged.environment, settings.overlaps)
         self._render(release, settings, staged.root)
         entries = list(_protect(str(staged.root), "", (f"{staged.certificates.name}/", staged.config.name)))
         inventory = staged.root / "inventory.json"

@@ -13,6 +13,8 @@ from da_agent.domain.config.docassemble_keys import canonical
 from da_agent.domain.config.documents import DocumentEntry, Mistake, Scalar, Section, Value
 from da_agent.domain.config.settings import Health, Settings, names_application
 from da_agent.domain.config.strategies import Share
+from da_agent.domain.packages.overlaps import Overlap, contradiction
+from da_agent.domain.packages.requirements import normalise
 
 OUR_SECTION = "da agent"
 
@@ -144,6 +146,21 @@ def _commands(value: Value) -> tuple[str, ...]:
     return texts
 
 
+_OVERLAP = re.compile(r"([\w.-]+) over ([\w.-]+)", re.ASCII)
+
+
+def _overlaps(value: Value) -> tuple[Overlap, ...]:
+    plain = value.plain
+    lines = plain if isinstance(plain, list) else [plain]
+    found = [match for line in lines if isinstance(line, str) and (match := _OVERLAP.fullmatch(line.strip()))]
+    if len(found) < len(lines):
+        raise ValueError('must be a list of texts such as "opencv-python over opencv-python-headless"')
+    overlaps = tuple(sorted({Overlap(normalise(match[1]), normalise(match[2])) for match in found}))
+    if contradiction(overlaps):
+        raise ValueError("contradicts itself: a package cannot be over a package that is over it")
+    return overlaps
+
+
 def _quoted(value: Value) -> str:
     return f"{value.plain!r:.50}" if isinstance(value, Scalar) else "a list or a mapping"
 
@@ -165,6 +182,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Value], Any]]] = {
     "min healthy": ("health_minimum", partial(_duration, 0, 600)),
     "release command": ("release_command", _commands),
     "application": ("application", _application),
+    "overlapping packages": ("overlaps", _overlaps),
     "processes": ("processes", partial(_count, 1, 64)),
     "threads": ("threads", partial(_count, 1, 256)),
 }

@@ -5,6 +5,7 @@ from datetime import timedelta
 from keyword import iskeyword
 
 from da_agent.domain.config.strategies import ONE, Share, Strategy
+from da_agent.domain.packages.overlaps import Overlap
 
 MARGIN = timedelta(seconds=30)
 """The part of a slot beyond its configured waits: for reloading, slow disks, and requests to a slow store."""
@@ -44,6 +45,7 @@ class Settings:
     application       `MODULE:CALLABLE` of the WSGI application; None for docassemble's own, if installed
     processes, threads   of the web server: processes on each node, threads in each process
     max_unavailable, canary, max_failures   as in `Strategy`
+    overlaps          whose file counts where two distributions own it
     """
 
     poll_interval: timedelta = timedelta(seconds=10)
@@ -59,6 +61,7 @@ class Settings:
     application: str | None = None
     processes: int = 2
     threads: int = 8
+    overlaps: tuple[Overlap, ...] = ()
 
     @property
     def probation(self) -> timedelta:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from da_agent.domain.packages.overlaps import Overlap
 from da_agent.domain.packages.wheels import Wheel
 
 
@@ -22,12 +23,13 @@ class Indexes:
 @dataclass(frozen=True, slots=True)
 class Sources:
     """The packages of an inbox: `requirements` as `requirements.parse` returns them, and local `distributions` by file
-    name.
+    name. `overlaps` says whose file counts where two distributions own it.
     """
 
     requirements: tuple[str, ...]
     distributions: Mapping[str, Path]
     indexes: Indexes = field(default_factory=Indexes)
+    overlaps: tuple[Overlap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

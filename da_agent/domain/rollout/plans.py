@@ -114,4 +114,5 @@ def _settings(config: bytes) -> Settings:
 
 
 def _application(contents: Contents, config: bytes, settings: Settings) -> object:
-    return wheels(contents), config_digest.digest(config, without=OUR_SECTION), settings.application
+    values = config_digest.digest(config, without=OUR_SECTION)
+    return wheels(contents), settings.overlaps, values, settings.application

@@ -14,9 +14,11 @@ from da_agent.domain.certificates import file_names, validity
 from da_agent.domain.certificates.server_chains import ServerChain
 from da_agent.domain.config import configurations
 from da_agent.domain.config.configurations import Configuration
+from da_agent.domain.config.settings import Settings
 from da_agent.domain.node import certificate_sources
 from da_agent.domain.packages import distributions, requirements
-from da_agent.domain.packages.locked import Indexes, Locked, Sources
+from da_agent.domain.packages.locked import Locked, Sources
+from da_agent.domain.packages.overlaps import Overlap
 from da_agent.domain.packages.wheels import Target
 from da_agent.domain.release.releases import Contents
 from da_agent.domain.store import keys
@@ -62,10 +64,12 @@ class Drafts:
         handshake: Callable[[ServerChain], str | None],
         admit: Callable[[Target], None] = lambda _: None,
         home: Location | None = None,
+        settings: Callable[[Contents], Settings] = lambda _: Settings(),
     ) -> None:
         """`admit` raises NotHere when packages that are resolved for a target would not fit the cluster's nodes.
 
         `home` is the location of the store: a configuration must not take certificates from any other place.
+        `settings` returns those of a release.
         """
         self._snapshots = snapshots
         self._resolver = resolver
@@ -75,6 +79,7 @@ class Drafts:
         self._handshake = handshake
         self._admit = admit
         self._home = home
+        self._settings = settings
 
     @contextmanager
     def prepare(self, draft: Draft, before: Contents | None) -> Iterator[Prepared]:
@@ -99,7 +104,8 @@ class Drafts:
             blobs[keys.CONFIG] = blob_of(config)
             sources = self._sources(draft, snapshot)
             blobs |= {f"{keys.PACKAGES}{source.name}": source.blob for source in sources}
-            if before is not None and (before.sources == sources or not sources):
+            overlaps = configuration.settings.overlaps
+            if before is not None and (not sources or self._is_resolved(before, sources, overlaps)):
                 # Nothing to resolve: any machine can do that.
                 wheels = before.wheels if sources else ()
                 yield Prepared(Contents(blob_of(config), files, sources, before.target, wheels), bodies, blobs)
@@ -107,9 +113,13 @@ class Drafts:
             contents = Contents(blob_of(config), files, sources, self._resolver.target, ())
             if sources:
                 self._admit(contents.target)
-            locked = stack.enter_context(self._locked(draft, snapshot, configuration.indexes, lines, before))
+            locked = stack.enter_context(self._locked(draft, snapshot, configuration, lines, before))
             bodies |= {each.wheel.blob: each.path for each in locked if each.path is not None}
             yield Prepared(replace(contents, wheels=tuple(each.wheel for each in locked)), bodies, blobs)
+
+    def _is_resolved(self, before: Contents, sources: tuple[File, ...], overlaps: tuple[Overlap, ...]) -> bool:
+        """Whether the wheels of the release before are those of these sources, installed in the same order."""
+        return before.sources == sources and self._settings(before).overlaps == overlaps
 
     def _config(
         self, draft: Draft, snapshot: ports.Snapshot, mistakes: list[str]
@@ -173,7 +183,12 @@ class Drafts:
 
     @contextmanager
     def _locked(
-        self, draft: Draft, snapshot: ports.Snapshot, indexes: Indexes, lines: tuple[str, ...], before: Contents | None
+        self,
+        draft: Draft,
+        snapshot: ports.Snapshot,
+        configuration: Configuration,
+        lines: tuple[str, ...],
+        before: Contents | None,
     ) -> Iterator[tuple[Locked, ...]]:
         packages = [entry.key for entry in draft.inbox.below(keys.PACKAGES) if entry.key != keys.REQUIREMENTS]
         if not packages and not lines:
@@ -183,9 +198,10 @@ class Drafts:
         distributions = {key.removeprefix(keys.PACKAGES): path for key, (_, path) in fetched.items()}
         fits = before is not None and before.target == self._resolver.target
         previous = before.wheels if before is not None and fits else ()
+        sources = Sources(lines, distributions, configuration.indexes, configuration.settings.overlaps)
         with ExitStack() as stack:
             try:
-                locked = stack.enter_context(self._resolver.resolve(Sources(lines, distributions, indexes), previous))
+                locked = stack.enter_context(self._resolver.resolve(sources, previous))
             except Unreachable as error:
                 # The index is unreachable, not the store: another machine may reach it.
                 raise NotHere(str(error)) from error
