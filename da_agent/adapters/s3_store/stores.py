@@ -16,6 +16,7 @@ from da_agent.adapters.s3_store.bodies import STREAM, Body
 from da_agent.adapters.s3_store.clients import connect
 from da_agent.adapters.s3_store.clocks import StoreClock
 from da_agent.adapters.s3_store.patience import USUAL, Patience
+from da_agent.adapters.s3_store.tag_forms import TagForm
 from da_agent.domain.store import bodies, keys
 from da_agent.domain.store.inboxes import Entry
 from da_agent.domain.store.locations import S3Location
@@ -49,6 +50,7 @@ class S3Store:
         self._cleared = False
         self._crowded: set[tuple[str, ...]] = set()
         self._clock = StoreClock()
+        self._tag_form = TagForm(self._put_if, self.delete)
         for client in (self._clients.patient, self._clients.single_try):
             client.meta.events.register("after-call.s3", self._hear)
         encryption = {"ServerSideEncryption": location.server_side_encryption, "SSEKMSKeyId": location.kms_key_id}
@@ -187,23 +189,32 @@ class S3Store:
             return self._put(self._clients.patient, name, content)
 
     def _write_if(self, key: str, body: bytes | Path, when: Condition) -> str:
-        condition = {"IfMatch": when.tag} if isinstance(when, IfTag) else {"IfNoneMatch": "*"}
         doubt: ConcurrentWrite | None = None
         for attempt in range(_CONFLICTS):
             if doubt:
                 time.sleep(random.uniform(0.02, 0.1) * 2**attempt)  # noqa: S311
                 self._look_after_conflict(key, body, when)
+            sent = self._tag_form.of(when.tag) if isinstance(when, IfTag) else None
             try:
-                with _content(body) as content, translated(f"write {key}", self.name, conditional=True):
-                    return self._put(self._clients.single_try, self._key(key), content, **condition)
+                return self._put_if(key, body, sent)
             except ConcurrentWrite as conflict:
                 doubt = conflict
             except Conflict:
                 # After a 409, the object in the way may be this method's own earlier attempt.
                 if doubt:
                     self._look_after_conflict(key, body, when)
-                raise
+                if sent is None or not self._tag_form.was_wrong(sent):
+                    raise
         raise OutcomeUnknown(f"{doubt}, {_CONFLICTS} times") from doubt
+
+    def _put_if(self, key: str, body: bytes | Path, tag: str | None) -> str:
+        """Write over the object with the tag, in the form that the store wants; None: only if there is none."""
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        with _content(body) as content, translated(f"write {key}", self.name, conditional=True):
+            written = self._put(self._clients.single_try, self._key(key), content, **condition)
+        if tag is not None:
+            self._tag_form.worked(tag)
+        return written
 
     def _look_after_conflict(self, key: str, body: bytes | Path, when: Condition) -> None:
         """Return when the condition still holds. OutcomeUnknown when the object already has the bytes to be written."""
