@@ -48,7 +48,8 @@ MISTAKE, MISTAKES = 800, 100
 """The longest mistake in an inbox, in characters, and how many are kept: more are not read at once."""
 
 LOOKED_AT = 8_000
-"""How much of a text is searched for secrets, in characters, before the rest is dropped."""
+"""How much of a text is searched for secrets, in characters, before the rest is dropped. A longer command is masked as
+a whole."""
 
 KEY = 4096
 """The longest key or tag in a record, in characters: the longest path of Linux. Keys in S3 have 1,024 bytes at most."""

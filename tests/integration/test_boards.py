@@ -27,7 +27,7 @@ class Night:
         directory.mkdir()
         self.directory = directory
         self.store = MemoryStore()
-        self.node = Member(self.store, "web-[1]")
+        self.node = Member(self.store, "web-1")
         self.push(b"name: a\n")
 
     def push(self, config: bytes) -> None:
@@ -56,7 +56,7 @@ def paused(night: Night) -> None:
 def test_a_terminal_shows_a_table_of_the_nodes_until_the_verdict(night: Night) -> None:
     terminal = Terminal(*WATCH, environment=night.environment())
     assert terminal.close() == 0, terminal.text
-    for part in ("Release 1: stable", "waits for, or what is wrong", "web-[1]", "Release 1 is stable: web-[1]."):
+    for part in ("Release 1: stable", "waits for, or what is wrong", "web-1", "Release 1 is stable: web-1."):
         assert part in terminal.text
     assert "\x1b[?25l" in terminal.text, "a live display hides the cursor"
 
@@ -65,7 +65,7 @@ def test_ctrl_c_ends_the_watching_alone_and_gives_the_terminal_back(night: Night
     paused(night)
     night.push(b"name: b\n")
     terminal = Terminal(*WATCH, environment=night.environment())
-    terminal.read_until("[night] shift", "web-[1]")
+    terminal.read_until("[night] shift", "web-1")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.close() == 130, terminal.text
     assert "the rollout continues" in terminal.text
@@ -80,5 +80,5 @@ def test_a_log_has_one_line_for_each_change_and_the_reason_of_a_quarantine(night
     assert done.returncode == 14, done.stderr
     header, row = done.stdout.splitlines()
     assert "UTC Release 2: quarantined" in header
-    assert "web-[1]: release 1, serving: failed:" in row
-    assert "release 2 is quarantined: web-[1]:" in done.stderr
+    assert "web-1: release 1, serving: failed:" in row
+    assert "release 2 is quarantined: web-1:" in done.stderr

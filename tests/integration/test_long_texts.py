@@ -56,6 +56,11 @@ def test_masking_is_linear(atom: str) -> None:
     assert len(texts.reason(said)) <= limits.REASON
 
 
+@pytest.mark.parametrize("atom", ATOMS)
+def test_finding_the_program_of_a_command_is_linear(atom: str) -> None:
+    assert redaction.command((atom * LONG)[:LONG]) == redaction.MASK
+
+
 @pytest.mark.parametrize("before", ["", "unable to execute ", "fatal error: ", "Failed to build `a`\n"])
 @pytest.mark.parametrize("atom", ATOMS)
 def test_reading_the_output_of_a_failed_build_is_linear(atom: str, before: str) -> None:
