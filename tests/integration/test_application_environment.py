@@ -91,7 +91,6 @@ def test_a_request_carries_nothing_of_the_agent(shown: Shown) -> None:
         said = answer.read().decode()
     assert json.loads(said)["REQUEST_METHOD"] == "GET"
     assert SECRET not in said
-    assert shown.node.environment["DASUPERVISORPASSWORD"] not in said
 
 
 def test_the_processes_of_the_web_server_show_only_what_is_on_the_list(shown: Shown) -> None:

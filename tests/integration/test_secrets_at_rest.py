@@ -67,6 +67,7 @@ def busy() -> Iterator[Busy]:
         texts = {
             "configuration": canary("configuration"),
             "password": canary("password"),
+            "rpc": canary("rpc"),
             "command": canary("command"),
             "package": canary("package"),
             "variable": canary("variable"),
@@ -86,6 +87,7 @@ def busy() -> Iterator[Busy]:
             "health command": f"sleep 0.2; : {texts['command']}",
         }
         lines = [f"secretkey: {texts['configuration']}", "db:", f"  password: {texts['password']}"]
+        lines += ["supervisor:", "  username: admin", f"  password: {texts['rpc']}"]
         lines += [f"web server certificate directory: {path / 'www' / 'certs'}", "da agent:"]
         lines += [f"  {name}: {json.dumps(value)}" for name, value in settings.items()]
         inbox = {
@@ -108,7 +110,6 @@ def busy() -> Iterator[Busy]:
             supervisorctl(node, "start", "install_certs")
             wait_for(node, "install_certs", "EXITED")
             texts["url"] = token
-            texts["rpc"] = node.environment["DASUPERVISORPASSWORD"]
             texts["apache"] = re.findall(r'"(\w+)"', (node.root / "agent/web/secret.conf").read_text())[0]
             texts["key"] = made.key.decode().splitlines()[1]
             new = [each for each in (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm")) if each.is_dir()]
