@@ -3,13 +3,11 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from da_agent import files
-
-_UNFINISHED = ".*.new"
-"""The names of the files that `files.replace` writes before it renames them."""
+from da_agent.held_folders import UNFINISHED, held
 
 
 @contextmanager
@@ -47,8 +45,20 @@ class Scratch:
             except BlockingIOError:
                 return False
             for leftovers in self._folder.iterdir():
-                files.remove_tree(leftovers) if leftovers.is_dir() else leftovers.unlink(missing_ok=True)
+                _remove(leftovers)
             for folder in beside:
-                for unfinished in folder.glob(_UNFINISHED):
-                    unfinished.unlink(missing_ok=True)
+                _remove_unfinished(folder)
             return True
+
+
+def _remove(leftovers: Path) -> None:
+    if leftovers.is_dir() and not leftovers.is_symlink():
+        files.remove_tree(leftovers)
+    else:
+        leftovers.unlink(missing_ok=True)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    with suppress(FileNotFoundError), held(folder) as there:
+        for name in filter(UNFINISHED.fullmatch, there.names()):
+            there.remove(name)

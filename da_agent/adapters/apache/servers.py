@@ -1,6 +1,7 @@
 """The web server of this node."""
 
 import os
+import stat
 import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
@@ -31,6 +32,7 @@ from da_agent.domain.node.paths import Paths, Staged
 from da_agent.domain.release.releases import Disturbance, Release, Served, disturbances
 from da_agent.errors import NodeBroken, ReleaseBroken
 from da_agent.files import on_this_node
+from da_agent.held_folders import held
 from da_agent.ports import Reply, Supervisor
 
 TICK = 1_000_000
@@ -54,7 +56,6 @@ class Apache:
         configurations.check_node(self._paths)
         paths = self._paths
         with on_this_node("prepare the web server's folders"):
-            _make_folder(paths.wsgi.parent)
             self._pins.prepare()
             bases.make(paths.base, self._node.python)
             self._write_loader()
@@ -190,11 +191,9 @@ class Apache:
         return logs.last_lines(self._paths.logs / f"{APPLICATION}.log")
 
     def reload(self) -> None:
-        with on_this_node("reload the application"):
+        with on_this_node("reload the application"), held(self._paths.wsgi.parent) as folder:
             # mod_wsgi compares only modification times: a second touch within one tick must still change the time.
-            before = self._paths.wsgi.stat().st_mtime_ns
-            now = max(time.time_ns(), before + TICK)
-            os.utime(self._paths.wsgi, ns=(now, now))
+            folder.touch(self._paths.wsgi.name, TICK)
 
     def read_certificates(self, places: Collection[Path]) -> tuple[str, ...]:
         with on_this_node("read the certificates again"):
@@ -317,19 +316,11 @@ class Apache:
 
     def _write_loader(self) -> None:
         """Write the WSGI file. The web user owns it, because docassemble touches it to reload."""
-        path, text = self._paths.wsgi, configurations.loader()
-        if not path.is_file() or path.read_bytes() != text:
-            files.replace(path, text, 0o644)
-        path.chmod(0o644)
-        if self._node.web_user:
-            owner = configurations.account(self._node.web_user)
-            os.chown(path, owner.pw_uid, owner.pw_gid)
-
-
-def _make_folder(path: Path) -> None:
-    """Make a folder that worker processes can traverse, whatever the umask."""
-    if path.is_dir():
-        return
-    _make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    path.chmod(0o755)
+        user = configurations.account(self._node.web_user) if self._node.web_user else None
+        ids = (user.pw_uid, user.pw_gid) if user else (os.geteuid(), os.getegid())
+        name, text = self._paths.wsgi.name, configurations.loader()
+        with held(self._paths.wsgi.parent, make=0o755) as folder:
+            state = folder.status(name)
+            is_right = state is not None and (stat.S_IMODE(state.st_mode), state.st_uid) == (0o644, ids[0])
+            if not is_right or folder.read(name, len(text)) != text:
+                folder.replace(name, text, 0o644, ids if user else None)

@@ -8,8 +8,6 @@ import json
 import os
 import pwd
 import secrets
-import shutil
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from da_agent.domain.node.certificate_places import AllowedFolders
 from da_agent.domain.node.paths import Staged
 from da_agent.domain.store.inboxes import is_temporary
 from da_agent.errors import Invalid, NodeBroken
+from da_agent.held_folders import HeldFolder, Ids, held
 
 _KINDS = (*file_names.PEM, *file_names.UNREAD, ".cer")
 
@@ -63,17 +62,20 @@ class LinkedFolders:
     def _set(self, found: Mapping[str, bytes], place: Path, owner: str | None) -> Path:
         """A folder with exactly the files `found`: the current target of `place` when that is right, or a new one."""
         ids = _ids(owner)
-        if place.is_symlink() and place.readlink().is_relative_to(self._sets) and _is_right(place, found, ids):
+        if (
+            place.is_symlink()
+            and place.readlink().is_relative_to(self._sets)
+            and _is_right(place.readlink(), found, ids)
+        ):
             return place.readlink()
-        _make_public(self._sets)
         folder = self._sets / secrets.token_hex(8)
-        for name in sorted(found):
-            _make_folder((folder / name).parent, folder, ids)
-            mounts.write(folder / name, found[name], ids)
-        _make_folder(folder, folder, ids)
-        for path in [folder, *(each for each in folder.rglob("*") if each.is_dir())]:
-            files.sync_directory(path)
-        files.sync_directory(self._sets)
+        with held(self._sets, make=0o755) as sets:
+            # The folder is root's own, 0700, until all is in it.
+            with sets.inside(folder.name, make=0o700):
+                _fill(folder, found)
+            if ids:
+                _give(folder, ids)
+            sets.sync()
         return folder
 
     def _lay(self, target: Path, place: Path, found: Mapping[str, bytes], owner: str | None) -> Placed:
@@ -84,14 +86,22 @@ class LinkedFolders:
         top = self._allowed.above(place)
         assert top is not None, place
         owners.check_way(top, place)
-        renames.sweep(place)
-        if _leads_to(place, target):
+        with held(place.parent, make=0o755) as parent:
+            return self._lay_in(parent, target, place, found, owner)
+
+    def _lay_in(
+        self, parent: HeldFolder, target: Path, place: Path, found: Mapping[str, bytes], owner: str | None
+    ) -> Placed:
+        renames.sweep(parent, place.name)
+        before = parent.leads_to(place.name)
+        if before == target:
             return Placed(place, changed=False)
-        if not place.is_symlink() and place.exists():
+        if before is None and parent.status(place.name) is not None:
             _refuse_foreign(place)
-        _make_public(place.parent)
-        before = place.readlink() if place.is_symlink() else None
-        placed = renames.link(place, target) or mounts.fill(place, found, _ids(owner))
+        placed = renames.link(parent, place.name, target)
+        if placed is None:
+            with parent.inside(place.name) as folder:
+                placed = mounts.fill(folder, found, _ids(owner))
         if before is None or before == self._live or before.is_relative_to(self._sets):
             return placed
         return replace(placed, remark=f"it was a link to {before}, which another program had made")
@@ -101,8 +111,8 @@ class LinkedFolders:
         kept = {place for place in before if place.is_symlink() and place.readlink().is_relative_to(self._sets)}
         now = kept | set(places)
         if now != before:
-            _make_public(self._links.parent)
-            files.replace(self._links, json.dumps(sorted(map(str, now))).encode())
+            with held(self._links.parent, make=0o755) as folder:
+                folder.replace(self._links.name, json.dumps(sorted(map(str, now))).encode(), 0o600)
 
     def _remembered(self) -> set[Path]:
         try:
@@ -116,7 +126,7 @@ class LinkedFolders:
         if self._sets.is_dir():
             for folder in self._sets.iterdir():
                 if folder not in used:
-                    shutil.rmtree(folder)
+                    files.remove_tree(folder)
 
 
 def _read(folder: Path) -> dict[str, bytes]:
@@ -140,7 +150,7 @@ def _refuse_foreign(place: Path) -> None:
             )
 
 
-def _ids(owner: str | None) -> tuple[int, int] | None:
+def _ids(owner: str | None) -> Ids | None:
     if owner is None:
         return None
     try:
@@ -150,27 +160,26 @@ def _ids(owner: str | None) -> tuple[int, int] | None:
     return user.pw_uid, user.pw_gid
 
 
-def _make_public(path: Path) -> None:
-    """Make a folder that the web user can traverse, whatever the umask."""
-    if not path.is_dir():
-        _make_public(path.parent)
-        path.mkdir(exist_ok=True)
-        path.chmod(0o755)
+def _fill(folder: Path, found: Mapping[str, bytes]) -> None:
+    """Write the files `found` into `folder`, which no other user can enter."""
+    for name in sorted(found):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.write(path, [found[name]], 0o400)
+    for path in [folder, *(each for each in folder.rglob("*") if each.is_dir())]:
+        files.sync_directory(path)
 
 
-def _make_folder(path: Path, top: Path, ids: tuple[int, int] | None) -> None:
-    if path.is_dir():
-        return
-    if path != top:
-        _make_folder(path.parent, top, ids)
-    path.mkdir(mode=0o700)
-    if ids:
-        os.chown(path, *ids)
+def _give(folder: Path, ids: Ids) -> None:
+    """Give all that is in `folder` to another user, and `folder` last: until then that user cannot enter it."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        os.chown(path, *ids, follow_symlinks=False)
+    os.chown(folder, *ids, follow_symlinks=False)
 
 
-def _is_right(folder: Path, found: Mapping[str, bytes], ids: tuple[int, int] | None) -> bool:
-    owner = ids[0] if ids else os.geteuid()
-    if not folder.is_dir() or _read(folder) != found:
+def _is_right(folder: Path, found: Mapping[str, bytes], ids: Ids | None) -> bool:
+    try:
+        with held(folder) as there:
+            return mounts.is_exactly(there, found, ids)
+    except OSError:
         return False
-    states = [(folder / name).stat() for name in found]
-    return all((stat.S_IMODE(state.st_mode), state.st_uid) == (0o400, owner) for state in states)
