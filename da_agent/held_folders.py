@@ -10,7 +10,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -171,6 +171,18 @@ def _closed(descriptor: int, path: Path) -> Iterator[HeldFolder]:
         raise
     finally:
         os.close(descriptor)
+
+
+def changeable(path: Path, users: Collection[Ids]) -> Path | None:
+    """The first folder, of `path` and those above it, in which one of the `users` can exchange what is there."""
+    uids, gids = zip(*users, strict=True) if users else ((), ())
+    for folder in (path, *path.parents):
+        status = folder.stat()
+        mode, is_sticky = status.st_mode, bool(status.st_mode & stat.S_ISVTX)
+        shares = bool(mode & stat.S_IWOTH) or (bool(mode & stat.S_IWGRP) and status.st_gid in gids)
+        if status.st_uid in uids or (shares and not is_sticky):
+            return folder
+    return None
 
 
 def _opened(path: Path, make: int | None) -> int:

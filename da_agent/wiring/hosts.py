@@ -19,7 +19,8 @@ from da_agent.domain.node.folder_rights import Folder
 from da_agent.domain.node.paths import Paths
 from da_agent.domain.store import names
 from da_agent.domain.store.locations import Location, location_of_environment
-from da_agent.errors import Invalid
+from da_agent.errors import Invalid, NodeBroken
+from da_agent.held_folders import changeable
 
 if TYPE_CHECKING:
     from da_agent import ports
@@ -115,9 +116,26 @@ class Host:
         """Make the node's own folders where they are missing, and give each the rights that it must have."""
         with files.on_this_node(f"make the folders of this node below {self.paths.root}"):
             self.paths.root.mkdir(parents=True, exist_ok=True, mode=0o755)
+            self._require_way()
             files.make_folders(self._folders(), self.web_group)
             # An admin makes this folder, and private keys lie in it.
             files.close_to_others(self.paths.local_certificates)
+
+    def _require_way(self) -> None:
+        """Raise NodeBroken when a user with fewer rights could exchange the folders of an agent that is root."""
+        from da_agent.processes import Account
+
+        users = []
+        for name in filter(None, (self.node.web_user, self.node.build_user)):
+            with suppress(KeyError):
+                account = Account.of(name)
+                users.append((account.uid, account.gid))
+        found = changeable(self.paths.root, users) if users else None
+        if found is not None:
+            raise NodeBroken(
+                f"cannot run a node below {self.paths.root}: the web user or the build user can change what is in "
+                f"{found}; run: chown root:root {found} && chmod go-w {found}"
+            )
 
     def _folders(self, *only: Path) -> tuple[Folder, ...]:
         found = folder_rights.folders(self.paths, one_user=self.node.web_user is None)

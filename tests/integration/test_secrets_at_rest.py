@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import stat
 import tempfile
@@ -255,5 +256,32 @@ def test_the_web_user_reads_its_release_and_can_change_nothing_in_it(site: Busy)
     assert as_user("www-data", lambda: os.access(release / "certs" / "docassemble.key", os.R_OK)) is False
 
 
+def test_the_web_user_can_write_nothing_of_the_node_but_the_file_that_reloads_it(site: Busy) -> None:
+    """docassemble touches it. What root writes elsewhere lies in folders of root alone."""
+
+    def written() -> list[Path]:
+        return [path for path in _files(site.node.root) if _writes(path) and not path.is_socket()]
+
+    assert as_user("www-data", written) == [site.node.root / "webapp" / "docassemble.wsgi"]
+    assert as_user("nobody", written) == []
+
+
+@pytest.mark.parametrize("change", ["owner", "mode"])
+def test_a_node_whose_root_the_web_user_can_change_is_refused_with_the_remedy(site: Busy, change: str) -> None:
+    root = site.node.root
+    if change == "owner":
+        shutil.chown(root, "www-data")
+    else:
+        root.chmod(0o777)
+    try:
+        supervisorctl(site.node, "start", "update")
+        wait_for(site.node, "update", "EXITED")
+    finally:
+        shutil.chown(root, "root")
+        root.chmod(0o755)
+    log = (root / "agent/log/update.log").read_text()
+    assert f"run: chown root:root {root} && chmod go-w {root}" in log.splitlines()[-1]
+
+
 def _writes(path: Path) -> bool:
-    return not path.is_symlink() and os.access(path, os.W_OK)
+    return os.access(path, os.W_OK) and not path.is_symlink()
