@@ -166,3 +166,16 @@ READER_SECONDS = 300
 
 READER_OUTPUT = 64 * MIB
 """Bytes that the process may say about the archives it reads: `MEMBERS` of them take 10 MiB."""
+
+# ---- requests -------------------------------------------------------------------------------------------------
+
+REQUEST = 256 * MIB
+"""The largest body of a request, in bytes, unless `maximum content length` says otherwise. The fronts keep a body on
+disk until all of it has come."""
+
+CONNECTIONS = 800
+"""The most connections of a front that wait for a request, or for its answer. Each takes a thread of about 40 KB. A
+client that opens 450 leaves room for others; one that is slower than the time-outs in common.conf.j2 loses them."""
+
+SPARE_CONNECTIONS = 100
+"""The connections of the application's Apache beyond those of both fronts: the agent always finds a free one."""

@@ -11,8 +11,8 @@ once it is asked, at its health URL, after its group has got one.
                                             the last line of the output is JSON, {"error": null} or the reason
 
 /.well-known/da-agent answers for this process: 200 when it serves, 503 while the node is draining (the file
-agent/draining exists) or nothing is loaded yet, 500 when the application cannot be loaded. Standard library only: it
-must work when nothing in the release does.
+agent/draining exists), nothing is loaded yet, or the application cannot be loaded. The agent also gets the details.
+Standard library only: it must work when nothing in the release does.
 """
 
 import contextlib
@@ -200,9 +200,9 @@ class Loader:
         self.loaded.wait()
 
     def __call__(self, environ, start_response):
-        receive(environ)
+        details = receive(environ)
         if environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "") == HEALTH:
-            return self.health(environ, self.marked(start_response))
+            return self.health(details, self.marked(start_response))
         if not self.loaded.is_set():
             # Whatever brought a request to a group that was to be idle: it is answered, and late rather than never.
             self.load(pin(self.group) or os.path.join(NODE, "current"))
@@ -250,7 +250,7 @@ class Loader:
         pinned = facts.get("serves", {}).get("application")
         return facts["release"] if pinned is not None and pinned == self.release.fingerprint else self.release.number
 
-    def health(self, environ, start):
+    def health(self, details, start):
         drains = draining()
         if not self.begun and (folder := pin(self.group)):
             # Not in this thread: the caller wants an answer now, and asks again.
@@ -259,13 +259,10 @@ class Loader:
             threading.Thread(target=self.load, args=arguments, name="da-agent-load", daemon=True).start()
         # Read before the rest: what is loaded does not change any more.
         loaded = self.loaded.is_set()
-        status = "503 Service Unavailable" if drains or not loaded else "200 OK"
         error = self.error if loaded else None
-        if error is not None:
-            status = "500 Internal Server Error"
-            # The reason may name paths and hosts: it is for this machine, the others read it in `da-agent status`.
-            if environ.get("REMOTE_ADDR") not in ("127.0.0.1", "::1", environ.get("SERVER_ADDR")):
-                error = "the application cannot be loaded"
+        status = "503 Service Unavailable" if drains or not loaded or error is not None else "200 OK"
+        if not details:
+            return answer(start, status, "text/plain", "", ("Connection", "close"))
         body = {
             "release": self.serves() if loaded and self.release else None,
             "loaded": self.release.number if loaded and self.release else None,
@@ -299,14 +296,17 @@ class Counted:
 
 
 def receive(environ):
-    """Apache has found that this request came through the one in front of it, and from whom: so it is for us, too."""
-    for name in ("DA_AGENT_GROUP", "DA_AGENT_UNLOGGED"):
+    """Take over what a front has told of its client; True when the agent itself asks, as Apache has found."""
+    # What mod_rewrite adds names the loopback.
+    for name in ("DA_AGENT_GROUP", "SCRIPT_URI", "SCRIPT_URL"):
         environ.pop(name, None)
     client = environ.pop("DA_AGENT_CLIENT", None)
     if client:
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"], environ["SERVER_PORT"] = client.split()
-        environ["HTTPS"] = "on"
-        environ["wsgi.url_scheme"] = environ["REQUEST_SCHEME"] = "https"
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"], environ["SERVER_PORT"], scheme = client.split()
+        environ["wsgi.url_scheme"] = environ["REQUEST_SCHEME"] = scheme
+        if scheme == "https":
+            environ["HTTPS"] = "on"
+    return environ.pop("DA_AGENT_DETAILS", None) == "1"
 
 
 def answer(start, status, kind, text, *more):

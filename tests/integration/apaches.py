@@ -129,7 +129,9 @@ class Web:
     def __init__(self, root: Path, node: Node) -> None:
         self.node = node
         self.paths = Paths(root)
-        self.runner = Runner({name: command(self.paths, name) for name in ("apache2", "tls")}, root / "apache2.log")
+        self.runner = Runner(
+            {name: command(self.paths, name) for name in ("apache2", "http", "tls")}, root / "apache2.log"
+        )
         self.apache = Apache(node, self.paths, self.runner)
         self.url = f"http://127.0.0.1:{node.http_port}"
         self.tls_url = f"https://127.0.0.1:{node.https_port}"
@@ -179,6 +181,13 @@ class Web:
             if readiness.holds or time.monotonic() > ends:
                 return readiness
 
+    def health(self) -> dict[str, Any]:
+        """What the loader tells the agent of the process that answers."""
+        reply = self.apache.get(HEALTH, warming=False, patience=timedelta(seconds=10))
+        assert reply is not None
+        found: dict[str, Any] = json.loads(reply.start)
+        return found
+
     def serve(self, number: int, patience: float = 60.0) -> None:
         """As the agent does: the switch, the web server, the proof."""
         self.switch(number)
@@ -204,11 +213,11 @@ def make_node(root: Path, **changes: object) -> Node:
 
 
 @contextmanager
-def web(**changes: object) -> Iterator[Web]:
+def web(kind: type[Web] = Web, **changes: object) -> Iterator[Web]:
     """A prepared node whose root other users may enter; pytest's own folders are for one user alone."""
     root = Path(tempfile.mkdtemp(prefix="da-"))
     root.chmod(0o755)
-    made = Web(root, make_node(root, **changes))
+    made = kind(root, make_node(root, **changes))
     try:
         user = made.node.web_user
         group = None if user is None else Account.of(user).gid

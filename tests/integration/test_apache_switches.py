@@ -90,7 +90,7 @@ def test_an_application_that_cannot_be_loaded_any_more_says_so_and_a_touch_heals
     wait_until(lambda: node.probe(1, seconds=0).broken is not None)
     assert "no database" in str(node.probe(1, seconds=0))
     assert get(node.url)[:2] == (500, "The application cannot be loaded.\n")
-    assert get(node.url + HEALTH)[0] == 500
+    assert get(node.url + HEALTH)[0] == 503
     condition.touch()
     node.apache.reload()
     assert node.probe(1).holds

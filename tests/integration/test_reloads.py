@@ -234,14 +234,14 @@ def test_settings_of_our_own_touch_no_process(node: Web) -> None:
     before, workers = apache(node).children(recursive=True), node.apache.workers()
     node.serve(2)
     assert [child.pid for child in apache(node).children(recursive=True)] == [child.pid for child in before]
-    health = said(node.url + HEALTH)
+    health = node.health()
     assert (health["release"], health["loaded"]) == (2, 1)
     # Whatever starts from now on comes from the newer one.
     for pid in pids(node):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not node.apache.workers() & workers)
     assert node.probe(2).holds
-    assert said(node.url + HEALTH)["loaded"] == 2
+    assert node.health()["loaded"] == 2
 
 
 def test_certificates_alone_disturb_no_worker_and_lose_no_request(node: Web, tmp_path: Path) -> None:

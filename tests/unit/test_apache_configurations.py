@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from da_agent.adapters.apache import command
-from da_agent.adapters.apache.configurations import check_node, tls, web_server, webapp
+from da_agent.adapters.apache.configurations import check_node, http, tls, web_server, webapp
 from da_agent.domain.config.settings import Settings
+from da_agent.domain.config.visitors import Visitors
 from da_agent.domain.node.nodes import Node
 from da_agent.domain.node.paths import Paths
 from da_agent.domain.packages.wheels import Target
@@ -47,22 +48,72 @@ def render(node: Node = NODE, settings: Settings | None = None) -> str:
 
 
 def render_tls(*certificates: str, number: int = 1, node: Node = NODE) -> str:
-    return tls(node, PATHS, release(number, *certificates)) or ""
+    return tls(node, PATHS, release(number, *certificates), Settings()) or ""
+
+
+def render_http(*certificates: str, node: Node = NODE, **visitors: Any) -> str:
+    return http(node, PATHS, release(1, *certificates), Settings(visitors=Visitors(**visitors)))
 
 
 def serves(made: Release, config: bytes = b"a: 1\n", settings: Settings | None = None, node: Node = NODE) -> Any:
     return json.loads(webapp(node, PATHS, made, settings or Settings(), config))["serves"]
 
 
-def test_the_application_listens_without_tls() -> None:
-    text = render()
-    assert "Listen 0.0.0.0:8080\n" in text
-    assert "8443" not in text
-    assert "ssl" not in text.lower()
+def test_the_application_listens_on_the_loopback_alone() -> None:
+    listeners = [line for line in render().splitlines() if line.startswith("Listen ")]
+    assert listeners == [f"Listen {NODE.loopback}:{port} http" for port in (8801, 8802)]
+    assert NODE.loopback.startswith("127.")
+
+
+def test_nodes_of_one_machine_have_loopback_addresses_of_their_own() -> None:
+    roots = [replace(NODE, root=Path(f"/srv/{number}")) for number in range(100)]
+    assert len({node.loopback for node in roots}) == 100
+    assert replace(NODE, http_port=81).loopback != NODE.loopback
+
+
+def test_the_front_for_http_listens_for_visitors() -> None:
+    text = render_http()
+    assert "Listen 0.0.0.0:8080 http\n" in text
+    assert f'ProxyPass / "http://{NODE.loopback}:8801/"' in text
+    assert "SSLEngine" not in text
 
 
 def test_without_a_pair_there_is_no_https() -> None:
-    assert tls(NODE, PATHS, release(1, "docassemble.crt")) is None
+    assert tls(NODE, PATHS, release(1, "docassemble.crt"), Settings()) is None
+
+
+def test_headers_are_believed_from_no_address_that_is_not_named() -> None:
+    assert "RemoteIP" not in render_http().replace("remoteip", "")
+    assert "SetEnvIfExpr" not in render_http()
+    text = render_http(proxies=("10.0.0.0/8", "::1/128"))
+    assert "RemoteIPInternalProxy 10.0.0.0/8 ::1/128\n" in text
+    assert "-ipmatch '10.0.0.0/8' || %{CONN_REMOTE_ADDR} -ipmatch '::1/128'\" DA_AGENT_TRUSTED" in text
+
+
+@pytest.mark.parametrize(
+    ("certificates", "visitors", "wanted"),
+    [
+        ((), {}, None),
+        ((), {"use_https": True}, None),
+        (("apache.crt", "apache.key"), {}, None),
+        (("apache.crt", "apache.key"), {"use_https": True}, 'RewriteRule ^ "https://%1:8443%2"'),
+        (("apache.crt", "apache.key"), {"use_https": True, "host": "a.org"}, 'RewriteRule ^ "https://a.org:8443%2"'),
+        ((), {"behind_balancer": True, "proxies": ("10.0.0.1/32",)}, 'RewriteRule ^ "https://%1%2"'),
+    ],
+)
+def test_plain_http_is_redirected_where_https_is_wanted_and_there(
+    certificates: tuple[str, ...], visitors: dict[str, Any], wanted: str | None
+) -> None:
+    text = render_http(*certificates, **visitors)
+    assert (wanted or "RewriteRule ^ -") in text
+    assert ("R=301" in text) == (wanted is not None)
+
+
+@pytest.mark.parametrize(("use_https", "hsts", "sent"), [(False, 9, False), (True, 9, True), (True, 0, False)])
+def test_browsers_are_told_to_keep_to_https_where_it_is_wanted(use_https: bool, hsts: int, sent: bool) -> None:
+    settings = Settings(visitors=Visitors(use_https=use_https, hsts=timedelta(seconds=hsts)))
+    text = tls(NODE, PATHS, release(1, "apache.crt", "apache.key"), settings) or ""
+    assert ('Strict-Transport-Security "max-age=9"' in text) == sent
 
 
 def test_with_a_pair_https_presents_it_from_the_release_that_is_defined_at_start() -> None:
@@ -71,12 +122,7 @@ def test_with_a_pair_https_presents_it_from_the_release_that_is_defined_at_start
     assert 'SSLCertificateFile "${RELEASE}/certs/apache.crt"' in text
     assert 'SSLCertificateKeyFile "${RELEASE}/certs/apache.key"' in text
     assert 'SSLCertificateChainFile "${RELEASE}/certs/apache.ca.pem"' in text
-    assert 'ProxyPass / "http://127.0.0.1:8080/"' in text
-
-
-def test_https_reaches_the_application_where_it_listens() -> None:
-    node = replace(NODE, address="2001:db8::1")
-    assert 'ProxyPass / "http://[2001:db8::1]:8080/"' in render_tls("docassemble.crt", "docassemble.key", node=node)
+    assert f'ProxyPass / "http://{NODE.loopback}:8801/"' in text
 
 
 def test_a_pair_without_a_chain_names_none() -> None:
@@ -97,6 +143,13 @@ def test_each_change_shows_in_the_fingerprint_of_what_it_concerns() -> None:
 
     assert changed(serves(release(1, *pair, data=b"2"))) == {"certificates"}
     assert changed(serves(release(1))) == {"certificates"}
+    assert changed(serves(release(1, *pair), settings=Settings(visitors=Visitors(body=9)))) == {
+        "certificates",
+        "http",
+        "web_server",
+    }
+    trusting = Settings(visitors=Visitors(proxies=("10.0.0.1/32",)))
+    assert changed(serves(release(1, *pair), settings=trusting)) == {"certificates", "http"}
     assert changed(serves(release(1, *pair, "database.pem"))) == set()
     assert changed(serves(release(1, *pair), config=b"a: 2\n")) == {"application"}
     assert changed(serves(release(1, *pair), config=b"a: 1 # one\nda agent: {quiet period: 1}\n")) == set()
@@ -127,7 +180,7 @@ def test_settings_size_the_worker_processes() -> None:
 
 
 def test_an_ipv6_address_is_written_in_brackets() -> None:
-    assert "Listen [::]:8080\n" in render(node=replace(NODE, address="::"))
+    assert "Listen [::]:8080 http\n" in render_http(node=replace(NODE, address="::"))
 
 
 def test_the_web_user_is_named_only_when_there_is_one() -> None:
@@ -150,12 +203,12 @@ def test_the_configuration_names_the_application_before_the_node_does(
     node = replace(NODE, application=of_the_node, application_path=Path("/code"))
     settings = Settings(application=configured, start_timeout=timedelta(seconds=9), processes=3)
     facts = json.loads(webapp(node, PATHS, release(7), settings, b"a: 1\n"))
-    assert set(facts.pop("serves")) == {"application", "certificates", "web_server"}
+    assert set(facts.pop("serves")) == {"application", "certificates", "web_server", "http"}
     wanted = {"release": 7, "application": taken, "application_path": "/code", "start_timeout": 9.0, "processes": 3}
     assert facts == wanted
 
 
-@pytest.mark.parametrize(("program", "name"), [("apache2", "apache2.conf"), ("tls", "tls.conf")])
+@pytest.mark.parametrize(("program", "name"), [("apache2", "apache2.conf"), ("http", "http.conf"), ("tls", "tls.conf")])
 def test_an_apache_is_started_on_its_pin_or_on_one_release(program: str, name: str) -> None:
     folder = f"/srv/node/agent/web/{program}"
     wanted = ("-DFOREGROUND", "-f", f"{folder}/{name}", "-C", f'Define RELEASE "{folder}"')
@@ -163,7 +216,7 @@ def test_an_apache_is_started_on_its_pin_or_on_one_release(program: str, name: s
     assert command(PATHS, program, PATHS.release(3))[3] == f"/srv/node/releases/0000000003/{name}"
 
 
-@pytest.mark.parametrize("program", ["apache2", "tls"])
+@pytest.mark.parametrize("program", ["apache2", "http", "tls"])
 def test_supervisor_starts_it_in_the_same_way_and_gives_it_time_for_the_last_requests(program: str) -> None:
     parser = RawConfigParser(inline_comment_prefixes=None)
     parser.read_string((resources.files("da_agent") / "supervisord.conf").read_text())

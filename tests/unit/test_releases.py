@@ -7,18 +7,19 @@ import pytest
 from da_agent.domain.release.releases import Disturbance, Release, Served, disturbances
 from tests.fake_nodes import release
 
-BEFORE = Served(application="a", certificates="c", web_server="w")
+BEFORE = Served(application="a", certificates="c", web_server="w", http="h")
 
 
 @pytest.mark.parametrize(
     ("after", "needs"),
     [
         pytest.param(BEFORE, set(), id="our own settings"),
-        pytest.param(Served("a", "new", "w"), {Disturbance.CERTIFICATES}, id="certificates"),
-        pytest.param(Served("a", "", "w"), {Disturbance.CERTIFICATES}, id="the last certificate goes"),
-        pytest.param(Served("new", "c", "w"), {Disturbance.RELOAD}, id="packages or configuration"),
-        pytest.param(Served("a", "c", "new"), {Disturbance.RESTART}, id="processes or threads"),
-        pytest.param(Served("new", "new", "new"), set(Disturbance), id="everything"),
+        pytest.param(Served("a", "new", "w", "h"), {Disturbance.CERTIFICATES}, id="certificates"),
+        pytest.param(Served("a", "", "w", "h"), {Disturbance.CERTIFICATES}, id="the last certificate goes"),
+        pytest.param(Served("new", "c", "w", "h"), {Disturbance.RELOAD}, id="packages or configuration"),
+        pytest.param(Served("a", "c", "new", "h"), {Disturbance.RESTART}, id="processes or threads"),
+        pytest.param(Served("new", "new", "new", "new"), set(Disturbance), id="everything"),
+        pytest.param(Served("a", "c", "w", "new"), {Disturbance.HTTP}, id="trusted proxies"),
         pytest.param(Served(), set(Disturbance), id="a release of an older agent"),
     ],
 )
@@ -45,4 +46,4 @@ def test_a_release_carries_the_newest_restart_on(before: Release | None, restart
 
 def test_what_is_not_known_is_different() -> None:
     assert disturbances(Served(), Served()) == set(Disturbance)
-    assert disturbances(Served("a", "c", None), BEFORE) == {Disturbance.RESTART}
+    assert disturbances(Served("a", "c", None, "h"), BEFORE) == {Disturbance.RESTART}

@@ -26,7 +26,7 @@ def test_a_node_leaves_after_all_that_could_undo_it_has_ended_and_before_its_web
     parser = programs()
     kinds = ("program:", "eventlistener:")
     priorities = {name.partition(":")[2]: int(parser[name]["priority"]) for name in parser if name.startswith(kinds)}
-    leave, web = priorities.pop("leave"), {priorities.pop("apache2"), priorities.pop("tls")}
+    leave, web = priorities.pop("leave"), {priorities.pop(name) for name in ("apache2", "http", "tls")}
     assert max(web) < leave < min(priorities.values())
 
 

@@ -1,18 +1,18 @@
 """What the web server should serve, as files: the pins, the map of groups and the secret."""
 
-import re
 import secrets
 from pathlib import Path
 
 from da_agent import files
 from da_agent.domain.application.groups import Group
+from da_agent.domain.node import loopbacks
 from da_agent.domain.node.paths import Paths
 
 
 class Pins:
     """The folder agent/web. Each change is one rename. Methods may raise OSError.
 
-    A pin is a link to a release's folder, named after a group of worker processes or one of the two Apaches.
+    A pin is a link to a release's folder, named after a group of worker processes or one of the Apaches.
     A process that starts now serves the pinned release. A running Apache rereads its files only when restarted
     gracefully; until then its pin is `due`.
     """
@@ -28,8 +28,11 @@ class Pins:
             files.replace(self._paths.secret, f'Define DA_AGENT_SECRET "{secrets.token_hex(32)}"\n'.encode(), 0o600)
 
     def secret(self) -> str:
-        found = re.search(r'"(\w+)"', self._paths.secret.read_text(encoding="ascii"))
-        return found[1] if found else ""
+        """The secret of this node; empty before `prepare`."""
+        try:
+            return loopbacks.secret(self._paths.secret.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return ""
 
     def live(self) -> Group:
         """The group that answers requests; blue, as in apache2.conf and the loader, when the map names none."""

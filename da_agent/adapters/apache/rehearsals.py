@@ -111,10 +111,10 @@ class _Rehearsal:
             raise self._broken("its certificate cannot be served", refused)
 
     def check_web_server(self) -> None:
-        """Check both Apache configurations as the agent's user: it starts Apache, and only it may read keys."""
+        """Check all Apache configurations as the agent's user: it starts Apache, and only it may read keys."""
         environment = throwaways.variables(self._node, None)
-        programs = (configurations.APPLICATION, *([configurations.TLS] if self._staged.tls.exists() else []))
-        for program in programs:
+        every = (configurations.APPLICATION, configurations.HTTP, configurations.TLS)
+        for program in (each for each in every if configurations.text(self._staged, each).exists()):
             arguments = (*configurations.command(self._paths, program, self._folder), "-t")
             ended = throwaways.run(arguments, seconds=TOOL_SECONDS, environment=environment, gives_way=True)
             self._must_have_ended(ended, "apache2 -t")

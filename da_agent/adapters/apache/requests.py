@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from da_agent.domain import texts
 from da_agent.domain.application.readiness import Answer
+from da_agent.domain.node.loopbacks import HEALTH
+from da_agent.errors import NodeBroken
 from da_agent.ports import Reply
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-HEALTH = "/.well-known/da-agent"
 TIMEOUT = 2.0
 """Seconds for one request. The application may take longer to load; a later round sees its answer."""
 PERIOD = 4.0
@@ -26,13 +27,15 @@ PERIOD = 4.0
 MOST_AT_ONCE = 32
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
 """Seconds between two rounds: the requests must not keep the workers from their work."""
+PATIENCE = 10.0
+"""Seconds in which a started Apache must open its port."""
 PAGE = 65536
 """Bytes of a page that are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """The address of the web server; `headers` may name the group that must answer."""
+    """Where Apache answers the agent; `headers` name the group of processes that must answer, and prove who asks."""
 
     host: str
     port: int
@@ -133,12 +136,37 @@ def _one(door: Door) -> Answer | None:
         return None
 
 
+def wait_until_open(host: str, port: int, program: str) -> None:
+    """Return once connections are accepted there; NodeBroken after PATIENCE."""
+    ends = time.monotonic() + PATIENCE
+    while not listens(Door(host, port)):
+        if time.monotonic() > ends:
+            raise NodeBroken(f"port {port} is not open: the log of the program {program} may tell why")
+        time.sleep(FIRST_PAUSE)
+
+
 def is_free(address: str, port: int) -> bool:
     """True unless the kernel reports the port as in use."""
+    error = _bind(address, port)
+    return error is None or error.errno != errno.EADDRINUSE
+
+
+def require_free(address: str, port: int) -> None:
+    """NodeBroken when Apache could not listen there."""
+    error = _bind(address, port)
+    if error is not None:
+        raise NodeBroken(
+            f"cannot listen on {address}:{port}: {error.strerror}; set DA_AGENT_LOOPBACK_PORT to another port, of which"
+            " the next one is free too, and start supervisord again"
+        )
+
+
+def _bind(address: str, port: int) -> OSError | None:
+    """Why no program can listen there now; None when one can."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("" if address == "*" else address, port))
         except OSError as error:
-            return error.errno != errno.EADDRINUSE
-        return True
+            return error
+        return None

@@ -12,7 +12,6 @@ from da_agent.adapters.apache import (
     bases,
     configurations,
     facts,
-    handshakes,
     launches,
     logs,
     processes,
@@ -20,16 +19,18 @@ from da_agent.adapters.apache import (
     rehearsals,
     requests,
 )
-from da_agent.adapters.apache.configurations import APPLICATION, TLS
+from da_agent.adapters.apache.configurations import APPLICATION, HTTP, TLS
+from da_agent.adapters.apache.fronts import FRONTS, Fronts
 from da_agent.adapters.apache.pins import Pins
 from da_agent.adapters.apache.requests import Door
 from da_agent.adapters.apache.warmings import Warming
 from da_agent.domain.application.groups import Group
 from da_agent.domain.application.readiness import Answer, Wanted, Worker
 from da_agent.domain.config.settings import Settings
+from da_agent.domain.node.loopbacks import GROUP_HEADER
 from da_agent.domain.node.nodes import Node
 from da_agent.domain.node.paths import Paths, Staged
-from da_agent.domain.release.releases import Disturbance, Release, Served, disturbances
+from da_agent.domain.release.releases import NO_WORKER, Disturbance, Release, Served, disturbances
 from da_agent.errors import NodeBroken, ReleaseBroken
 from da_agent.files import on_this_node
 from da_agent.held_folders import held
@@ -44,13 +45,14 @@ A slower request is still answered, by the old process or by a new one that must
 
 
 class Apache:
-    """Apache with two groups of mod_wsgi workers, and a TLS Apache in front of it; implements `ports.WebServer`."""
+    """Apache with two groups of mod_wsgi workers, and two more in front of it; implements `ports.WebServer`."""
 
     def __init__(self, node: Node, paths: Paths, supervisor: Supervisor) -> None:
         self._node = node
         self._paths = paths
         self._supervisor = supervisor
         self._pins = Pins(paths)
+        self._fronts = Fronts(node, paths, supervisor, self._pins)
 
     def prepare(self) -> None:
         configurations.check_node(self._paths)
@@ -64,11 +66,12 @@ class Apache:
     def render(self, release: Release, settings: Settings, into: Path) -> None:
         configurations.check_node(self._paths)
         staged = Staged(into)
-        tls = configurations.tls(self._node, self._paths, release)
+        tls = configurations.tls(self._node, self._paths, release, settings)
         with on_this_node(f"write the web server's configuration of release {release.number}"):
             config = staged.config.read_bytes()
             written = {
                 staged.web_server: configurations.web_server(self._node, self._paths, settings).encode(),
+                staged.http: configurations.http(self._node, self._paths, release, settings).encode(),
                 staged.webapp: configurations.webapp(self._node, self._paths, release, settings, config),
             }
             if tls is not None:
@@ -83,8 +86,7 @@ class Apache:
     # ---- what runs
 
     def running(self) -> bool:
-        programs = [APPLICATION, TLS] if self._pins.get(TLS) else [APPLICATION]
-        return all(self._supervisor.pid(program) is not None for program in programs)
+        return all(self._supervisor.pid(program) is not None for program in (APPLICATION, *self._fronts.pinned()))
 
     def workers(self) -> frozenset[Worker]:
         idle = self._pins.live().other
@@ -110,11 +112,9 @@ class Apache:
         return frozenset(worker for worker, group in self._found().items() if group == wanted)
 
     def _door(self, group: Group | None = None) -> Door:
-        headers = {}
-        if group is not None:
-            with on_this_node("read the web server's secret"):
-                headers["X-DA-Agent-Group"] = f"{self._pins.secret()} {group}"
-        return Door(configurations.local_address(self._node), self._node.http_port, headers)
+        with on_this_node("read the web server's secret"):
+            headers = {GROUP_HEADER: f"{self._pins.secret()} {group or 'live'}"}
+        return Door(self._node.loopback, self._node.agent_port, headers)
 
     # ---- what is served
 
@@ -125,13 +125,12 @@ class Apache:
                 self._pins.drop(self._pins.live().other)
                 self._pins.put(self._pins.live(), folder)
                 self._pins.put(APPLICATION, folder)
-                self._end_orphans(APPLICATION)
+                self._end_orphans()
                 self._supervisor.start(APPLICATION)
                 self._pins.make_done(APPLICATION)
-                self._present(folder, again=self._served().certificates != facts.read(folder).serves.certificates)
-            elif self._pins.get(TLS) is not None and self._supervisor.pid(TLS) is None:
-                self._end_orphans(TLS)
-                self._supervisor.start(TLS)
+                self._fronts.serve(folder, again=_again(self._needs_in(folder)))
+            else:
+                self._fronts.revive()
 
     def serve(self, number: int, patience: timedelta, approve: Callable[[], object] = lambda: None) -> None:
         if self._supervisor.pid(APPLICATION) is None:
@@ -139,18 +138,17 @@ class Apache:
             return
         folder = self._paths.release(number)
         with on_this_node(f"serve release {number}"):
-            before, after = self._served(), facts.read(folder).serves
-            needs = disturbances(before, after)
+            before, needs = self._served(), self._needs_in(folder)
             # An unknown configuration may lack the groups; the restart below replaces all workers anyway.
             if Disturbance.RELOAD in needs and before.web_server is not None:
                 self._take_over(self.wanted(number), folder, patience, approve)
-            if not after.certificates:
-                self._present(folder)
+            if not facts.read(folder).serves.certificates:
+                self._fronts.leave(TLS)
             if Disturbance.RESTART in needs:
                 self._pins.put(self._pins.live(), folder)
                 self._restart(folder)
             self._pins.put(APPLICATION, folder)
-            self._present(folder, again=Disturbance.CERTIFICATES in needs)
+            self._fronts.serve(folder, again=_again(needs))
             # Last, because the live pin states the served release. Running workers have an equal application by now;
             # new workers load this release.
             self._pins.put(self._pins.live(), folder)
@@ -159,13 +157,16 @@ class Apache:
     def needs_no_reload(self, number: int) -> bool:
         if self._supervisor.pid(APPLICATION) is None:
             return False
-        return self._needs(number) <= {Disturbance.CERTIFICATES}
+        return self._needs(number) <= NO_WORKER
 
     def cuts(self, number: int) -> bool:
         return self._supervisor.pid(APPLICATION) is not None and Disturbance.RESTART in self._needs(number)
 
     def _needs(self, number: int) -> frozenset[Disturbance]:
-        return disturbances(self._served(), facts.read(self._paths.release(number)).serves)
+        return self._needs_in(self._paths.release(number))
+
+    def _needs_in(self, folder: Path) -> frozenset[Disturbance]:
+        return disturbances(self._served(), facts.read(folder).serves)
 
     def drain(self, *, on: bool) -> None:
         with on_this_node("drain this node" if on else "end the draining of this node"):
@@ -198,11 +199,7 @@ class Apache:
     def read_certificates(self, places: Collection[Path]) -> tuple[str, ...]:
         with on_this_node("read the certificates again"):
             told = tuple(f"process {pid}" for pid in readers.read_again(places))
-            pinned = self._pins.get(TLS)
-            if pinned is None or not self._is_up():
-                return told
-            self._present(pinned, again=True)
-            return (TLS, *told)
+            return (TLS, *told) if self._is_up() and self._fronts.present_again() else told
 
     def _is_up(self) -> bool:
         try:
@@ -213,12 +210,13 @@ class Apache:
 
     def _served(self) -> Served:
         """What the running processes serve; an unknown part is None."""
-        live, apache, tls = (self._pins.get(name) for name in (self._pins.live(), APPLICATION, TLS))
+        live, apache, http, tls = (self._pins.get(name) for name in (self._pins.live(), APPLICATION, HTTP, TLS))
         presented = None if self._pins.is_due(TLS) else facts.read(tls).serves.certificates
         return Served(
             application=facts.read(live).serves.application,
             certificates="" if tls is None else presented,
             web_server=None if self._pins.is_due(APPLICATION) else facts.read(apache).serves.web_server,
+            http=None if self._pins.is_due(HTTP) else facts.read(http).serves.http,
         )
 
     def _take_over(self, wanted: Wanted, folder: Path, patience: timedelta, approve: Callable[[], object]) -> None:
@@ -273,41 +271,21 @@ class Apache:
         processes.wait_for_end(former)
         self._pins.make_done(APPLICATION)
 
-    def _present(self, folder: Path, *, again: bool = False) -> None:
-        """Make the TLS Apache present this release's certificate; stop it when the release has none.
-
-        With `again`, a running one rereads its files.
-        """
-        if not facts.read(folder).serves.certificates:
-            if self._pins.get(TLS) is not None:
-                self._supervisor.stop(TLS)
-                self._end_orphans(TLS)
-                self._pins.drop(TLS)
-            return
-        if again:
-            self._pins.make_due(TLS)
-        self._pins.put(TLS, folder)
-        pid = self._supervisor.pid(TLS)
-        if pid is None:
-            self._end_orphans(TLS)
-            self._supervisor.start(TLS)
-        elif self._pins.is_due(TLS):
-            processes.restart_gracefully(pid)
-        if pid is None or self._pins.is_due(TLS):
-            host = configurations.local_address(self._node)
-            handshakes.wait_for(folder, host, self._node.https_port)
-        self._pins.make_done(TLS)
-
-    def _end_orphans(self, program: str) -> None:
-        """End Apaches that an earlier supervisord left behind; they serve until this moment."""
-        staged, node = Staged(self._paths.pin(program)), self._node
-        text, port = (staged.tls, node.https_port) if program == TLS else (staged.web_server, node.http_port)
+    def _end_orphans(self) -> None:
+        """End an application's Apache that an earlier supervisord left behind, after the fronts through which it is
+        reached: a balancer must not send them what they cannot pass on."""
+        for program in FRONTS:
+            self._fronts.end_orphans(program)
+        node = self._node
+        listeners = (node.loopback_port, node.agent_port)
         processes.end_orphans(
-            text,
-            self._paths.run / f"{program}.pid",
-            is_free=lambda: requests.is_free(node.address, port),
-            current=lambda: self._supervisor.pid(program),
+            Staged(self._paths.pin(APPLICATION)).web_server,
+            self._paths.run / f"{APPLICATION}.pid",
+            is_free=lambda: all(requests.is_free(node.loopback, port) for port in listeners),
+            current=lambda: self._supervisor.pid(APPLICATION),
         )
+        for port in listeners:
+            requests.require_free(node.loopback, port)
 
     def _write_start(self) -> None:
         path, text = self._paths.start, launches.script(self._node)
@@ -324,3 +302,8 @@ class Apache:
             is_right = state is not None and (stat.S_IMODE(state.st_mode), state.st_uid) == (0o644, ids[0])
             if not is_right or folder.read(name, len(text)) != text:
                 folder.replace(name, text, 0o644, ids if user else None)
+
+
+def _again(needs: Collection[Disturbance]) -> list[str]:
+    """The fronts that must read their files anew."""
+    return [program for need, program in ((Disturbance.HTTP, HTTP), (Disturbance.CERTIFICATES, TLS)) if need in needs]

@@ -17,18 +17,16 @@ import psutil
 from da_agent import files
 from da_agent.adapters.dev_clusters import processes
 from da_agent.adapters.dev_clusters.processes import Known
-from da_agent.domain.node import folder_rights
+from da_agent.domain.node import folder_rights, loopbacks
 from da_agent.domain.node.paths import Paths
 from da_agent.domain.node.variables import parse_node
 from da_agent.errors import Invalid, NodeBroken, TimedOut
 
-STOP_TIMEOUT = 125.0
+STOP_TIMEOUT = 150.0
 """Seconds; more than the sum of all stop timeouts in supervisord.conf."""
 
 LONGEST_SOCKET = 107
 """The kernel's limit, in bytes, for the path of a Unix socket."""
-
-HEALTH = "/.well-known/da-agent"
 
 
 class Seat(msgspec.Struct):
@@ -152,15 +150,17 @@ class DevNode:
         self._reap()
 
     def health(self) -> dict[str, Any] | None:
-        """The answer of the loader's URL; None without a valid answer within 5 seconds."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.seat.http_port, timeout=5)
+        """What the agent's listener answers at the loader's URL; None without a valid answer within 5 seconds, and
+        while visitors get none."""
+        node = parse_node(self.environment, root=os.geteuid() == 0)
         try:
-            connection.request("GET", HEALTH)
-            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+            secret = loopbacks.secret(Paths(self.root).secret.read_text())
+            _get("127.0.0.1", node.http_port, {})
+            answer: dict[str, Any] = json.loads(
+                _get(node.loopback, node.agent_port, {loopbacks.GROUP_HEADER: f"{secret} live"})
+            )
         except (OSError, http.client.HTTPException, ValueError):
             return None
-        finally:
-            connection.close()
         return answer
 
     def wait(self, release: int, patience: float) -> None:
@@ -195,3 +195,12 @@ class DevNode:
             self._process.wait()
             self._process = None
         self.seat.supervisord = None
+
+
+def _get(host: str, port: int, headers: Mapping[str, str]) -> bytes:
+    connection = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("GET", loopbacks.HEALTH, headers=dict(headers))
+        return connection.getresponse().read()
+    finally:
+        connection.close()

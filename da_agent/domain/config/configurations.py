@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from da_agent.domain.config import certificate_folders, docassemble_keys, documents, sections
+from da_agent.domain.config import certificate_folders, docassemble_keys, documents, sections, visitor_keys
 from da_agent.domain.config.documents import Mistake, Section
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.packages.locked import Indexes
@@ -37,7 +37,9 @@ def parse(data: bytes) -> Configuration:
     mistakes = [*document.mistakes, *docassemble_keys.check(root), *sections.misspelt(root), *_index_mistakes(root)]
     mistakes += certificate_folders.check(root)
     settings = sections.read(root, mistakes)
+    mistakes += visitor_keys.check(root, settings.visitors)
     documents.refuse(keys.CONFIG, mistakes)
+    settings = replace(settings, visitors=visitor_keys.read(root, settings.visitors))
     return Configuration(root, settings, _indexes(root))
 
 

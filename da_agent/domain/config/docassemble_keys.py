@@ -60,6 +60,7 @@ KEYS: Schema = {
     **dict.fromkeys(("ec2", "kubernetes", "use https", "behind https load balancer", "single server"), FLAG),
     **dict.fromkeys(("allow updates", "root owned", "read only file system", "use cloud urls", "use minio"), FLAG),
     "update on start": MOMENT,
+    "maximum content length": PORT,
 }
 
 

@@ -13,6 +13,8 @@ from da_agent.domain.config.docassemble_keys import canonical
 from da_agent.domain.config.documents import DocumentEntry, Mistake, Scalar, Section, Value
 from da_agent.domain.config.settings import Health, Settings, names_application
 from da_agent.domain.config.strategies import Share
+from da_agent.domain.config.visitor_keys import TRUSTED
+from da_agent.domain.config.visitors import DIRECT, network
 from da_agent.domain.packages.overlaps import Overlap, contradiction
 from da_agent.domain.packages.requirements import normalise
 
@@ -51,9 +53,13 @@ def read(root: Section, mistakes: list[Mistake]) -> Settings:
 
 
 def _settings(values: Mapping[str, Any]) -> Settings:
-    health = {name.removeprefix("health_"): value for name, value in values.items() if name.startswith("health_")}
-    rest = {name: value for name, value in values.items() if not name.startswith("health_")}
-    return Settings(health=replace(Health(), **health), **rest)
+    health, visitors = _part(values, "health_"), _part(values, "visitors_")
+    rest = {name: value for name, value in values.items() if not name.startswith(("health_", "visitors_"))}
+    return Settings(health=replace(Health(), **health), visitors=replace(DIRECT, **visitors), **rest)
+
+
+def _part(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
 
 def _together(settings: Settings, section: DocumentEntry, path: str) -> Iterator[Mistake]:
@@ -84,8 +90,8 @@ def _unknown(name: str) -> str:
 
 # ---- values ---------------------------------------------------------------------------------------------------
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?) *([smh]?)", re.ASCII)
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) *([smhd]?)", re.ASCII)
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _duration(low: int, high: int, value: Value) -> timedelta:
@@ -161,6 +167,23 @@ def _overlaps(value: Value) -> tuple[Overlap, ...]:
     return overlaps
 
 
+def _networks(value: Value) -> tuple[str, ...]:
+    plain = value.plain
+    texts = plain if isinstance(plain, list) else [plain]
+    try:
+        return tuple(network(text) for text in map(_as_text, texts))
+    except ValueError as error:
+        raise ValueError(
+            "must be the IP address of a proxy, a network such as 10.0.0.0/8, or a list of these"
+        ) from error
+
+
+def _as_text(plain: object) -> str:
+    if not isinstance(plain, str):
+        raise ValueError(plain)
+    return plain
+
+
 def _quoted(value: Value) -> str:
     return f"{value.plain!r:.50}" if isinstance(value, Scalar) else "a list or a mapping"
 
@@ -185,6 +208,8 @@ _READERS: Mapping[str, tuple[str, Callable[[Value], Any]]] = {
     "overlapping packages": ("overlaps", _overlaps),
     "processes": ("processes", partial(_count, 1, 64)),
     "threads": ("threads", partial(_count, 1, 256)),
+    TRUSTED: ("visitors_proxies", _networks),
+    "strict transport security": ("visitors_hsts", partial(_duration, 0, 2 * 365 * 24 * 3600)),
 }
 
 NAMES = frozenset(_READERS)

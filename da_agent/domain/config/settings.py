@@ -5,6 +5,7 @@ from datetime import timedelta
 from keyword import iskeyword
 
 from da_agent.domain.config.strategies import ONE, Share, Strategy
+from da_agent.domain.config.visitors import DIRECT, Visitors
 from da_agent.domain.packages.overlaps import Overlap
 
 MARGIN = timedelta(seconds=30)
@@ -46,6 +47,7 @@ class Settings:
     processes, threads   of the web server: processes on each node, threads in each process
     max_unavailable, canary, max_failures   as in `Strategy`
     overlaps          whose file counts where two distributions own it
+    visitors          how requests from outside are received
     """
 
     poll_interval: timedelta = timedelta(seconds=10)
@@ -62,6 +64,7 @@ class Settings:
     processes: int = 2
     threads: int = 8
     overlaps: tuple[Overlap, ...] = ()
+    visitors: Visitors = DIRECT
 
     @property
     def probation(self) -> timedelta:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from da_agent.domain.node import loopbacks
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -25,6 +27,7 @@ class Node:
     notify_address     the address on which the node takes notifications
     notify_port        its UDP port; None when the node only polls
     certificate_folders the folders, besides those below the root, that a configuration may name for certificates
+    loopback_port      the first of the ports on which the application's Apache listens, at the address `loopback`
     variables          the environment itself, for the first configuration
     """
 
@@ -45,3 +48,14 @@ class Node:
     notify_port: int | None = None
     certificate_folders: tuple[Path, ...] = (Path("/etc/ssl/docassemble"),)
     build_user: str | None = None
+    loopback_port: int = loopbacks.PORT
+
+    @property
+    def loopback(self) -> str:
+        """The address of the application's Apache: this machine alone can reach it, and no other node has it."""
+        return loopbacks.address(self.root, self.http_port)
+
+    @property
+    def agent_port(self) -> int:
+        """The port of the application's Apache that answers the agent."""
+        return self.loopback_port + 1

@@ -123,7 +123,7 @@ class Paths:
         return self.agent / "web"
 
     def pin(self, name: str) -> Path:
-        """A link to the release that a group of worker processes, or one of the two Apaches, must serve."""
+        """A link to the release that a group of worker processes, or one of the Apaches, must serve."""
         return self.web / name
 
     @property
@@ -138,7 +138,7 @@ class Paths:
 
     @property
     def secret(self) -> Path:
-        """The secret by which the two Apaches and the agent recognise each other, as Apache reads it."""
+        """The secret by which the Apaches and the agent recognise each other, as Apache reads it."""
         return self.web / "secret.conf"
 
     @property
@@ -186,8 +186,13 @@ class Staged:
 
     @property
     def tls(self) -> Path:
-        """The configuration of the Apache in front; only where there is a certificate to serve."""
+        """The configuration of the front for HTTPS; only where there is a certificate to serve."""
         return self.root / "tls.conf"
+
+    @property
+    def http(self) -> Path:
+        """The configuration of the front for plain HTTP."""
+        return self.root / "http.conf"
 
     @property
     def webapp(self) -> Path:

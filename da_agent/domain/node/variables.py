@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from da_agent.domain.config.settings import names_application
-from da_agent.domain.node import application_environment
+from da_agent.domain.node import application_environment, loopbacks
 from da_agent.domain.node.nodes import Node
 from da_agent.domain.store.names import is_absolute
 from da_agent.errors import Invalid
@@ -50,6 +50,7 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
         certificate_folders=read("DA_AGENT_CERTIFICATE_FOLDERS", _folders, (Path("/etc/ssl/docassemble"),)),
         notify_address=read("DA_AGENT_NOTIFY_ADDRESS", _ipv4("notifications know"), _like(address)),
         notify_port=read("DA_AGENT_NOTIFY_PORT", _port, None),
+        loopback_port=read("DA_AGENT_LOOPBACK_PORT", _two_ports, loopbacks.PRIVILEGED_PORT if root else loopbacks.PORT),
     )
     if node.http_port == node.https_port:
         mistakes.append(f"DA_AGENT_HTTP_PORT and DA_AGENT_HTTPS_PORT must differ, both are {node.http_port}")
@@ -60,6 +61,11 @@ def parse_node(variables: Mapping[str, str], *, root: bool) -> Node:
         )
     if node.rpc_port in (node.http_port, node.https_port):
         mistakes.append(f"DA_AGENT_RPC_PORT must not be one of the web server's ports, {node.rpc_port}")
+    if shared := {node.http_port, node.https_port, node.rpc_port} & {node.loopback_port, node.agent_port}:
+        mistakes.append(
+            f"DA_AGENT_LOOPBACK_PORT and the port after it must not be ports of another program of this node,"
+            f" {min(filter(None, shared))}"
+        )
     if mistakes:
         raise Invalid(mistakes)
     return node
@@ -113,6 +119,12 @@ def _like(address: str) -> str:
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65536):
         raise ValueError("must be a port number from 1 to 65535")
+    return int(text)
+
+
+def _two_ports(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65535):
+        raise ValueError("must be a port number from 1 to 65534")
     return int(text)
 
 

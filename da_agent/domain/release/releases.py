@@ -78,12 +78,14 @@ class Served:
 
     application    wheels, the effective configuration without the agent's own section, and what the loader loads
     certificates   the certificates and how they are presented; "" without a certificate that could be served
-    web_server     the text of the web server's configuration
+    web_server     the text of the configuration of the application's Apache
+    http           the text of the configuration of the front for plain HTTP
     """
 
     application: str | None = None
     certificates: str | None = None
     web_server: str | None = None
+    http: str | None = None
 
 
 class Disturbance(Enum):
@@ -91,7 +93,12 @@ class Disturbance(Enum):
 
     RELOAD = "the idle group loads the application and takes over"
     RESTART = "graceful restart of the application's Apache"
-    CERTIFICATES = "graceful restart of the Apache in front of it, which alone reads certificates"
+    CERTIFICATES = "graceful restart of the front for HTTPS, which alone reads certificates"
+    HTTP = "graceful restart of the front for plain HTTP"
+
+
+NO_WORKER = frozenset({Disturbance.CERTIFICATES, Disturbance.HTTP})
+"""What touches no worker process."""
 
 
 def disturbances(before: Served, after: Served) -> frozenset[Disturbance]:
@@ -101,5 +108,6 @@ def disturbances(before: Served, after: Served) -> frozenset[Disturbance]:
         Disturbance.RELOAD: (before.application, after.application),
         Disturbance.RESTART: (before.web_server, after.web_server),
         Disturbance.CERTIFICATES: (before.certificates, after.certificates),
+        Disturbance.HTTP: (before.http, after.http),
     }
     return frozenset(need for need, (old, new) in pairs.items() if old is None or old != new)

@@ -10,7 +10,7 @@ from da_agent.domain.config import config_digest, configurations
 from da_agent.domain.config.sections import OUR_SECTION
 from da_agent.domain.config.settings import Settings
 from da_agent.domain.config.strategies import Strategy
-from da_agent.domain.release.releases import Contents, Disturbance
+from da_agent.domain.release.releases import NO_WORKER, Contents, Disturbance
 from da_agent.domain.rollout.rollouts import Rollout, State
 from da_agent.domain.units import span
 
@@ -18,6 +18,7 @@ NEEDS = {
     Disturbance.RELOAD: "reload: new worker processes load the application and take over; no request is lost",
     Disturbance.RESTART: "graceful restart of the application's web server: requests longer than 3 s are cut",
     Disturbance.CERTIFICATES: "graceful restart of the web server for HTTPS; the application is not touched",
+    Disturbance.HTTP: "graceful restart of the web server for HTTP; the application is not touched",
 }
 
 
@@ -50,8 +51,9 @@ def disturbances(before: tuple[Contents, bytes], after: tuple[Contents, bytes]) 
     was, is_ = _settings(old_config), _settings(new_config)
     pairs = {
         Disturbance.RELOAD: (_application(old, old_config, was), _application(new, new_config, is_)),
-        Disturbance.RESTART: ((was.processes, was.threads), (is_.processes, is_.threads)),
-        Disturbance.CERTIFICATES: (presented(old), presented(new)),
+        Disturbance.RESTART: (_workers(was), _workers(is_)),
+        Disturbance.CERTIFICATES: (_https(old, was), _https(new, is_)),
+        Disturbance.HTTP: (_http(old, was), _http(new, is_)),
     }
     return frozenset(need for need, (one, other) in pairs.items() if one != other)
 
@@ -83,7 +85,7 @@ def rollout_plan(
     canary = min(strategy.canary, total)
     at_a_time = min(strategy.at_once(total), total) if total else 0
     # No node goes out of service where no worker process is touched.
-    out = 0 if needs <= {Disturbance.CERTIFICATES} else at_a_time
+    out = 0 if needs <= NO_WORKER else at_a_time
     count = rounds(strategy, total)
     pace = _pace(last)
     shortest, longest = (pace, pace) if pace is not None else (settings.health.minimum, settings.shortest_slot_timeout)
@@ -107,6 +109,19 @@ def _pace(last: Rollout | None) -> timedelta | None:
         return None
     count = rounds(last.strategy, len(last.updated), skip_canary=last.skip_canary)
     return (last.verdict.at - last.opened_at) / count
+
+
+def _workers(settings: Settings) -> object:
+    return settings.processes, settings.threads, settings.visitors.body
+
+
+def _http(contents: Contents, settings: Settings) -> object:
+    return settings.visitors, settings.visitors.use_https and bool(presented(contents))
+
+
+def _https(contents: Contents, settings: Settings) -> object:
+    files = presented(contents)
+    return files, settings.visitors if files else None
 
 
 def _settings(config: bytes) -> Settings:
