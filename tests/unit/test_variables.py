@@ -31,6 +31,7 @@ def test_as_root_a_node_has_the_seeds_places_and_the_well_known_ports() -> None:
         notify_address="0.0.0.0",
         notify_port=None,
         build_user="da-agent-build",
+        loopback_port=801,
     )
 
 
@@ -53,6 +54,7 @@ def test_variables_replace_the_defaults() -> None:
         "DA_AGENT_APPLICATION_PATH": "/srv/shop",
         "DA_AGENT_RPC_ADDRESS": "10.0.0.7",
         "DA_AGENT_RPC_PORT": "9001",
+        "DA_AGENT_LOOPBACK_PORT": "7001",
         "DA_AGENT_CERTIFICATE_FOLDERS": "/etc/ssl/docassemble:/var/www/.certs",
         "DA_AGENT_NOTIFY_ADDRESS": "10.0.0.8",
         "DA_AGENT_NOTIFY_PORT": "9002",
@@ -75,6 +77,7 @@ def test_variables_replace_the_defaults() -> None:
         notify_address="10.0.0.8",
         notify_port=9002,
         build_user="builder",
+        loopback_port=7001,
     )
 
 
@@ -97,6 +100,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         "RPC_PORT",
         "NOTIFY_ADDRESS",
         "NOTIFY_PORT",
+        "LOOPBACK_PORT",
     )
     empty = {f"DA_AGENT_{name}": "" for name in names}
     node = parse_node(empty, root=False)
@@ -116,6 +120,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("HTTPS_PORT", ["0", "1.5"], "must be a port number"),
         ("RPC_ADDRESS", ["localhost", "::1", "1.2.3"], "must be an IPv4 address"),
         ("RPC_PORT", ["0", "none"], "must be a port number"),
+        ("LOOPBACK_PORT", ["0", "65535", "none"], "must be a port number"),
         ("NOTIFY_ADDRESS", ["localhost", "::1"], "must be an IPv4 address: notifications know no other"),
         ("NOTIFY_PORT", ["0", "none"], "must be a port number"),
         ("PYTHON", ["python3", "./python3"], "must be an absolute path"),
@@ -178,3 +183,9 @@ def test_all_mistakes_come_at_once() -> None:
 def test_the_list_of_certificate_folders_has_absolute_paths_of_folders_of_their_own(text: str) -> None:
     (mistake,) = mistakes({"DA_AGENT_CERTIFICATE_FOLDERS": text})
     assert mistake.startswith("the variable DA_AGENT_CERTIFICATE_FOLDERS is a list of folders separated by colons")
+
+
+@pytest.mark.parametrize("port", ["80", "79", "442"])
+def test_the_loopback_has_ports_of_its_own(port: str) -> None:
+    (mistake,) = mistakes({"DA_AGENT_LOOPBACK_PORT": port})
+    assert mistake.startswith("DA_AGENT_LOOPBACK_PORT and the port after it must not be")

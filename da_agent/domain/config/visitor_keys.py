@@ -30,7 +30,7 @@ def read(root: Section, ours: Visitors) -> Visitors:
 
 
 def check(root: Section, ours: Visitors) -> Iterator[Mistake]:
-    """A mistake when the balancer has no address: everybody could then claim to be it."""
+    """A mistake when the balancer has no address: any client could then claim to be it."""
     entry = docassemble_keys.find(root, BALANCER)
     if entry is not None and entry.value.plain is True and not ours.proxies:
         yield Mistake(

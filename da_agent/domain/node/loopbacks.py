@@ -11,7 +11,7 @@ PRIVILEGED_PORT = 801
 """The default port when the agent is root: no other user can listen there while Apache is down."""
 
 HEALTH = "/.well-known/da-agent"
-"""The path of the loader's URL. The agent gets details, and everybody else only a status."""
+"""The path of the loader's URL. The agent gets details, and any other client only a status."""
 
 GROUP_HEADER = "X-DA-Agent-Group"
 """In the agent's requests: the secret, then the group of worker processes that must answer, or `live`."""
