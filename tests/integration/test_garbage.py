@@ -27,7 +27,7 @@ from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
 from da_agent.domain.store.locations import S3Location
 from da_agent.errors import NotFound, Unreachable
-from da_agent.ports import Always
+from da_agent.ports import Always, Stored
 from da_agent.wiring import NodeAgent
 from da_agent.workflows.publish import pushes
 from tests import built, packages, servers
@@ -193,10 +193,14 @@ def unpacked(machine: NodeAgent, version: str) -> list[Path]:
 
 
 class ThreeDaysLater(S3Store):
-    """Everything in it is three days old."""
+    """Everything in it is three days old, but for the lock."""
 
     def clock(self) -> datetime:
         return super().clock() + timedelta(days=3)
+
+    def read(self, key: str) -> Stored:
+        found = super().read(key)
+        return replace(found, modified_at=found.modified_at + timedelta(days=3)) if key == keys.GC_LOCK else found
 
 
 class Announced(SystemClock):
