@@ -1,5 +1,6 @@
 """The free space on a node's disks for a release that is to be fetched and staged."""
 
+import hashlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from da_agent.domain.node.disk_space import Place
 from da_agent.domain.node.paths import Paths
 from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.release.releases import Release
-from da_agent.errors import NodeBroken
+from da_agent.errors import NodeBroken, ReleaseBroken
 
-Unpacked = Callable[[Sequence[Path]], Sequence[Collection[int] | None]]
-"""The sizes in bytes of the files in each wheel; None for a file that is no wheel."""
+Unpacked = Callable[[Sequence[Path]], Sequence[list[int] | str]]
+"""The sizes in bytes of the files in each wheel, or why it must not be unpacked."""
 
 
 class DiskSpace:
@@ -30,6 +31,8 @@ class DiskSpace:
 
     def require(self, release: Release, unpacked: Collection[Wheel]) -> None:
         """NodeBroken, with the folder and the missing bytes, unless the missing part of the release fits.
+
+        ReleaseBroken when a wheel is not within the limits for packages: it could unpack to any size.
 
         `unpacked` are the wheels of a release that is already staged on this node.
         """
@@ -54,6 +57,14 @@ class DiskSpace:
         new = [wheel for wheel in wheels if wheel not in self._known and self._blobs.has(wheel.blob)]
         found = self._unpacked([self._blobs.path(wheel.blob) for wheel in new])
         for wheel, sizes in zip(new, found, strict=True):
-            # The installation reports what is wrong with a file that is no wheel.
-            estimate = disk_space.SWELLING * wheel.blob.size
-            self._known[wheel] = estimate if sizes is None else disk_space.on_disk(sizes)
+            if not isinstance(sizes, str):
+                self._known[wheel] = disk_space.on_disk(sizes)
+            elif self._is_whole(wheel):
+                raise ReleaseBroken(f"cannot install {wheel.filename}: {sizes.partition(': ')[2]}")
+            else:
+                # The disk has damaged it. The installation finds that out, and the node fetches the wheel again.
+                self._known[wheel] = disk_space.SWELLING * wheel.blob.size
+
+    def _is_whole(self, wheel: Wheel) -> bool:
+        with self._blobs.path(wheel.blob).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == wheel.blob.sha256

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -162,7 +162,7 @@ def _opened(location: Location, credentials: tuple[str, str] | None) -> Opened:
     return Opened(store, reader, Ledger(store, reader))
 
 
-def _unpacked(wheels: Sequence[Path]) -> Sequence[Collection[int] | None]:
+def _unpacked(wheels: Sequence[Path]) -> Sequence[list[int] | str]:
     from da_agent.adapters import packaging
 
     return packaging.unpacked(wheels)

@@ -32,7 +32,7 @@ from tests.fault.killings import Agents
 from tests.supervisorctl import supervisorctl, wait_for
 
 SENTENCE = re.compile(r"the disk of (\S+) is full: ([\d.]+) (bytes|MB) free, about ([\d.]+) (bytes|MB) more are needed")
-DISK = 48 << 20
+DISK = 64 << 20
 PAGE = 4096
 
 

@@ -2,13 +2,16 @@
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import blob_of
 from da_agent.domain.store.inboxes import Inbox
-from da_agent.errors import Invalid
+from da_agent.errors import Invalid, ReleaseBroken
 from da_agent.wiring import NodeAgent
 from da_agent.workflows.publish import pushes
 from da_agent.workflows.publish.pushes import InboxWrites
@@ -58,7 +61,7 @@ def configure(machine: NodeAgent, more: str) -> None:
     machine.pushes.push(lambda _: InboxWrites({keys.CONFIG: f"{CONFIG}{more}".encode()}), "test")
 
 
-def wheel_of(folder: Path, changes: Mapping[str, str | None]) -> Path:
+def wheel_of(folder: Path, changes: Mapping[str, str | None], method: int = zipfile.ZIP_STORED) -> Path:
     parts: dict[str, str | None] = {
         "w.py": "x=1\n",
         f"{INFO}/METADATA": "Metadata-Version: 2.1\nName: w\nVersion: 1.0\n\n",
@@ -66,7 +69,7 @@ def wheel_of(folder: Path, changes: Mapping[str, str | None]) -> Path:
         f"{INFO}/RECORD": f"w.py,,\n{INFO}/METADATA,,\n{INFO}/WHEEL,,\n{INFO}/RECORD,,\n",
     }
     path = folder / "w-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, text in (parts | dict(changes)).items():
             if text is not None:
                 archive.writestr(name, text)
@@ -135,3 +138,13 @@ def test_a_wheel_that_only_a_look_at_the_environment_shows_to_be_wrong_is_refuse
 def test_what_was_published_here_is_staged_without_a_download(machine: NodeAgent, desk: Path) -> None:
     release = machine.ledger.read(push(machine, packages.wheel(desk, "shop", "1.0", {"shop": "x = 1\n"})))
     assert all(machine.blobs.has(wheel.blob) for wheel in release.contents.wheels)
+
+
+def test_a_node_unpacks_no_wheel_that_was_put_past_the_publication(machine: NodeAgent, desk: Path) -> None:
+    release = machine.ledger.read(push(machine, packages.wheel(desk, "shop", "1.0", {"shop": "x = 1\n"})))
+    bomb = wheel_of(desk, {"data": "0" * 200_000_000}, zipfile.ZIP_DEFLATED).read_bytes()
+    machine.blobs.receive(blob_of(bomb), lambda sink, _: sink(bomb))
+    evil = Wheel("w", "1.0", "w-1.0-py3-none-any.whl", blob_of(bomb))
+    forged = replace(release, contents=replace(release.contents, wheels=(evil,)))
+    with pytest.raises(ReleaseBroken, match=r"cannot install w-1\.0-py3-none-any\.whl: it unpacks to many times"):
+        machine.installation.stage(forged, machine.settings(release))

@@ -58,6 +58,12 @@ def test_what_was_only_compiled_is_used(given: Path) -> None:
     comparisons.require_same(given, given, PYTHON)
 
 
+def test_the_bytecode_that_a_wheel_itself_brings_is_replaced(tmp_path: Path) -> None:
+    # As numpy does: the bytecode of its own build has another size.
+    given = packages.wheel(tmp_path, "shop", "1.0", {"shop": "x = 1\n"}, files={CACHED: b"of another compiler"})
+    judge(given, compiled(given))
+
+
 @pytest.mark.parametrize(
     ("change", "wrong"),
     [

@@ -46,10 +46,10 @@ def listings(paths: Sequence[Path], *, whole: bool = False) -> list[Listing]:
     return [each for each in found if isinstance(each, Listing)]
 
 
-def unpacked(paths: Sequence[Path]) -> list[list[int] | None]:
-    """The sizes in bytes of the files in each wheel; None for a wheel that no installer can use."""
+def unpacked(paths: Sequence[Path]) -> list[list[int] | str]:
+    """The sizes in bytes of the files in each wheel, or why no installer may have it."""
     found = read([(Reading.WHEEL, path) for path in paths])
-    return [list(each.sizes()) if isinstance(each, Listing) else None for each in found]
+    return [list(each.sizes()) if isinstance(each, Listing) else str(each) for each in found]
 
 
 def read(archives: Sequence[tuple[Reading, Path]]) -> list[Listing | Invalid | None]:

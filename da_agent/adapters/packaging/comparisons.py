@@ -53,7 +53,8 @@ def _difference(given: Path, made: Path, python: str) -> str | None:
 def _larger(before: zipfile.ZipFile, after: zipfile.ZipFile) -> str | None:
     sizes = {info.filename: info.file_size for info in before.infolist()}
     for info in after.infolist():
-        known = None if bytecode_writer.RECORD.fullmatch(info.filename) else sizes.get(info.filename)
+        written = bytecode_writer.RECORD.fullmatch(info.filename) or bytecode_writer.is_replaced(info.filename)
+        known = None if written else sizes.get(info.filename)
         if info.file_size > limits.BYTECODE if known is None else info.file_size != known:
             return f"has a member {info.filename} of {info.file_size} bytes"
     return None

@@ -16,9 +16,9 @@ from da_agent.domain.packages.locked import Locked, Sources
 from da_agent.domain.packages.wheels import Wheel
 from da_agent.errors import Invalid
 
-COPIES = 6
-"""How many times its size a wheel needs on disk: pip's cache, the fetched file, the agent's copy, and two copies with
-bytecode."""
+COPIES = 10
+"""How many times its size a wheel needs on disk: pip's cache, the fetched file, the agent's copy, two copies with
+bytecode, the blob, and the unpacked wheel, which is three times as large."""
 
 
 @dataclass(frozen=True, slots=True)
