@@ -2,8 +2,10 @@
 
 import http.client
 import os
+import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -165,6 +167,21 @@ def restart_parent(parent: int) -> None:
     if os.getppid() != parent:
         raise NodeBroken("cannot restart supervisord: the one that started this process has ended; start it again")
     os.kill(parent, signal.SIGHUP)
+
+
+def require_own_python(process: int) -> None:
+    """NodeBroken unless `process` runs the Python of this agent. A supervisord that cannot import the agent's guard of
+    its port would not start."""
+    try:
+        first = Path(f"/proc/{process}/cmdline").read_bytes().partition(b"\0")[0]
+    except OSError:
+        first = b""
+    program = Path(shutil.which(os.fsdecode(first)) or "/")
+    if program.parent.resolve() != Path(sys.executable).parent.resolve():
+        raise NodeBroken(
+            f"cannot protect the port of supervisord: it runs {program}, not the Python of the agent; start supervisord"
+            f" from the agent's own environment, as {Path(sys.executable).parent}/supervisord"
+        )
 
 
 def _name(group: str, program: str) -> str:

@@ -179,3 +179,15 @@ client that opens 450 leaves room for others; one that is slower than the time-o
 
 SPARE_CONNECTIONS = 100
 """The connections of the application's Apache beyond those of both fronts: the agent always finds a free one."""
+
+# ---- supervisord's port -----------------------------------------------------------------------------------------
+
+WRONG_PASSWORDS = 5
+"""How many wrong passwords a client may send to supervisord within WRONG_PASSWORDS_COUNT: a person mistypes less often.
+7,200 a day find no password of eight random characters."""
+
+WRONG_PASSWORDS_COUNT = timedelta(minutes=1)
+"""How long a wrong password counts."""
+
+GUESSING_CLIENTS = 200
+"""Of how many clients wrong passwords are remembered. The port belongs in a network of the nodes alone."""

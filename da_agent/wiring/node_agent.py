@@ -52,11 +52,14 @@ class NodeAgent(NodeLoop):
         node works without this port.
         """
         from da_agent.adapters.rpc_ports import RpcPortFile
+        from da_agent.adapters.supervisors import require_own_python
         from da_agent.domain.node import rpc_ports
 
         node = self.node
         try:
             section = rpc_ports.section(node, None if node.rpc_port is None else self.rpc_credentials())
+            if section is not None:
+                require_own_python(self._parent)
             if not RpcPortFile(self.paths.rpc_port).put(section, node.rpc_address, node.rpc_port):
                 return False
             self.begin_anew()

@@ -79,4 +79,7 @@ def section(node: Node, credentials: Credentials | None) -> bytes | None:
         f"port={node.rpc_address}:{node.rpc_port}\n"
         f"username={credentials.username}\n"
         f"password={{SHA}}{password}\n"
+        "; Slows down wrong passwords.\n"
+        "[rpcinterface:da_agent]\n"
+        "supervisor.rpcinterface_factory=da_agent.adapters.port_guards:make_guard\n"
     ).encode()
