@@ -7,6 +7,8 @@ import secrets
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
 import threading
 import urllib.request
@@ -281,6 +283,15 @@ def test_a_node_whose_root_the_web_user_can_change_is_refused_with_the_remedy(si
         root.chmod(0o755)
     log = (root / "agent/log/update.log").read_text()
     assert f"run: chown root:root {root} && chmod go-w {root}" in log.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["status", "plan", "history", "gc --dry-run", "update"])
+def test_a_command_of_another_user_on_the_node_says_what_it_may_not_read(site: Busy, command: str) -> None:
+    words = (sys.executable, "-m", "da_agent", *command.split())
+    environment = {**site.node.environment, "HOME": "/nonexistent"}
+    ended = as_user("nobody", lambda: subprocess.run(words, env=environment, capture_output=True, text=True))  # noqa: PLW1510
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 0 or (len(ended.stderr.splitlines()) == 1 and "permi" in ended.stderr), ended.stderr
 
 
 def _writes(path: Path) -> bool:

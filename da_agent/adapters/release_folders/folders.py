@@ -63,9 +63,8 @@ class ReleaseFolders:
             name = self._paths.current.readlink().name
         except OSError:
             return None
-        if not name.isdigit() or not (self._paths.releases / name).is_dir():
-            return None
-        return int(name)
+        with files.on_this_node("look at the live release"):
+            return int(name) if name.isdigit() and (self._paths.releases / name).is_dir() else None
 
     def staged(self) -> frozenset[int]:
         try:
