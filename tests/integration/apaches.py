@@ -188,6 +188,11 @@ class Web:
         found: dict[str, Any] = json.loads(reply.start)
         return found
 
+    def requests(self, *, tls: bool = False) -> str:
+        """The log of requests; what writes it makes it with the first line."""
+        path = self.paths.logs / ("access-tls.log" if tls else "access.log")
+        return path.read_text() if path.exists() else ""
+
     def serve(self, number: int, patience: float = 60.0) -> None:
         """As the agent does: the switch, the web server, the proof."""
         self.switch(number)

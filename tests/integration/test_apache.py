@@ -120,9 +120,8 @@ def test_the_access_log_tells_status_release_and_process_and_clients_do_not_see_
     node.serve(3)
     _, body, headers = get(node.url + "/logged")
     assert headers["X-DA-Agent"] is None
-    log = node.paths.logs / "access.log"
     wanted = f'release=3 pid={json.loads(body)["pid"]} request="GET /logged HTTP/1.1"'
-    wait_until(lambda: any(wanted in line and "status=200" in line for line in log.read_text().splitlines()))
+    wait_until(lambda: any(wanted in line and "status=200" in line for line in node.requests().splitlines()))
 
 
 def test_a_draining_node_says_503_and_goes_on_serving(node: Web) -> None:

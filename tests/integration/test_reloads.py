@@ -468,16 +468,14 @@ def test_a_request_over_tls_is_logged_once_with_its_client_and_its_release(node:
     node.serve(7)
     presented(node)
     pid = _get_over_tls(node, {}, "/logged")["pid"]
-    log = node.paths.logs / "access-tls.log"
-    # Who writes it makes it with the first line.
-    wait_until(lambda: log.exists() and "/logged" in log.read_text())
-    lines = [line for line in log.read_text().splitlines() if "/logged" in line]
+    wait_until(lambda: "/logged" in node.requests(tls=True))
+    lines = [line for line in node.requests(tls=True).splitlines() if "/logged" in line]
     assert len(lines) == 1
     assert " client=127.0.0.1 status=200 " in lines[0]
     assert f" release=7 pid={pid} request=" in lines[0]
     get(node.url + "/afterwards")
-    wait_until(lambda: "/afterwards" in (node.paths.logs / "access.log").read_text())
-    assert "/logged" not in (node.paths.logs / "access.log").read_text()
+    wait_until(lambda: "/afterwards" in node.requests())
+    assert "/logged" not in node.requests()
 
 
 def _get_over_tls(node: Web, headers: Mapping[str, str], path: str = "/") -> dict[str, object]:

@@ -404,9 +404,8 @@ def test_the_apaches_agree_where_a_request_ends(node: Attacked, template: bytes,
     assert replies, "an answer"
     answered = [json.loads(reply.body)["PATH_INFO"] for reply in replies if reply.status == 200]
     assert node.seen()[before:] == answered
-    log = node.paths.logs / ("access-tls.log" if tls else "access.log")
     for path in answered:
-        wait_until(lambda: re.search(rf'status=200 .* request="\w+ {path} ', log.read_text()) is not None)  # noqa: B023
+        wait_until(lambda: re.search(rf'status=200 .* request="\w+ {path} ', node.requests(tls=tls)) is not None)  # noqa: B023
     # On the next connection nothing is left of it.
     assert node.ask(path="/next", tls=tls).said["PATH_INFO"] == "/next"
 
