@@ -24,6 +24,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """A folder on the way may be one that this user can pass but not read."""
 
+_FAR = 365 * 86400 * 10**9
+"""Nanoseconds by which no clock is wrong."""
+
 _MOST_LINKS = 40
 """The kernel's own limit for the links in one path."""
 
@@ -113,12 +116,13 @@ class HeldFolder:
         os.rmdir(name, dir_fd=self._descriptor)
 
     def touch(self, name: str, tick: int) -> None:
-        """Set the modification time of a file to now; if it is that already, within `tick` nanoseconds, to later."""
+        """Set the modification time of a file to now, or to `tick` nanoseconds after its own when that is later."""
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._descriptor)
         try:
             before, now = os.fstat(descriptor).st_mtime_ns, time.time_ns()
-            now = before + tick if abs(now - before) < tick else now
-            os.utime(descriptor, ns=(now, now))
+            # The clock may have gone back. A time of a far future, which another user has set, leaves no later one.
+            later = now if before > now + _FAR else max(now, before + tick)
+            os.utime(descriptor, ns=(later, later))
         finally:
             os.close(descriptor)
 

@@ -76,6 +76,13 @@ def test_a_touch_moves_the_time_also_when_the_clock_went_back(node: Web) -> None
     assert node.paths.wsgi.stat().st_mtime_ns // 1000 != future // 1000
 
 
+def test_a_touch_moves_the_time_also_when_the_web_user_has_set_one_of_a_far_future(node: Web) -> None:
+    os.utime(node.paths.wsgi, (2**33, 2**33))
+    before = node.paths.wsgi.stat().st_mtime_ns
+    node.apache.reload()
+    assert node.paths.wsgi.stat().st_mtime_ns != before
+
+
 def test_an_application_that_cannot_be_loaded_any_more_says_so_and_a_touch_heals_it(node: Web) -> None:
     """Its database was away, for instance."""
     condition = node.paths.root / "condition"

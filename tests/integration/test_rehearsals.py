@@ -135,7 +135,7 @@ def test_a_rehearsal_that_stops_itself_is_ended_too(node: Web, note: Path) -> No
 def test_a_rehearsal_does_not_see_what_would_act_on_the_cluster() -> None:
     text = "import os\nassert 'SUPERVISOR_SERVER_URL' not in os.environ\nassert os.environ['DBNAME'] == 'docassemble'\n"
     variables = {"SUPERVISOR_SERVER_URL": "http://127.0.0.1:1", "DBNAME": "docassemble", "TMPDIR": "/root/private"}
-    with web(variables=variables) as node:
+    with web(variables=variables, application_variables=("DBNAME",)) as node:
         node.stage(1, {"hello.py": text + hello("one")["hello.py"]})
         node.apache.rehearse(1)
 
