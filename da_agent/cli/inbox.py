@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from da_agent.cli import inbox_changes, options, waiting
-from da_agent.errors import NotHere
+from da_agent.errors import AgentError, NotHere
 from da_agent.wiring import Admin
 
 if TYPE_CHECKING:
@@ -93,7 +94,16 @@ def _await(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -
     number = waits.release_of(verdict)
     admin.remember(number)
     options.say(f"The inbox is release {number}.")
+    _warn(admin, number)
     waiting.for_verdict(admin, number, wait=wait, timeout=timeout)
+
+
+def _warn(admin: Admin, number: int) -> None:
+    # The release is made: a store that no longer answers must not look like a failure.
+    with suppress(AgentError):
+        why_no_https = admin.ledger.read(number).contents.why_no_https
+        if why_no_https is not None:
+            click.echo(f"{why_no_https}.", err=True)
 
 
 def _verdict(admin: Admin, act: Callable[[], Verdict], wait: bool, timeout: int) -> Verdict | None:

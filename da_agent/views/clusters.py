@@ -72,6 +72,7 @@ def _cluster_lines(shape: ClusterView) -> list[str]:
     return [
         f"Store: {shape.store}, asked at {units.time(shape.at)}",
         releases.line(shape.release),
+        *releases.warnings(shape.release),
         *inboxes.lines(shape.inbox, shape.release),
         *([] if shape.rollout is None else rollouts.lines(shape.rollout, shape.live)),
         *nodes.lines(shape.nodes, now=shape.at),

@@ -38,6 +38,7 @@ class PlanView(Output, frozen=True, kw_only=True):
     rollout: RolloutPlanView | None
     paused: NoteView | None
     quarantine: str | None
+    why_no_https: str | None
 
 
 def of(found: Plan) -> PlanView:
@@ -52,6 +53,7 @@ def of(found: Plan) -> PlanView:
         rollout=None if found.rollout is None else _rollout(found.rollout),
         paused=notes.maybe(found.paused),
         quarantine=found.quarantine,
+        why_no_https=found.why_no_https,
     )
 
 
@@ -69,8 +71,9 @@ def _rollout(plan: RolloutPlan) -> RolloutPlanView:
 
 
 def lines(shape: PlanView) -> list[str]:
+    no_https = [] if shape.why_no_https is None else [f"{shape.why_no_https}."]
     if shape.release is None:
-        return [_nothing(shape)]
+        return [_nothing(shape), *no_https]
     before = f"release {shape.before}" if shape.before else "nothing"
     found = [f"From {before} to release {shape.release}; this command changes nothing."]
     if shape.quarantine is not None:
@@ -85,7 +88,7 @@ def lines(shape: PlanView) -> list[str]:
         found += differences.change_lines(each)
     found.append(f"Each node: {'; '.join(shape.needs) or 'nothing, no process is touched'}")
     found += [f"Once in the cluster, before the first node updates: {command}" for command in shape.release_command]
-    return found + _rollout_lines(shape)
+    return found + _rollout_lines(shape) + no_https
 
 
 def _nothing(shape: PlanView) -> str:

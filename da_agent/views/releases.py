@@ -31,6 +31,8 @@ class PackageView(Struct, frozen=True, kw_only=True):
 
 
 class ReleaseView(Struct, frozen=True, kw_only=True):
+    """`why_no_https`: why the release serves no HTTPS although it has a key; None when it does, or has none."""
+
     number: int
     published_at: datetime
     publisher: str
@@ -41,6 +43,7 @@ class ReleaseView(Struct, frozen=True, kw_only=True):
     platform: str
     config_sha256: str
     certificates: tuple[FileView, ...]
+    why_no_https: str | None
     packages: tuple[PackageView, ...]
 
 
@@ -64,6 +67,7 @@ def of(release: Release) -> ReleaseView:
         platform=contents.target.platform,
         config_sha256=contents.config.sha256,
         certificates=tuple(map(_file, contents.certificates)),
+        why_no_https=contents.why_no_https,
         packages=tuple(map(_package, contents.wheels)),
     )
 
@@ -103,6 +107,10 @@ def line(shape: ReleaseView | None) -> str:
         f"Release: {shape.number}{again}, {_contents(shape)}, published {units.time(shape.published_at)}"
         f" by {shape.publisher} ({shape.reason})"
     )
+
+
+def warnings(shape: ReleaseView | None) -> list[str]:
+    return [] if shape is None or shape.why_no_https is None else [f"{shape.why_no_https}."]
 
 
 def _contents(shape: ReleaseView) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from tests import servers
 from tests.certificates import Issued, authority, issue
-from tests.clusters_of_witnesses import cluster, folder
+from tests.clusters_of_witnesses import agent, cluster, folder
 from tests.integration.apaches import free_port, wait_until
 from tests.supervisorctl import supervisorctl, wait_for
 
@@ -319,3 +319,29 @@ def test_a_configuration_reads_no_file_of_a_folder_that_the_node_does_not_allow(
     assert refused.returncode == 3
     assert f"{top}/{place}" in refused.stderr
     assert not (top / "node" / "ssl").exists()
+
+
+# ---- a key that the web server does not use
+
+
+def test_push_plan_and_status_say_that_https_is_not_served(top: Path) -> None:
+    made = issue(CA, ("shop.example",))
+    (top / "mine").mkdir()
+    (top / "store").mkdir()
+    (top / "store" / "config.yml").write_text("da agent:\n  quiet period: 1\n")
+    for name, data in (("tls.crt", made.pem), ("tls.key", made.key), ("ca.pem", CA.pem)):
+        (top / "mine" / name).write_bytes(data)
+    with cluster(1, f"file://{top}/store") as nodes:
+        nodes.wait()
+        said = "HTTPS is not served: certs/ has the key tls.key, but the web server uses only docassemble.crt"
+        assert said in agent(nodes, "plan", "certs", f"{top}/mine").stdout
+        assert "HTTPS" not in agent(nodes, "status").stdout
+        pushed = agent(nodes, "push", "certs", f"{top}/mine")
+        assert (pushed.returncode, said in pushed.stderr) == (0, True), pushed.stderr
+        assert said in agent(nodes, "status").stdout
+        assert said in agent(nodes, "plan", "certs", f"{top}/mine").stdout
+
+        (top / "mine" / "tls.crt").rename(top / "mine" / "docassemble.cer")
+        refused = agent(nodes, "push", "certs", f"{top}/mine")
+        assert refused.returncode == 3
+        assert "mv certs/docassemble.cer certs/docassemble.crt" in refused.stderr

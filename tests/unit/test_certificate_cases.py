@@ -40,6 +40,13 @@ WEAK = '"{}" has an RSA key of 1024 bits, which OpenSSL refuses: get a certifica
         ),
         ("indented", f"certs/docassemble.crt line 1: {SPACES.format('docassemble.crt')}"),
         ("indented-chain", f"certs/docassemble.ca.pem line 1: {SPACES.format('docassemble.ca.pem')}"),
+        (
+            "key-with-cer",
+            (
+                "certs/docassemble.cer: programs look for certs/docassemble.crt: rename it"
+                " (mv certs/docassemble.cer certs/docassemble.crt)"
+            ),
+        ),
         ("joined", f"certs/docassemble.crt line 19: {OWN_LINE}"),
     ],
 )

@@ -75,7 +75,6 @@ LOWEST = server(LOWER)
     "files",
     [
         {},
-        {"spare.key": GOOD.key},
         {"spare.key": GOOD.key + GOOD.pem},
         {"backup.p12": b"\x30\x82", "old/site.csr": b"hello"},
         {"company_ca.crt": ROOT.pem, "ca.crt": ROOT.pem, "company.ca.pem": MIDDLE.pem, "rootca.pem": ROOT.pem},

@@ -16,6 +16,7 @@ from da_agent.errors import Invalid
 from da_agent.workflows.publish import pushes
 from da_agent.workflows.publish.drafts import Drafts
 from tests import built
+from tests.certificates import issue
 from tests.fake_nodes import TARGET, FakeSnapshots, wheel
 from tests.fakes import NOON, MemoryStore, SilentProgress
 from tests.members import Member
@@ -136,6 +137,17 @@ def test_a_plan_of_what_is_there_already_says_that_nothing_would_change() -> Non
     cluster = Cluster()
     assert cluster.plans.push(lambda _: pushes.config(CONFIG)).release is None
     assert cluster.plans.publish().release is None
+
+
+def test_a_plan_says_that_https_will_not_be_served_although_there_is_a_key() -> None:
+    cluster, start = Cluster(), NOON - timedelta(days=1)
+    made = issue(None, ["a.example.org"], start=start)
+    web, other = {"docassemble.crt": made.pem, "docassemble.key": made.key}, {"tls.crt": made.pem, "tls.key": made.key}
+    assert cluster.plans.push(lambda _: pushes.config(b"title: b\n")).why_no_https is None
+    assert cluster.plans.push(lambda _: pushes.certificates({**web, **other})).why_no_https is None
+    found = cluster.plans.push(lambda _: pushes.certificates(other))
+    assert found.why_no_https is not None
+    assert "has the key tls.key, but the web server uses only docassemble.crt" in found.why_no_https
 
 
 def test_of_a_command_of_the_configuration_a_plan_shows_the_program_alone() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,15 @@ from da_agent.workflows.admin.statuses import Here, History, Status, There
 from da_agent.workflows.publish.plans import Plan
 from da_agent.workflows.records.inspections import Difference, View
 from da_agent.workflows.upkeep.garbage import Collected, Freed
-from tests.stored import CONFORMANCE, LATER, NODE_STATE, NOON, RELEASE, REPORT, ROLLOUT, VERDICT
+from tests.stored import CONFORMANCE, LATER, NODE_STATE, NOON, REPORT, ROLLOUT, VERDICT
+from tests.stored import RELEASE as STORED
 
 GOLDEN = Path(__file__).parent / "golden" / "views"
 PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 
+(_CERTIFICATE,) = STORED.contents.certificates
+RELEASE = replace(STORED, contents=replace(STORED.contents, certificates=(replace(_CERTIFICATE, name="tls.key"),)))
+"""With a key that the web server does not use."""
 TWINS = Twins("web-1", "one", "10.0.0.7:80", "two", "10.0.0.8:80")
 DAMAGED = ".agent/nodes/web-9.json is not a valid report record: Input data was truncated"
 CHANGES = (Change("timezone", "UTC", "CET"), Change("added", None, "1"))
@@ -66,6 +71,7 @@ PLAN = Plan(
     rollout=RolloutPlan(4, 1, 2, 2, timedelta(seconds=60), timedelta(seconds=90), 5),
     paused=ROLLOUT.paused,
     quarantine="release 7 is quarantined",
+    why_no_https="HTTPS is not served: certs/ has the key tls.key",
 )
 OUTPUTS: dict[str, Output] = {
     "status": clusters.of(STATUS),

@@ -16,10 +16,10 @@ def is_certificate(name: str) -> bool:
     return name.endswith((*PEM, *UNREAD))
 
 
-def mistakes(names: Collection[str]) -> Iterator[str]:
-    """A mistake for each name that no certificate or key has."""
+def mistakes(names: Collection[str], known: Collection[str]) -> Iterator[str]:
+    """A mistake for each name that no certificate or key has; `known` have mistakes of their own."""
     for name in sorted(names):
-        if not is_certificate(name):
+        if not is_certificate(name) and name not in known:
             endings = ", ".join((*PEM, *UNREAD))
             yield f"{keys.CERTIFICATES}{name}: is neither a certificate nor a key ({endings}): delete it"
 

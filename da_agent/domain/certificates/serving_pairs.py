@@ -1,7 +1,9 @@
 """Which of the cluster's certificates the web server presents."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+
+from da_agent.domain.store import keys
 
 STEMS = ("docassemble", "apache", "nginx")
 """docassemble's file stems, in order of preference: the oldest one first, then the later ones for each web server."""
@@ -27,3 +29,19 @@ def pair(names: Iterable[str]) -> Pair | None:
         if certificate in present and key in present:
             return Pair(certificate, key, chain if chain in present else None)
     return None
+
+
+def why_no_https(names: Collection[str]) -> str | None:
+    """Why a web server with these files serves no HTTPS, though there is a key; None when it does, or there is none."""
+    found = next((name for name in sorted(names) if _is_key(name)), None)
+    if found is None or pair(names) is not None:
+        return None
+    stem = STEMS[0]
+    return (
+        f"HTTPS is not served: {keys.CERTIFICATES} has the key {found}, but the web server uses only {stem}.crt with"
+        f" {stem}.key. Push the certificate and its key under these names"
+    )
+
+
+def _is_key(name: str) -> bool:
+    return name.lower().endswith(".key") or name.rsplit("/", 1)[-1] == "privkey.pem"

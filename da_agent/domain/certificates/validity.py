@@ -1,16 +1,26 @@
 """Whether the files in certs/ can be served: keys match certificates, chains are complete, nothing has expired."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from da_agent.domain.certificates import chains, file_names, names, pem_blocks, pems, server_chains, serving_pairs
+from da_agent.domain.certificates import (
+    chains,
+    file_names,
+    lone_keys,
+    misnamed,
+    pem_blocks,
+    pems,
+    server_chains,
+    serving_pairs,
+)
 from da_agent.domain.certificates.anchors import Anchors, issued
 from da_agent.domain.certificates.anchors import anchors as anchors_of
 from da_agent.domain.certificates.chains import Findings
+from da_agent.domain.certificates.names import common_names, issuer, title
 from da_agent.domain.certificates.pems import Pem
 from da_agent.domain.certificates.server_chains import ServerChain
 from da_agent.domain.store import keys
@@ -67,7 +77,28 @@ def check(
     The web server's own certificate is tried in a `handshake`.
     Raises Invalid with every mistake at once; no sentence contains any part of a private key.
     """
-    mistakes = [*file_names.impossible(files), *file_names.mistakes(files)]
+    renames = misnamed.right_names(files)
+    mistakes = [*file_names.impossible(files), *file_names.mistakes(files, renames), *misnamed.mistakes(files)]
+    read = _read({name: data for name, data in files.items() if name not in renames}, mistakes)
+    # A misnamed file is judged once it has its right name, and until then it is missing nowhere.
+    names = {*files, *filter(None, renames.values())}
+    mistakes += lone_keys.mistakes(read, names)
+    anchors = anchors_of((*trusted, *_roots(read)), now)
+    found = []
+    for name, pem in read.items():
+        if pem.certificates and _needs_key(name, pem, names):
+            findings = _server(name, read, names, now=now, anchors=anchors)
+            if name == _served(names) and not mistakes and not findings.mistakes:
+                findings = _tried(findings, read, name, files[f"{_stem(name)}.key"], handshake)
+            mistakes += [f"{keys.CERTIFICATES}{name}: {mistake}" for mistake in findings.mistakes]
+            found.append(_describe(name, pem.certificates[0], now, findings.warnings))
+    if mistakes:
+        raise Invalid(mistakes)
+    return tuple(found)
+
+
+def _read(files: Mapping[str, bytes], mistakes: list[str]) -> dict[str, Pem]:
+    """The PEM files that can be read, sorted by name; appends what is wrong with each one alone to `mistakes`."""
     read: dict[str, Pem] = {}
     for name in sorted(files):
         if name.endswith(file_names.PEM):
@@ -77,18 +108,7 @@ def check(
                 mistakes += refused.mistakes
     for name, pem in read.items():
         mistakes += [f"{keys.CERTIFICATES}{name}: {mistake}" for mistake in _contents(name, pem)]
-    anchors = anchors_of((*trusted, *_roots(read)), now)
-    served, found = _served(files), []
-    for name, pem in read.items():
-        if pem.certificates and _needs_key(name, pem, files):
-            findings = _server(name, read, files, now=now, anchors=anchors)
-            if name == served and not mistakes and not findings.mistakes:
-                findings = _tried(findings, read, name, files[f"{_stem(name)}.key"], handshake)
-            mistakes += [f"{keys.CERTIFICATES}{name}: {mistake}" for mistake in findings.mistakes]
-            found.append(_describe(name, pem.certificates[0], now, findings.warnings))
-    if mistakes:
-        raise Invalid(mistakes)
-    return tuple(found)
+    return read
 
 
 def _contents(name: str, pem: Pem) -> Iterator[str]:
@@ -101,26 +121,24 @@ def _contents(name: str, pem: Pem) -> Iterator[str]:
         yield f"holds a private key beside certificates: move it (openssl pkey -in {name} -out {key}), delete it here"
 
 
-def _needs_key(name: str, pem: Pem, files: Mapping[str, bytes]) -> bool:
+def _needs_key(name: str, pem: Pem, names: Collection[str]) -> bool:
     """Whether the certificate needs a key. Server certificates do; authorities, found by name or CA flag, do not."""
     if name.endswith(".key") or name.rsplit("/", 1)[-1] == "ca.crt" or name.endswith(_AUTHORITIES):
         return False
     if name.endswith(".crt") or not _can_sign(pem.certificates[0]):
         return True
-    return f"{_stem(name)}.key" in files and f"{_stem(name)}.crt" not in files
+    return f"{_stem(name)}.key" in names and f"{_stem(name)}.crt" not in names
 
 
-def _server(
-    name: str, read: Mapping[str, Pem], files: Mapping[str, bytes], *, now: datetime, anchors: Anchors
-) -> Findings:
+def _server(name: str, read: Mapping[str, Pem], names: Collection[str], *, now: datetime, anchors: Anchors) -> Findings:
     """What is wrong with one server certificate, its key and its chain."""
-    stem, is_served = _stem(name), name == _served(files)
+    stem, is_served = _stem(name), name == _served(names)
     others = _above(stem)
     chain = _chain(name, read, is_served=is_served)
-    leaf, mistakes = _leaf(stem, chain, read, files)
-    if any(other in files and other not in read for other in others):
+    leaf, mistakes = _leaf(stem, chain, read, names)
+    if any(other in names and other not in read for other in others):
         return Findings(mistakes)  # reported already; without that file the chain would seem incomplete
-    to_mend = name if is_served and others[0] not in files and len(read[name].certificates) > 1 else others[0]
+    to_mend = name if is_served and others[0] not in names and len(read[name].certificates) > 1 else others[0]
     findings = chains.examine(leaf, chain, f"{keys.CERTIFICATES}{to_mend}", now=now, anchors=anchors)
     return replace(findings, mistakes=(*mistakes, *findings.mistakes))
 
@@ -157,25 +175,38 @@ def _above(stem: str) -> tuple[str, str]:
 
 
 def _leaf(
-    stem: str, chain: Sequence[x509.Certificate], read: Mapping[str, Pem], files: Mapping[str, bytes]
+    stem: str, chain: Sequence[x509.Certificate], read: Mapping[str, Pem], names: Collection[str]
 ) -> tuple[x509.Certificate, tuple[str, ...]]:
     """The server's certificate, and the mistakes in its key. It is the one that matches the key, wherever it is."""
     key_name = f"{stem}.key"
-    if key_name not in files:
-        return chain[0], (
-            (
-                f"a certificate without its key is not allowed: put {keys.CERTIFICATES}{key_name} there too; "
-                f"if this is an authority's certificate, name it {stem}.ca.pem"
-            ),
-        )
+    if key_name not in names:
+        return chain[0], (_without_key(stem, _place_of_key(chain[0], read)),)
     if key_name not in read or len(read[key_name].keys) != 1:
         return chain[0], ()
     owner = next((each for each in chain if pems.public_half(each.public_key()) == read[key_name].keys[0]), None)
     if owner is not None:
         return owner, ()
-    called = names.title(chain[0])
+    called = title(chain[0])
     wrong = f'the key in {keys.CERTIFICATES}{key_name} does not belong to the certificate of "{called}"'
     return chain[0], (wrong,)
+
+
+def _place_of_key(certificate: x509.Certificate, read: Mapping[str, Pem]) -> str | None:
+    """The file with nothing but the key of a certificate."""
+    key = pems.public_half(certificate.public_key())
+    return next((name for name, pem in read.items() if pem.keys == (key,) and not pem.certificates), None)
+
+
+def _without_key(stem: str, there: str | None) -> str:
+    """The mistake of a certificate without its key, which is in the file `there`, if anywhere."""
+    key = f"{keys.CERTIFICATES}{stem}.key"
+    if there is not None:
+        here = keys.CERTIFICATES + there
+        return f"its key is in {here}, where no program looks for it: rename that file (mv {here} {key})"
+    return (
+        f"a certificate without its key is not allowed: put {key} there too; "
+        f"if this is an authority's certificate, name it {stem}.ca.pem"
+    )
 
 
 def _stem(name: str) -> str:
@@ -199,16 +230,16 @@ def _roots(read: Mapping[str, Pem]) -> Iterator[x509.Certificate]:
 
 def _describe(name: str, certificate: x509.Certificate, now: datetime, remarks: tuple[str, ...]) -> Certificate:
     end = certificate.not_valid_after_utc
-    return Certificate(name, tuple(_subjects(certificate)), end, (end - now).days, names.issuer(certificate), remarks)
+    return Certificate(name, tuple(_subjects(certificate)), end, (end - now).days, issuer(certificate), remarks)
 
 
 def _subjects(certificate: x509.Certificate) -> dict[str, None]:
     """The common name of the certificate, then its further alternative names, as ordered keys."""
-    found = names.common_names(certificate.subject)
+    found = common_names(certificate.subject)
     try:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         found += [*alternatives.get_values_for_type(x509.DNSName)]
         found += [str(address) for address in alternatives.get_values_for_type(x509.IPAddress)]
     except x509.ExtensionNotFound:
         pass
-    return dict.fromkeys(found or [names.title(certificate)])
+    return dict.fromkeys(found or [title(certificate)])

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
+from da_agent.domain.certificates import serving_pairs
 from da_agent.domain.packages.wheels import Target, Wheel
 from da_agent.domain.store.blobs import Blob, File
 
@@ -26,6 +27,11 @@ class Contents:
         """Every blob that a node needs to stage this, each once."""
         every = (self.config, *(file.blob for file in self.certificates), *(wheel.blob for wheel in self.wheels))
         return tuple(dict.fromkeys(every))
+
+    @property
+    def why_no_https(self) -> str | None:
+        """Why the web server serves no HTTPS although there is a key; None when it does, or there is no key."""
+        return serving_pairs.why_no_https([file.name for file in self.certificates])
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,9 @@ class Plan:
     """From the newest release to the next one; `release` is None when there would be none.
 
     While the newest one is quarantined, `before` is the release that the nodes serve or go back to, and `quarantine`
-    says so. `needs` describes what each node would do. `release_command` holds the commands that run in the cluster
-    before the first node updates. Commands from the configuration are shown without their arguments.
+    says so. `why_no_https` is about the contents after the push. `needs` describes what each node would do.
+    `release_command` holds the commands that run in the cluster before the first node updates. Commands from the
+    configuration are shown without their arguments.
     """
 
     before: int
@@ -42,6 +43,7 @@ class Plan:
     rollout: RolloutPlan | None = None
     paused: Note | None = None
     quarantine: str | None = None
+    why_no_https: str | None = None
 
 
 class Plans:
@@ -68,7 +70,7 @@ class Plans:
         if verdict is not None and verdict.fingerprint == inbox.fingerprint:
             if verdict.release is None:
                 raise Invalid(verdict.mistakes)
-            return self._nothing(self._ledger.top().number)
+            return self._nothing(self._ledger.top())
         return self._plan(inbox, {}, verdict)
 
     def _plan(self, inbox: Inbox, overlay: Mapping[str, bytes | Path], verdict: Verdict | None) -> Plan:
@@ -76,12 +78,13 @@ class Plans:
         draft = Draft(inbox, overlay, verdict.known if verdict is not None else {})
         with self._drafts.prepare(draft, top.contents) as prepared:
             if top.release is not None and (top.release.number, top.contents) == (top.number, prepared.contents):
-                return self._nothing(top.number)
+                return self._nothing(top)
             return self._compared(top, prepared)
 
-    def _nothing(self, number: int) -> Plan:
-        head = self._rollouts.readable(number) if number else None
-        return Plan(number, None, quarantine=self._quarantine(head))
+    def _nothing(self, top: Top) -> Plan:
+        head = self._rollouts.readable(top.number) if top.number else None
+        why_no_https = None if top.release is None else top.release.contents.why_no_https
+        return Plan(top.number, None, quarantine=self._quarantine(head), why_no_https=why_no_https)
 
     def _compared(self, top: Top, prepared: Prepared) -> Plan:
         contents, live = prepared.contents, self._rollouts.live()
@@ -109,6 +112,7 @@ class Plans:
             rollout=plans.rollout_plan(strategy, settings, live, needs, self._last_stable(top.number)),
             paused=head.paused if head is not None else None,
             quarantine=self._quarantine(head),
+            why_no_https=contents.why_no_https,
         )
 
     def _served(self, top: Top, head: Rollout | None) -> Release | None:
