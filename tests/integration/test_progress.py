@@ -197,8 +197,14 @@ def test_a_push_at_a_terminal_shows_each_step_and_leaves_one_line_of_each(desk: 
     assert terminal.close() == 16, "no node is alive"
     said = [line for line in terminal.lines if "✓" in line or "release" in line]
     titles = [line.replace("✓", "").strip().split(":")[0] for line in said]
-    assert titles[:4] == ["building shop-1.0.tar.gz", "building packages", "resolving packages", "compiling packages"]
-    assert "uploading" in titles[4]
+    assert titles[:5] == [
+        "building shop-1.0.tar.gz",
+        "building packages",
+        "resolving packages",
+        "compiling packages",
+        "checking packages",
+    ]
+    assert "uploading" in titles[5]
     assert "The inbox is release 1." in terminal.text
     assert "\x1b[?25l" in terminal.text, "a live display hides the cursor"
     assert terminal.text.rindex("\x1b[?25h") > terminal.text.rindex("\x1b[?25l"), "and gives it back"

@@ -3,8 +3,6 @@
 import re
 from dataclasses import dataclass
 
-from packaging.utils import canonicalize_name
-
 from da_agent.domain.store.blobs import Blob
 
 WHEEL = ".whl"
@@ -64,8 +62,13 @@ class Wheel:
         _require(_NAME, self.name, "a distribution's normalised name")
         _require(_VERSION, self.version, "a version")
         _require(_FILENAME, self.filename, "a wheel's file name")
-        if canonicalize_name(self.filename.partition("-")[0]) != self.name:
+        if _normalised(self.filename.partition("-")[0]) != self.name:
             raise ValueError(f"{self.filename} is not a wheel of {self.name}")
+
+
+def _normalised(name: str) -> str:
+    """As PEP 503 says. The library for it takes long to import, and every command reads this module."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _require(pattern: re.Pattern[str], text: str, what: str) -> None:
