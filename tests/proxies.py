@@ -2,9 +2,11 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from io import BufferedReader
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +20,7 @@ class Request:
     method: str
     path: str
     range: str | None
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,11 @@ def status(line: str, code: str) -> Fault:
 
 
 class Proxy:
-    """Listens on `url`. `choose` is asked for every request; `requests` are all that came so far."""
+    """Listens on `url`. `choose` is asked for every request; `requests` are all that came so far.
+
+    `answered` is told the status of every answer that the server has given. `ahead` is how much later than the server's
+    clock the Date of an answer is.
+    """
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
@@ -66,6 +73,8 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self.requests: list[Request] = []
         self.choose: Choice = lambda request: None
+        self.answered: Callable[[Request, int], object] = lambda request, code: None
+        self.ahead = timedelta()
         self._listening = self._listen(0)
         self._port: int = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
@@ -128,7 +137,7 @@ class Proxy:
             return False
         method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
         fields = _fields(head)
-        request = Request(method, unquote(path), fields.get("range"))
+        request = Request(method, unquote(path), fields.get("range"), fields)
         self.requests.append(request)
         fault = self.choose(request) or Fault()
         if fault.delay:
@@ -153,8 +162,12 @@ class Proxy:
         if not reply:
             _copy(asking, int(fields.get("content-length", "0")), server.sendall)
             reply = _head(answering)
-        if fault.lost or not reply:
+        if not reply:
             return False
+        self.answered(request, int(reply.split(b" ", 2)[1]))
+        if fault.lost:
+            return False
+        reply = _dated(reply, self.ahead) if self.ahead else reply
         client.sendall(reply)
         return _body(method, reply, answering, client, fault)
 
@@ -166,6 +179,12 @@ def _head(reader: BufferedReader) -> bytes:
         if line == b"\r\n":
             break
     return b"".join(lines)
+
+
+def _dated(head: bytes, ahead: timedelta) -> bytes:
+    """The head with a Date that is so much later."""
+    date = _fields(head)["date"]
+    return head.replace(date.encode(), format_datetime(parsedate_to_datetime(date) + ahead, usegmt=True).encode())
 
 
 def _fields(head: bytes) -> dict[str, str]:

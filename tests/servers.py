@@ -53,9 +53,19 @@ class S3Server:
         assert self.root
         _iam(self.endpoint_url, self.root).delete_access_key(UserName="agent", AccessKeyId=key[0])
 
-    def client(self) -> "S3Client":
+    def user(self, name: str, policy: str) -> tuple[str, str]:
+        """A new key of a new user who may do what the policy says."""
+        assert self.root
+        iam = _iam(self.endpoint_url, self.root)
+        iam.create_user(UserName=name)
+        made = iam.create_policy(PolicyName=name, PolicyDocument=policy)["Policy"]
+        iam.attach_user_policy(UserName=name, PolicyArn=made["Arn"])
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return key["AccessKeyId"], key["SecretAccessKey"]
+
+    def client(self, credentials: tuple[str, str] | None = None) -> "S3Client":
         """For what a person does with other tools, such as making a bucket."""
-        key, secret = self.credentials
+        key, secret = credentials or self.credentials
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint_url,

@@ -70,8 +70,9 @@ class S3Store:
     def clock(self) -> datetime:
         now = self._clock.now(_CLOCK_PATIENCE)
         if now is None:
-            # A listing, not HEAD: its answer has the reason when the bucket is missing or forbidden.
-            self._list("ask for the time", "", "", 1)
+            # A listing, not HEAD: its answer has the reason when the bucket is missing or forbidden. Of a part that
+            # every key for this store may list.
+            self._list("ask for the time", keys.OURS, "", 1)
             now = self._clock.now(_CLOCK_PATIENCE)
         if now is None:
             raise Unreachable(f"cannot ask for the time in the store {self.name}: its answer has no header Date")
