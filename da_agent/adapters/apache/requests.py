@@ -152,9 +152,12 @@ def is_free(address: str, port: int) -> bool:
 
 
 def require_free(address: str, port: int) -> None:
-    """NodeBroken when Apache could not listen there."""
-    error = _bind(address, port)
-    if error is not None:
+    """NodeBroken when Apache could not listen there for PATIENCE: killed processes may hold a port for a moment."""
+    ends = time.monotonic() + PATIENCE
+    while (error := _bind(address, port)) is not None:
+        if error.errno == errno.EADDRINUSE and time.monotonic() < ends:
+            time.sleep(FIRST_PAUSE)
+            continue
         raise NodeBroken(
             f"cannot listen on {address}:{port}: {error.strerror}; set DA_AGENT_LOOPBACK_PORT to another port, of which"
             " the next one is free too, and start supervisord again"
