@@ -16,6 +16,7 @@ import pytest
 from da_agent.adapters.progress import Watched
 from da_agent.adapters.s3_store import Patience, S3Store
 from da_agent.adapters.transfers import ParallelTransfers
+from da_agent.domain import texts
 from da_agent.domain.node.reports import Report
 from da_agent.domain.node.targets import RETRY_REJECTED
 from da_agent.domain.packages.wheels import Wheel
@@ -201,7 +202,7 @@ def test_a_blob_that_does_not_come_is_said_and_comes_later(site: Site, fault: Fa
     site.between.choose = blobs(fault)
     problem = site.machine.reconciler.cycle() or ""
     assert re.search(sentence, problem), problem
-    assert site.reported == problem
+    assert site.reported == texts.reason(problem)
     site.check_whole(1)
     site.between.mend()
     assert site.machine.reconciler.cycle() is None
