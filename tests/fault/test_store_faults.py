@@ -241,7 +241,8 @@ def test_a_blob_that_the_node_has_is_never_asked_for_again(site: Site) -> None:
     # The next release has it too, and so has the agent's next life.
     before = built.ledger(site.store).read(2)
     second = site.publish(3)
-    both = replace(before.contents, wheels=(replace(first, name="old-gift"), second))
+    older = replace(first, name="old-gift", filename=first.filename.replace("gift", "old_gift"))
+    both = replace(before.contents, wheels=(older, second))
     built.ledger(site.store).append(replace(before, number=4, nonce="n4", contents=both))
     for number in (3, 4):
         assert site.machine.reconciler.cycle() is None, number
