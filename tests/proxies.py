@@ -20,7 +20,7 @@ class Request:
     method: str
     path: str
     range: str | None
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

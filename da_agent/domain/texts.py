@@ -11,6 +11,7 @@ from da_agent.domain import limits
 from da_agent.domain.config import redaction
 
 _CUT = " … "
+_QUERY = re.compile(r"(?<=\S)\?[^\s\"')]*[^\s\"'):;,.]")
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
 
@@ -73,6 +74,9 @@ def _fit(text: str, most: int) -> str:
     words = _bounded(text).split()
     line = redaction.masked(" ".join(words))
     line = visible(" ".join(_short_word(word, most) for word in line.split(" ")))
+    if len(line) > most:
+        # A store has a long address; what is wrong in it matters more.
+        line = _QUERY.sub("?…", line)
     for found in reversed(list(_HASH.finditer(line))):
         if len(line) > most:
             line = f"{line[: found.start() + 12]}…{line[found.end() :]}"

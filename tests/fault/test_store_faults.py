@@ -22,7 +22,7 @@ from da_agent.domain.node.targets import RETRY_REJECTED
 from da_agent.domain.packages.wheels import Wheel
 from da_agent.domain.release.releases import Release
 from da_agent.domain.store import keys
-from da_agent.domain.store.blobs import blob_of
+from da_agent.domain.store.blobs import Blob, blob_of
 from da_agent.domain.store.locations import S3Location
 from da_agent.errors import Forbidden
 from da_agent.ports import Always
@@ -257,8 +257,7 @@ def test_wrong_bytes_are_never_used_and_named_and_the_node_converges_once_the_st
     # A configuration with wrong bytes opens no rollout; this is about what is staged.
     site.between.choose = blobs(Fault(change=lambda part: bytes(len(part))), wheel.blob.sha256)
     assert site.machine.reconciler.cycle() is None
-    key = keys.blob_key(wheel.blob)
-    assert site.reported.startswith(f"release 2 cannot be taken yet: cannot use {key} in s3://")
+    assert site.reported.startswith(f"release 2 cannot be taken yet: cannot use {named(wheel.blob)}… in s3://")
     assert "da-agent publish, on a node that still has it, puts it back" in site.reported
     assert not site.machine.blobs.has(wheel.blob)
     assert list(site.machine.paths.partial.iterdir()) == []
@@ -427,8 +426,7 @@ def test_a_real_node_serves_without_a_failed_request_while_its_store_is_away_or_
                 # Its blob alone: what is published with a damaged configuration before it waits for a minute.
                 between.choose = blobs(Fault(change=lambda part: bytes(len(part))), wrong.sha256)
                 greet(store, "Wrong")
-                key = keys.blob_key(wrong)
-                assert wait_for_problem(store, key).release == 2
+                assert wait_for_problem(store, named(wrong)).release == 2
                 load.wait_for(lambda reply: "While it was away" in reply.body, count=20)
                 between.mend()
                 supervisorctl(node, "start", "update")
@@ -443,6 +441,11 @@ def configuration(greeting: str) -> bytes:
 
 def greet(store: S3Store, greeting: str) -> None:
     store.write(keys.CONFIG, configuration(greeting), Always())
+
+
+def named(blob: Blob) -> str:
+    """The key of a blob as a reason of 200 characters shows it."""
+    return keys.blob_key(blob)[: len(keys.BLOBS) + 15]
 
 
 def wait_for_problem(store: S3Store, part: str) -> Report:

@@ -24,6 +24,7 @@ from da_agent.domain.display.tables import Row, Table
 from da_agent.domain.rollout import verdicts
 from da_agent.domain.rollout.rollouts import State
 from da_agent.domain.store import keys
+from da_agent.domain.store.blobs import PUT_BACK
 from da_agent.errors import ReleaseBroken
 from da_agent.views import nodes, outputs
 from tests import built
@@ -116,6 +117,13 @@ def test_whatever_is_said_is_one_printable_line(said: str) -> None:
     assert all(line.isprintable() and len(line) <= limits.LOG_LINE for line in texts.log([said]))
     assert texts.mistake(said).isprintable()
     assert all(map(str.isprintable, texts.shown(said).split("\n")))
+
+
+def test_a_reason_names_the_object_and_not_the_whole_address_of_its_store() -> None:
+    key, store = f"{keys.BLOBS}9a/{'9a' * 32}", "s3://bucket-123456?endpoint_url=http://127.0.0.1:9000&region=us-east-1"
+    said = texts.reason(f"release 3 cannot be taken yet: cannot use {key} in {store}: its bytes are wrong; {PUT_BACK}")
+    assert f"cannot use {key[:35]}… in s3://bucket-123456?… its bytes are wrong" in said
+    assert said.endswith(PUT_BACK)
 
 
 def test_the_end_of_a_log_and_the_first_mistakes_are_kept() -> None:
