@@ -38,7 +38,7 @@ class Admin(ClusterRecords):
     @cached_property
     def _kept(self) -> Paths:
         """Where blobs and unpacked wheels are kept: on a node its own folders, unless this user may not write there."""
-        return self.paths if self.scratch == self.paths.scratch else Paths(self.scratch)
+        return self.paths if self.is_own_node else Paths(self.scratch)
 
     @cached_property
     def environments(self) -> UvEnvironments:

@@ -63,6 +63,11 @@ class Host:
         """True when an agent has ever run on this machine below this root."""
         return self.paths.agent.is_dir()
 
+    @property
+    def is_own_node(self) -> bool:
+        """True when this user may also write to the folders of that node."""
+        return self.is_node and os.access(self.paths.agent, os.W_OK)
+
     @cached_property
     def name(self) -> str:
         """The node's name in the store: DA_AGENT_NODE, or a name that is generated once and kept.
@@ -93,8 +98,11 @@ class Host:
 
     @cached_property
     def scratch(self) -> Path:
-        """The folder for unfinished files: the node's own, or a cache in the admin's home."""
-        if self.is_node and os.access(self.paths.agent, os.W_OK):
+        """The folder for unfinished files: the node's own, or a cache in the admin's home.
+
+        From now on, no process empties the folder until this one ends.
+        """
+        if self.is_own_node:
             with files.on_this_node(f"make {self.paths.scratch}"):
                 files.make_folders(self._folders(self.paths.scratch), self.web_group)
             from da_agent.adapters.scratches import Scratch
