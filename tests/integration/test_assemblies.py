@@ -148,3 +148,8 @@ def test_a_node_unpacks_no_wheel_that_was_put_past_the_publication(machine: Node
     forged = replace(release, contents=replace(release.contents, wheels=(evil,)))
     with pytest.raises(ReleaseBroken, match=r"cannot install w-1\.0-py3-none-any\.whl: it unpacks to many times"):
         machine.installation.stage(forged, machine.settings(release))
+
+
+def test_a_package_that_prints_when_python_starts_is_published(machine: NodeAgent, desk: Path) -> None:
+    prints = "import sys; print('hello from a .pth file'); print('{', file=sys.stderr)\n"
+    assert push(machine, wheel_of(desk, {"zz.pth": prints})) == 1

@@ -1,15 +1,14 @@
 """Checks of a staged release before it is served, in processes that cannot disturb the live one."""
 
-import importlib.util
 import json
 import pwd
-import re
-import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 import uv
 
+from da_agent import package_checks
 from da_agent.adapters.apache import configurations, handshakes, throwaways
 from da_agent.domain import texts
 from da_agent.domain.node.nodes import Node
@@ -20,7 +19,6 @@ from da_agent.handshakes import rehearse as rehearse_handshake
 from da_agent.processes import Outcome
 
 TOOL_SECONDS = 60.0
-_CONFLICT = re.compile(r"^\S+ \S+ (?:has requirement|requires) ")
 GRACE = 5.0
 """Seconds in which the loader may end itself with a traceback before it is killed."""
 
@@ -59,32 +57,14 @@ class _Rehearsal:
 
     def check_packages(self) -> None:
         """Check that the packages fit together. Runs as the web user: inspecting them may run their code."""
-        python = self._staged.environment / "bin" / "python"
-        options = ("--no-config", "--no-cache", "--offline", "--python", str(python))
-        ended = self._run((_uv(), "pip", "check", *options), TOOL_SECONDS, gives_way=True)
-        self._must_have_ended(ended, "uv pip check")
-        if ended.code == 0:
-            return
-        conflicts = [line for line in ended.lines if line.startswith("The package")]
-        if conflicts:
-            raise self._broken("its packages do not fit together", "; ".join(conflicts))
-        self._check_packages_with_pip(python, _last(ended))
+        wrong = package_checks.complaint(_uv(), self._staged.environment / "bin" / "python", self._look)
+        if wrong is not None:
+            raise ReleaseBroken(f"cannot serve release {self._number}: its packages {texts.reason(wrong)}")
 
-    def _check_packages_with_pip(self, python: Path, said: str) -> None:
-        """Check the same without uv, which cannot ask a Python that prints when it starts, as a .pth file can make it.
-
-        `said` is what uv has said.
-        """
-        if importlib.util.find_spec("pip") is None:
-            raise self._broken("its packages cannot be checked", said)
-        command = (sys.executable, "-I", "-m", "pip", "--python", str(python), "--no-input", "check")
-        ended = self._run(command, TOOL_SECONDS, gives_way=True)
-        self._must_have_ended(ended, "pip check")
-        conflicts = [line for line in ended.lines if _CONFLICT.search(line)]
-        if conflicts:
-            raise self._broken("its packages do not fit together", "; ".join(conflicts))
-        if ended.code != 0:
-            raise self._broken("its packages cannot be checked", f"{said}; {_last(ended)}")
+    def _look(self, command: Sequence[str | Path]) -> Outcome:
+        ended = self._run(tuple(map(str, command)), TOOL_SECONDS, gives_way=True)
+        self._must_have_ended(ended, "the check of its packages")
+        return ended
 
     def load_application(self) -> None:
         limit = self._start_timeout()
@@ -145,9 +125,9 @@ class _Rehearsal:
         return float(facts["start_timeout"])
 
 
-def _uv() -> str:
+def _uv() -> Path:
     try:
-        return uv.find_uv_bin()
+        return Path(uv.find_uv_bin())
     except FileNotFoundError as error:
         raise NodeBroken("cannot find uv, which belongs to the agent: install da_agent again") from error
 

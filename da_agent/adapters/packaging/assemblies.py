@@ -3,14 +3,15 @@
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from da_agent import ports
+from da_agent import package_checks, ports
 from da_agent.adapters.packaging import tools
 from da_agent.adapters.packaging.environments import UvEnvironments
 from da_agent.adapters.packaging.workshops import Workshop
+from da_agent.domain import texts
 from da_agent.domain.packages.locked import Locked
 from da_agent.domain.packages.overlaps import Overlap
 from da_agent.domain.store.blobs import Blob
-from da_agent.errors import Invalid
+from da_agent.errors import Invalid, NodeBroken
 from da_agent.processes import Outcome
 
 _PATIENCE = 300.0
@@ -54,13 +55,14 @@ class Assembly:
 
 
 def _require_fit(workshop: Workshop, environment: Path) -> None:
-    """Raise Invalid unless the packages fit together. As the builder: a look at an environment may run code of it."""
-    options: list[str | Path] = ["--no-config", "--no-cache", "--offline", "--python", environment / "bin" / "python"]
-    ended = workshop.run([tools.uv_program(), "pip", "check", *options], {}, _PATIENCE)
-    if not ended.well:
-        raise Invalid(f"the packages do not fit together: {_conflicts(ended)}")
+    """Raise Invalid unless the packages fit together, NodeBroken when that is not known in time."""
 
+    def look(command: Sequence[str | Path]) -> Outcome:
+        ended = workshop.run(command, {}, _PATIENCE)
+        if ended.code is None:
+            raise NodeBroken(f"cannot check the packages: the check did not end within {_PATIENCE:g} seconds")
+        return ended
 
-def _conflicts(ended: Outcome) -> str:
-    conflicts = [line for line in ended.lines if line.startswith("The package")]
-    return "; ".join(conflicts) or (ended.lines[-1] if ended.lines else "uv pip check gave no reason")
+    wrong = package_checks.complaint(tools.uv_program(), environment / "bin" / "python", look)
+    if wrong is not None:
+        raise Invalid(f"the packages {texts.mistake(wrong)}")
