@@ -11,11 +11,14 @@ from da_agent.domain.certificates import pem_blocks
 from da_agent.domain.certificates.pem_blocks import CERTIFICATE, Block
 from da_agent.domain.certificates.server_chains import ServerChain
 
-_AS_APACHE = (
+CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
-    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:@SECLEVEL=2"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
-"""The ciphers of tls.conf, at the security level that OpenSSL has on Debian and Ubuntu."""
+"""The ciphers with which Apache serves TLS 1.2."""
+
+_SECURITY_LEVEL = ":@SECLEVEL=2"
+"""The one that OpenSSL has on Debian and Ubuntu."""
 
 _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME: dates are compared with the store's clock, not with that of this machine."""
@@ -63,7 +66,7 @@ def _server(chain: ServerChain) -> ssl.SSLContext:
     """A server that is set up as Apache is. ssl.SSLError or ValueError when it cannot use the chain."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_AS_APACHE)
+    context.set_ciphers(CIPHERS + _SECURITY_LEVEL)
     blocks = [Block(CERTIFICATE, each, 0) for each in chain.certificates]
     with _file(pem_blocks.text(blocks) + chain.key) as path:
         # Without this function OpenSSL would prompt for the password of an encrypted key at the terminal.

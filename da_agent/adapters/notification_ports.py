@@ -11,7 +11,7 @@ from threading import Event, Thread
 
 from da_agent import files
 from da_agent.domain import limits
-from da_agent.domain.node.notifications import Key, Kind, Received, Reception, opened, signed
+from da_agent.domain.node.notifications import Key, MessageKind, Received, Reception, opened, signed
 from da_agent.errors import NodeBroken
 
 _ELSEWHERE = ("192.0.2.1", 9)
@@ -94,7 +94,7 @@ class _Receiver:
             self._wake()
         if reception is not Reception.REFUSED:
             # Shorter than the request: no sender makes this node send more bytes than it got.
-            answer = signed(replace(message, kind=Kind.HEARD), key)
+            answer = signed(replace(message, kind=MessageKind.HEARD), key)
             self._channel.sendto(answer, socket.MSG_DONTWAIT, sender)
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from da_agent.domain import limits
-from da_agent.domain.node.notifications import Key, Kind, Message, opened, signed
+from da_agent.domain.node.notifications import Key, Message, MessageKind, opened, signed
 
 _SENT_AFTER = (0.0, 0.2, 0.7)
 """When a notification that is not answered is sent, in seconds: a datagram may be lost."""
@@ -38,7 +38,7 @@ class DatagramNotifier:
 
 
 def _letter(node: str, destination: tuple[str, int], key: Key) -> tuple[str, _Sent]:
-    message = Message(Kind.NOTIFY, node, int(time.time()), secrets.token_hex(16))
+    message = Message(MessageKind.NOTIFY, node, int(time.time()), secrets.token_hex(16))
     return message.nonce, _Sent(node, destination, signed(message, key))
 
 
@@ -51,5 +51,5 @@ def _collect(channel: socket.socket, unanswered: dict[str, _Sent], key: Key, end
         channel.settimeout(left)
         with suppress(OSError):
             answer = opened(channel.recv(limits.DATAGRAM + 1), key)
-            if answer is not None and answer.kind is Kind.HEARD:
+            if answer is not None and answer.kind is MessageKind.HEARD:
                 unanswered.pop(answer.nonce, None)

@@ -171,10 +171,9 @@ class NodeLoop(NodeServices):
         """Where other machines notify this node; None while it only polls."""
         from da_agent.domain.node import notifications
 
-        key = self.live_key() if self.notified_at is not None else None
-        return (
-            None if key is None or self.notified_at is None else notifications.contact(self.name, self.notified_at, key)
-        )
+        if self.notified_at is None or (key := self.live_key()) is None:
+            return None
+        return notifications.contact(self.name, self.notified_at, key)
 
     @cached_property
     def notified_at(self) -> str | None:

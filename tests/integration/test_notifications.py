@@ -21,7 +21,7 @@ from da_agent.adapters.notification_ports import receiving, seen_from_outside
 from da_agent.adapters.notifications import DatagramNotifier
 from da_agent.adapters.rpc_ports import RpcPortFile
 from da_agent.domain import limits
-from da_agent.domain.node.notifications import Contact, Key, Kind, Message, contact, signed
+from da_agent.domain.node.notifications import Contact, Key, Message, MessageKind, contact, signed
 from da_agent.domain.node.reports import Phase, Report
 from da_agent.domain.store import keys
 from da_agent.domain.store.blobs import blob_of
@@ -160,7 +160,7 @@ def test_a_holder_of_the_key_wakes_the_node_and_gets_an_answer() -> None:
 
 def test_without_the_key_no_datagram_wakes_the_node_or_is_answered() -> None:
     with node_a() as (bell, there), socket.socket(type=socket.SOCK_DGRAM) as channel:
-        fresh = Message(Kind.NOTIFY, "a", int(time.time()), "0" * 32)
+        fresh = Message(MessageKind.NOTIFY, "a", int(time.time()), "0" * 32)
         for datagram in (
             b"",
             b"x" * 2000,
@@ -168,7 +168,7 @@ def test_without_the_key_no_datagram_wakes_the_node_or_is_answered() -> None:
             signed(fresh, KEY)[:-1],
             signed(replace(fresh, node="b"), KEY),
             signed(replace(fresh, at=fresh.at - 3600), KEY),
-            signed(replace(fresh, kind=Kind.HEARD), KEY),
+            signed(replace(fresh, kind=MessageKind.HEARD), KEY),
         ):
             channel.sendto(datagram, there)
         # Answered after all others: datagrams between two sockets of one machine keep their order.
@@ -178,7 +178,7 @@ def test_without_the_key_no_datagram_wakes_the_node_or_is_answered() -> None:
 
 
 def test_a_recorded_notification_wakes_the_node_once() -> None:
-    recorded = signed(Message(Kind.NOTIFY, "a", int(time.time()), "0" * 32), KEY)
+    recorded = signed(Message(MessageKind.NOTIFY, "a", int(time.time()), "0" * 32), KEY)
     with node_a() as (bell, there), socket.socket(type=socket.SOCK_DGRAM) as channel:
         channel.settimeout(60)
         for _ in range(20):

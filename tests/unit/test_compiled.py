@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from da_agent.domain.packages.compiled import Contents, Member, cached, difference, rows
+from da_agent.domain.packages.compiled import PackedFile, PackedWheel, cached, difference, rows
 
 TAG = "cpython-311"
 CACHED = "shop/__pycache__/__init__.cpython-311.pyc"
 
 
-def member(name: str, content: str, head: str = "", mode: int = 0) -> Member:
+def member(name: str, content: str, head: str = "", mode: int = 0) -> PackedFile:
     digest = hashlib.sha256(content.encode()).digest()
-    return Member(name, digest, len(content), mode, head.encode())
+    return PackedFile(name, digest, len(content), mode, head.encode())
 
 
-def row(of: Member) -> list[str]:
+def row(of: PackedFile) -> list[str]:
     digest = base64.urlsafe_b64encode(of.digest).rstrip(b"=").decode()
     return [of.name, f"sha256={digest}", str(of.size)]
 
@@ -28,31 +28,31 @@ SOURCE = member("shop/__init__.py", "x = 1", head="magic, hash of x = 1")
 OTHER = member("shop/data.txt", "data")
 OLD = member("shop/__pycache__/__init__.cpython-38.pyc", "of another Python")
 BYTECODE = member(CACHED, "code of x = 1", head="magic, hash of x = 1")
-GIVEN = Contents(
+GIVEN = PackedWheel(
     (SOURCE, OTHER, OLD, member(RECORD, "before")), RECORD, [row(SOURCE), row(OTHER), row(OLD), [RECORD, "", ""]]
 )
-MADE = Contents(
+MADE = PackedWheel(
     (SOURCE, BYTECODE, OTHER, member(RECORD, "after")),
     RECORD,
     [row(SOURCE), row(OTHER), [RECORD, "", ""], row(BYTECODE)],
 )
 
 
-def judged(made: Contents) -> str | None:
+def judged(made: PackedWheel) -> str | None:
     return difference(GIVEN, made, replaced=lambda name: "__pycache__" in name, tag=TAG)
 
 
-def with_member(new: Member) -> Contents:
+def with_member(new: PackedFile) -> PackedWheel:
     """MADE with another member, which RECORD lists."""
     return replace(MADE, members=(*MADE.members, new), rows=[*MADE.rows, row(new)])
 
 
-def changed(old: Member, new: Member) -> Contents:
+def changed(old: PackedFile, new: PackedFile) -> PackedWheel:
     members = [new if each == old else each for each in MADE.members]
     return replace(MADE, members=members, rows=[row(new) if each == row(old) else each for each in MADE.rows])
 
 
-def without(old: Member) -> Contents:
+def without(old: PackedFile) -> PackedWheel:
     members = [each for each in MADE.members if each != old]
     return replace(MADE, members=members, rows=[each for each in MADE.rows if each != row(old)])
 
@@ -84,7 +84,7 @@ def test_bytecode_may_come_and_what_python_would_not_use_may_go() -> None:
         (lambda: replace(MADE, record=None), "has another RECORD"),
     ],
 )
-def test_any_other_difference_is_found(made: Callable[[], Contents], wrong: str) -> None:
+def test_any_other_difference_is_found(made: Callable[[], PackedWheel], wrong: str) -> None:
     assert str(judged(made())).startswith(wrong)
 
 

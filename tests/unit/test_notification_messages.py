@@ -13,8 +13,8 @@ from da_agent.domain.config import configurations
 from da_agent.domain.node.notifications import (
     Contact,
     Key,
-    Kind,
     Message,
+    MessageKind,
     Received,
     Reception,
     contact,
@@ -37,7 +37,7 @@ def key(secret: str = SECRET) -> Key:
 
 
 def message(node: str = "a", *, age: timedelta = timedelta(), nonce: str = NONCE) -> Message:
-    return Message(Kind.NOTIFY, node, int((NOON - age).timestamp()), nonce)
+    return Message(MessageKind.NOTIFY, node, int((NOON - age).timestamp()), nonce)
 
 
 # ---- the key
@@ -156,7 +156,7 @@ def test_a_notification_is_acted_on_once_and_answered_each_time() -> None:
         message("b"),
         message(age=timedelta(minutes=3)),
         message(age=timedelta(minutes=-3)),
-        replace(message(), kind=Kind.HEARD),
+        replace(message(), kind=MessageKind.HEARD),
         replace(message(), at=10**300),
         replace(message(), at=-(10**300)),
     ],

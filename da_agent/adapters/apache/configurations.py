@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from da_agent import handshakes
 from da_agent.domain import limits
 from da_agent.domain.application.groups import GROUPS
 from da_agent.domain.certificates import serving_pairs
@@ -141,6 +142,7 @@ def _front(node: Node, paths: Paths, program: str, visitors: Visitors) -> dict[s
         "proxies": visitors.proxies,
         "host": visitors.host,
         "health": loopbacks.HEALTH,
+        "ciphers": handshakes.CIPHERS,
     }
 
 

@@ -1,4 +1,4 @@
-"""The script with which supervisord starts both Apaches, whose environment becomes the application's."""
+"""The script with which supervisord starts each Apache: its environment becomes the application's."""
 
 from da_agent.domain.node import application_environment
 from da_agent.domain.node.nodes import Node

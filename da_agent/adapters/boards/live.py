@@ -29,9 +29,11 @@ class LiveBoard:
 def _drawn(table: Table) -> Group:
     drawing = Drawing("node", "release", "phase", "for", "waits for, or what is wrong", box=None, padding=(0, 2, 0, 0))
     for row in table.rows:
-        # Text objects, not markup: rich would read brackets in a reason as markup.
-        phase = Text(texts.visible(row.phase), style=_COLOURS.get(row.phase, "yellow"))
-        words = (Text(texts.visible(each)) for each in (row.node, row.release, table.age(row), row.note))
-        node, release, age, note = words
-        drawing.add_row(node, release, phase, age, note)
-    return Group(Text(texts.visible(table.header), style="bold"), drawing)
+        phase = _text(row.phase, _COLOURS.get(row.phase, "yellow"))
+        drawing.add_row(_text(row.node), _text(row.release), phase, _text(table.age(row)), _text(row.note))
+    return Group(_text(table.header, "bold"), drawing)
+
+
+def _text(words: str, style: str = "") -> Text:
+    """Not markup: rich would take brackets in a reason for markup."""
+    return Text(texts.visible(words), style=style)

@@ -76,7 +76,7 @@ def _read_some(archives: Sequence[tuple[Reading, Path]]) -> Iterator[Listing | I
             break
         archives = archives[1:]
         yield Invalid(f"cannot use {path.name}: {said['problem']}") if "problem" in said else _listing(said)
-    if archives and not outcome.well:
+    if archives:
         yield Invalid(f"cannot use {archives[0][1].name}: {_ended(outcome)}")
 
 

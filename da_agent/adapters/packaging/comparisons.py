@@ -11,7 +11,7 @@ from pathlib import Path
 from da_agent.adapters.packaging import bytecode_writer
 from da_agent.domain import limits
 from da_agent.domain.packages import compiled
-from da_agent.domain.packages.compiled import Contents, Member
+from da_agent.domain.packages.compiled import PackedFile, PackedWheel
 from da_agent.errors import NodeBroken
 
 _LOCAL = struct.Struct("<4sHHHHHLLLHH")
@@ -72,24 +72,26 @@ def _expected_head(python: str) -> Head:
     return lambda name, content: bytecode_writer.header(content) if same and name.endswith(".py") else b""
 
 
-def _contents(archive: zipfile.ZipFile, head: Head) -> Contents:
+def _contents(archive: zipfile.ZipFile, head: Head) -> PackedWheel:
     names = [info.filename for info in archive.infolist()]
     record = next(filter(bytecode_writer.RECORD.fullmatch, names), None)
     rows = [] if record is None else compiled.rows(archive.read(record))
-    return Contents([_member(archive, info, head) for info in archive.infolist()], record, rows)
+    return PackedWheel([_member(archive, info, head) for info in archive.infolist()], record, rows)
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, head: Head) -> Member:
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, head: Head) -> PackedFile:
     digest = hashlib.sha256()
     # Only modules and their bytecode are read as a whole: other files may be very large.
     if info.filename.endswith((".py", compiled.BYTECODE)):
         content = archive.read(info)
         digest.update(content)
-        return Member(info.filename, digest.digest(), info.file_size, info.external_attr, head(info.filename, content))
+        return PackedFile(
+            info.filename, digest.digest(), info.file_size, info.external_attr, head(info.filename, content)
+        )
     with archive.open(info) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-    return Member(info.filename, digest.digest(), info.file_size, info.external_attr)
+    return PackedFile(info.filename, digest.digest(), info.file_size, info.external_attr)
 
 
 def _hidden(path: Path, archive: zipfile.ZipFile) -> str | None:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from da_agent.domain import limits
-from da_agent.domain.packages.wheels import WHEEL, Wheel
+from da_agent.domain.packages.wheels import LONGEST, NAME, WHEEL, Wheel
 from da_agent.errors import Invalid
 
 
@@ -40,7 +40,7 @@ def preferences(wheels: Iterable[Wheel]) -> str:
     return f'lock-version = "1.0"\ncreated-by = "da_agent"\n{packages or "packages = []"}\n'
 
 
-Name = Annotated[str, Meta(pattern=r"\A[a-z0-9]+(-[a-z0-9]+)*\Z", max_length=255)]
+Name = Annotated[str, Meta(pattern=rf"\A{NAME}\Z", max_length=LONGEST)]
 Line = Annotated[str, Meta(pattern=r"\A\S+\Z")]
 """Becomes part of a line in a requirements file."""
 

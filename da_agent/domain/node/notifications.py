@@ -58,7 +58,7 @@ def key_of(configuration: Configuration) -> Key | None:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """The address at which a node takes notifications, as in 10.0.0.7:9001, and the proof that the node wrote it."""
+    """The address at which a node takes notifications, as in 10.0.0.7:9002, and the proof that the node wrote it."""
 
     address: str
     proof: str
@@ -92,7 +92,7 @@ def _proof(node: str, address: str, key: Key) -> str:
 # ---- what is sent
 
 
-class Kind(Enum):
+class MessageKind(Enum):
     """A request to look at the store, and the answer that it has arrived."""
 
     NOTIFY = "notify"
@@ -103,7 +103,7 @@ class Kind(Enum):
 class Message:
     """`node` is the node that is notified, also in its answer. `at` is in whole seconds. `nonce` is 32 hex digits."""
 
-    kind: Kind
+    kind: MessageKind
     node: str
     at: int
     nonce: str
@@ -125,7 +125,7 @@ def opened(datagram: bytes, key: Key) -> Message | None:
         return None
     match found:
         case [1, "notify" | "heard" as kind, str(node), int(at), str(nonce)] if _NONCE.fullmatch(nonce):
-            return Message(Kind(kind), node, at, nonce)
+            return Message(MessageKind(kind), node, at, nonce)
     return None
 
 
@@ -155,7 +155,7 @@ class Received:
     def take(self, message: Message, now: datetime) -> tuple[Received, Reception]:
         """Refused: what is for another node, older or newer than the limit, or one too many."""
         age = timedelta(seconds=now.timestamp()) - timedelta(seconds=_within_reason(message.at))
-        if message.kind is not Kind.NOTIFY or message.node != self.node or abs(age) > limits.NOTIFICATION_AGE:
+        if message.kind is not MessageKind.NOTIFY or message.node != self.node or abs(age) > limits.NOTIFICATION_AGE:
             return self, Reception.REFUSED
         if message.nonce in self.nonces:
             return self, Reception.REPEATED

@@ -133,7 +133,7 @@ class Paths:
 
     @property
     def start(self) -> Path:
-        """The script with which supervisord starts the two Apaches."""
+        """The script with which supervisord starts each Apache."""
         return self.web / "start"
 
     @property

@@ -10,7 +10,7 @@ BYTECODE = ".pyc"
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class PackedFile:
     """A file in a wheel: `digest` is the sha256 of its content, `size` its bytes, `mode` its attributes in the zip.
 
     `head` is the beginning of its bytecode; of a source, the beginning that its bytecode must have.
@@ -24,15 +24,15 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class PackedWheel:
     """The members of a wheel in their order, and its RECORD as rows; None without one. `record` is its name."""
 
-    members: Sequence[Member]
+    members: Sequence[PackedFile]
     record: str | None
     rows: Sequence[Sequence[str]]
 
 
-def difference(given: Contents, made: Contents, *, replaced: Callable[[str], bool], tag: str) -> str | None:
+def difference(given: PackedWheel, made: PackedWheel, *, replaced: Callable[[str], bool], tag: str) -> str | None:
     """What is wrong with `made`, as the end of a sentence that begins with its name; None when nothing is.
 
     Members whose names are `replaced` are left out; `tag` is in the names of this Python's bytecode. Each new member is
@@ -51,7 +51,7 @@ def difference(given: Contents, made: Contents, *, replaced: Callable[[str], boo
     )
 
 
-def _changed(kept: Mapping[str, Member], made: Contents, record: str | None) -> Iterator[str]:
+def _changed(kept: Mapping[str, PackedFile], made: PackedWheel, record: str | None) -> Iterator[str]:
     found = {member.name: member for member in made.members}
     for name, member in kept.items():
         there = found.get(name)
@@ -61,7 +61,7 @@ def _changed(kept: Mapping[str, Member], made: Contents, record: str | None) -> 
             yield f"has a changed {name}"
 
 
-def _added(kept: Mapping[str, Member], made: Contents, tag: str) -> Iterator[str]:
+def _added(kept: Mapping[str, PackedFile], made: PackedWheel, tag: str) -> Iterator[str]:
     sources = {cached(name, tag): member for name, member in kept.items() if name.endswith(".py")}
     for member in made.members:
         if member.name not in kept:
@@ -73,14 +73,14 @@ def _added(kept: Mapping[str, Member], made: Contents, tag: str) -> Iterator[str
 
 
 def _recorded(
-    given: Contents, made: Contents, kept: Mapping[str, Member], replaced: Callable[[str], bool]
+    given: PackedWheel, made: PackedWheel, kept: Mapping[str, PackedFile], replaced: Callable[[str], bool]
 ) -> str | None:
     new = [_row(member) for member in made.members if member.name not in kept]
     expected = [*(list(row) for row in given.rows if row and not replaced(row[0])), *new]
     return None if made.record is None or expected == [list(row) for row in made.rows] else "has a wrong RECORD"
 
 
-def _row(member: Member) -> list[str]:
+def _row(member: PackedFile) -> list[str]:
     digest = base64.urlsafe_b64encode(member.digest).rstrip(b"=").decode()
     return [member.name, f"sha256={digest}", str(member.size)]
 

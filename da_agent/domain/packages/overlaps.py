@@ -129,22 +129,23 @@ def order(wheels: Sequence[Wheel], overlaps: Collection[Overlap]) -> tuple[list[
     """
     names = {wheel.name for wheel in wheels}
     real = [each for each in overlaps if each.winner in names and each.loser in names]
-    graph: TopologicalSorter[str] = TopologicalSorter()
-    for each in sorted(real):
-        graph.add(each.winner, each.loser)
     winners = {each.winner for each in real}
-    rank = {name: place for place, name in enumerate(graph.static_order())}
+    rank = {name: place for place, name in enumerate(_graph(sorted(real)).static_order())}
     later = sorted((wheel for wheel in wheels if wheel.name in winners), key=lambda wheel: rank[wheel.name])
     return [wheel for wheel in wheels if wheel.name not in winners], later
 
 
 def contradiction(overlaps: Iterable[Overlap]) -> bool:
     """Whether a distribution would have to be installed over itself, directly or through others."""
-    graph: TopologicalSorter[str] = TopologicalSorter()
-    for each in overlaps:
-        graph.add(each.winner, each.loser)
     try:
-        graph.prepare()
+        _graph(overlaps).prepare()
     except CycleError:
         return True
     return False
+
+
+def _graph(overlaps: Iterable[Overlap]) -> TopologicalSorter[str]:
+    graph: TopologicalSorter[str] = TopologicalSorter()
+    for each in overlaps:
+        graph.add(each.winner, each.loser)
+    return graph

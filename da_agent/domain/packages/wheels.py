@@ -13,13 +13,14 @@ SUFFIXES = (WHEEL, *SOURCES)
 
 # These texts become lines of lock files, arguments and paths. A space, a line break or a leading dash would change
 # what is installed.
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+LONGEST = 255
+"""Characters of the longest name that Linux allows for a file."""
+_NAME = re.compile(NAME)
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]*")
 _FILENAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._]*)-[A-Za-z0-9][A-Za-z0-9.+!_]*(-[A-Za-z0-9_.]+){3,4}\.whl")
 _PYTHON = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 _PLATFORM = re.compile(r"[A-Za-z0-9_]+")
-_LONGEST = 255
-"""Characters of the longest name that Linux allows for a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +73,5 @@ def _normalised(name: str) -> str:
 
 
 def _require(pattern: re.Pattern[str], text: str, what: str) -> None:
-    if len(text) > _LONGEST or not pattern.fullmatch(text):
+    if len(text) > LONGEST or not pattern.fullmatch(text):
         raise ValueError(f"not {what}: {text!r:.80}")

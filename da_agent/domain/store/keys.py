@@ -1,5 +1,7 @@
 """The keys of the objects in the store: design.md, section 3."""
 
+import re
+
 from da_agent.domain.store.blobs import Blob
 from da_agent.domain.store.names import is_node
 
@@ -41,7 +43,8 @@ def rollout_number(key: str) -> int | None:
 
 def _number(key: str, folder: str) -> int | None:
     name = key.removeprefix(folder).removesuffix(".json")
-    return (int(name) or None) if len(name) == 10 and name.isascii() and name.isdigit() else None
+    # There is no release 0.
+    return int(name) if re.fullmatch(r"(?!0+\Z)[0-9]{10}", name) else None
 
 
 def node_key(node: str) -> str:
