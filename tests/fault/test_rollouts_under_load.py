@@ -3,6 +3,7 @@
 The tests share one site, and each leaves it whole: the next one begins where the last one has ended.
 """
 
+import functools
 import itertools
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from da_agent.adapters.dev_clusters import DevNode
 from da_agent.domain.node.reports import Phase, Report
 from tests import servers, shops
 from tests.crowds import Crowd
+from tests.crowds.visits import Visit
 from tests.sites import Site, site
 
 pytestmark = pytest.mark.xdist_group("rollouts under load")
@@ -75,6 +77,10 @@ def nobody_notices(on: Site) -> Iterator[Crowd]:
     assert on.proxy.complaints()[lost:] == []
 
 
+def is_answer_of(node: str, release: int, visit: Visit) -> bool:
+    return (visit.node, visit.release) == (node, release)
+
+
 def answered_from(crowd: Crowd) -> set[int | None]:
     return {visit.release for visit in crowd.visits}
 
@@ -107,9 +113,11 @@ def test_a_push_that_starts_slowly_reaches_every_node_one_after_the_other(shared
     with nobody_notices(shared.site) as crowd:
         release = shared.site.push(start=4.0)
         shared.site.until_whole(release)
+        for node in shared.site.nodes:
+            crowd.wait_for(functools.partial(is_answer_of, node.name, release))
     assert answered_from(crowd) == {shared.release, release}
     firsts = sorted(
-        min(visit.ended for visit in crowd.visits if (visit.node, visit.release) == (node.name, release))
+        min(visit.ended for visit in crowd.visits if is_answer_of(node.name, release, visit))
         for node in shared.site.nodes
     )
     # Nobody begins before the one before it is stable: each had to import first.
