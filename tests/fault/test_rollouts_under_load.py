@@ -16,8 +16,7 @@ import pytest
 from da_agent.adapters.dev_clusters import DevNode
 from da_agent.domain.node.reports import Phase, Report
 from tests import servers, shops
-from tests.crowds import Crowd
-from tests.crowds.visits import Visit
+from tests.crowds import Crowd, Visit
 from tests.sites import Site, site
 
 pytestmark = pytest.mark.xdist_group("rollouts under load")
